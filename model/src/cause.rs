@@ -1,0 +1,93 @@
+//! From failing tests to the fewest causes that explain them, each with the node to touch and the command that mends it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+
+/// What kind of thing is wrong (report.json, `findings[].cause.kind`). More may join; none is renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    /// The destination's (or source's own) packet filter, with its ruleset or a capture as evidence.
+    HostFirewall,
+    /// Something between the nodes drops.
+    PathFilter,
+    /// Something between the nodes rejects with ICMP.
+    PathReject,
+    /// Answers are dropped on their way back.
+    ReturnPathFilter,
+    /// A probe never joined or was lost.
+    ProbeLost,
+    /// A live node without the expected listener.
+    NoListener,
+    /// Another process holds a port of the tables.
+    PortTaken,
+    /// Something else answered in the peer's place.
+    WrongResponder,
+    /// Addresses are translated between nodes.
+    SourceNat,
+    /// One address on two hosts.
+    DuplicateAddress,
+    /// One MAC on two hosts.
+    DuplicateMac,
+    /// A router answers ARP for others.
+    ProxyArp,
+    /// Not in one layer 2 domain.
+    NotAdjacent,
+    /// The VIP is in use.
+    VipTaken,
+    /// Large packets vanish without an ICMP error.
+    PmtudBlackHole,
+    /// The path's MTU is too small.
+    MtuTooSmall,
+    /// Some packets are lost.
+    LossyPath,
+    /// One member of an ECMP or LAG bundle fails.
+    EcmpMember,
+    /// Latency above the limit.
+    Latency,
+    /// Latency under load above the limit.
+    LoadedLatency,
+    /// Throughput below the limit.
+    LowThroughput,
+    /// Clocks differ.
+    Clock,
+    /// Address ranges overlap.
+    AddressOverlap,
+    /// A table or limit is too small.
+    Capacity,
+    /// A port answers that must not.
+    Exposure,
+    /// A setting of the host: missing address, route, privilege.
+    HostSetting,
+    /// The cluster file.
+    Config,
+    /// Not measured for another reason.
+    Unmeasured,
+}
+
+/// Why something fails, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// What kind.
+    pub kind: CauseKind,
+    /// The node to touch; a cause between nodes has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeId>,
+    /// The two sides of a cause between nodes: sources, destinations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub between: Option<[Vec<NodeId>; 2]>,
+    /// One sentence for a person: what, where, by which evidence.
+    pub detail: String,
+}
+
+/// What mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fix {
+    /// What to do, one or two sentences.
+    pub text: String,
+    /// Commands to type on the named node, in order.
+    pub commands: Vec<String>,
+}

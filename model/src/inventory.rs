@@ -1,0 +1,111 @@
+//! The cluster file's nodes with their roles: what the port tables are applied to.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cluster::Cluster,
+    id::{NodeId, Role},
+    version::Version,
+};
+
+/// What kind of cluster the file describes (`spec.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterType {
+    /// Manages user clusters, runs no workloads.
+    Admin,
+    /// Runs workloads, is managed by an admin cluster.
+    User,
+    /// Both in one, can manage user clusters.
+    Hybrid,
+    /// Both in one, manages itself only.
+    Standalone,
+}
+
+/// Who carries the control plane VIP and Services (`spec.loadBalancer.mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadBalancerMode {
+    /// The cluster's own nodes.
+    Bundled,
+    /// A device outside; no node has the load balancer role.
+    Manual,
+}
+
+/// How bundled load balancers announce VIPs (`spec.loadBalancer.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadBalancerType {
+    /// ARP and gratuitous ARP inside one layer 2 domain.
+    Layer2,
+    /// BGP sessions to the top-of-rack switches.
+    Bgp,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Node {
+    /// Its id: the data address.
+    pub id: NodeId,
+    /// Where SSH reaches it (`address`; the same as the id unless `k8sIP` is set).
+    pub ssh: IpAddr,
+    /// What it is for.
+    pub roles: BTreeSet<Role>,
+    /// Its own version: the cluster's, or its node pool's.
+    pub version: Version,
+    /// The node pool that lists it, or `control plane` or `load balancer`.
+    pub pool: String,
+    /// The line of the cluster file that lists it, from 1.
+    pub line: u32,
+}
+
+/// A cluster as the planner sees it. Nodes are in ascending order of their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// The cluster's name.
+    pub name: String,
+    /// Its type.
+    pub cluster_type: ClusterType,
+    /// Its version.
+    pub version: Version,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// Who carries VIPs.
+    pub load_balancer_mode: LoadBalancerMode,
+    /// How VIPs are announced.
+    pub load_balancer_type: LoadBalancerType,
+    /// `spec.loadBalancer.ports.controlPlaneLBPort`.
+    pub control_plane_lb_port: u16,
+    /// The control plane VIP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_plane_vip: Option<IpAddr>,
+    /// The ingress VIP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ingress_vip: Option<IpAddr>,
+    /// Whether node agent is asked for (1.33 and later).
+    pub node_agent: bool,
+    /// Pod ranges.
+    pub pods: Vec<IpNet>,
+    /// Service ranges.
+    pub services: Vec<IpNet>,
+}
+
+impl Inventory {
+    /// The node with this id.
+    pub fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.binary_search_by_key(&id, |node| node.id).ok().map(|index| &self.nodes[index])
+    }
+
+    /// Derives roles and addresses from the file (facts of the vendor's field reference): without a load balancer node
+    /// pool, bundled load balancers run on the control plane nodes; with `controlPlane.loadBalancer.mode: bundled` and a
+    /// pool, both carry the role; mode manual gives the role to nobody.
+    pub fn derive(cluster: &Cluster) -> Self {
+        let _ = cluster;
+        unimplemented!("owned by the inputs step")
+    }
+}

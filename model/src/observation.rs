@@ -1,0 +1,309 @@
+//! What probes saw, before anybody judged it. Ports are run-length encoded by equal observation.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    firewall::Ruleset,
+    id::NodeId,
+    port::{Family, PortSet, Protocol},
+};
+
+/// One record of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Record {
+    /// What the host is, gathered once when the probe joins and, for its ruleset, again when the run ends.
+    Facts(Box<HostFacts>),
+    /// What the responders could bind.
+    Armed(Armed),
+    /// What a source saw of a destination's ports.
+    Reach(Reach),
+    /// What a destination heard from a source.
+    Heard(Heard),
+    /// What a capture saw of tests that were made again: the second look.
+    Seen(Seen),
+}
+
+/// What is known of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct HostFacts {
+    /// The kernel's node name.
+    pub hostname: String,
+    /// `uname -r`.
+    pub kernel: String,
+    /// `PRETTY_NAME` of os-release.
+    pub os: String,
+    /// The probe's version.
+    pub probe_version: String,
+    /// Whether Kubernetes runs here already.
+    pub life: Life,
+    /// What the probe may do here.
+    pub capabilities: Capabilities,
+    /// Interfaces that are up or have an address.
+    pub interfaces: Vec<Interface>,
+    /// Every address of a default route's gateway.
+    pub gateways: Vec<IpAddr>,
+    /// The packet filter, if it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ruleset: Option<Ruleset>,
+    /// Why the packet filter could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ruleset_unread: Option<String>,
+    /// Whether firewalld runs.
+    pub firewalld: bool,
+    /// The limit on open files that responders and runners have to live with.
+    pub open_files: u32,
+}
+
+/// Bare or live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// No sign of Kubernetes: the real ports may be bound.
+    #[default]
+    Bare,
+    /// A kubelet's configuration, or kubelet or containerd running: no table port is ever bound.
+    Live,
+}
+
+/// What a probe may do on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capabilities {
+    /// Ports below `ip_unprivileged_port_start` may be bound.
+    pub bind_low_ports: bool,
+    /// Packet sockets may be opened.
+    pub capture: bool,
+    /// The packet filter may be read.
+    pub read_ruleset: bool,
+}
+
+/// One network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// Name.
+    pub name: String,
+    /// Hardware address, colon-separated lower-case hexadecimal; empty if it has none.
+    pub mac: String,
+    /// MTU in octets.
+    pub mtu: u32,
+    /// Whether it is up and has a carrier.
+    pub up: bool,
+    /// Addresses with prefix length, `10.0.0.2/24`.
+    pub addresses: Vec<String>,
+}
+
+/// What the responders of one node could bind for an assignment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Armed {
+    /// Family of the data address.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports that answer.
+    pub ports: PortSet,
+    /// Ports that do not, with the reason.
+    pub refused: Vec<NotBound>,
+}
+
+/// Ports that could not be bound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotBound {
+    /// Which.
+    pub ports: PortSet,
+    /// Why.
+    pub why: BindFailure,
+}
+
+/// Why a port could not be bound.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BindFailure {
+    /// Another process holds it.
+    Taken {
+        /// The holder's name, if `/proc` tells.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+        /// The holder's process id, if `/proc` tells.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
+    /// Ports below `ip_unprivileged_port_start` need CAP_NET_BIND_SERVICE.
+    Privilege,
+    /// The data address is not on this host.
+    AddressMissing,
+    /// The limit on open files is reached.
+    OpenFiles,
+    /// The node is live: nothing of the tables is bound there.
+    Live,
+    /// The node's local policy does not allow it.
+    Policy,
+    /// Another error of the kernel.
+    Other {
+        /// The errno.
+        errno: u32,
+    },
+}
+
+/// What a source saw of some ports of a destination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// Whom it asked.
+    pub dst: NodeId,
+    /// Family.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Which ports saw the same.
+    pub ports: PortSet,
+    /// What was seen.
+    pub signal: Signal,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// How many of them were answered; between 1 and `attempts` - 1 the port is lossy.
+    pub answered: u32,
+    /// Whether this is the second look, made while both ends captured.
+    pub second_look: bool,
+}
+
+/// What the last attempt ended with; an answered attempt outranks a silent one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Signal {
+    /// Connected, and the hello was proven with the pair key.
+    Verified,
+    /// Connected, but the other end did not prove to be the peer's responder.
+    Unproven {
+        /// How.
+        how: Unproven,
+    },
+    /// Connected to a live service; nothing was sent.
+    Connected,
+    /// A TCP RST, with no ICMP error beside it.
+    Refused,
+    /// An ICMP error (error queue).
+    Icmp {
+        /// Type.
+        icmp_type: u8,
+        /// Code.
+        code: u8,
+        /// Who sent it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        offender: Option<IpAddr>,
+    },
+    /// No answer of any kind.
+    Silence,
+    /// The local kernel refused to send (EPERM, EACCES).
+    LocalDenied {
+        /// The errno.
+        errno: u32,
+    },
+    /// No route at all (ENETUNREACH at once).
+    NoRoute,
+    /// The neighbour did not resolve (EHOSTUNREACH from our own address).
+    NeighborUnresolved,
+    /// The prober ran out of something: never a verdict about the network.
+    Exhausted {
+        /// The errno.
+        errno: u32,
+    },
+    /// The probe did not try.
+    NotTried {
+        /// Why.
+        why: NotTried,
+    },
+}
+
+/// How a connection failed to prove its peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unproven {
+    /// Nothing came back in time: a frozen host's kernel accepts connections, too.
+    Silent,
+    /// The other end closed or reset the connection after accepting it.
+    Closed,
+    /// What came back is not the hello of a responder.
+    Garbage,
+    /// A hello whose proof does not verify.
+    BadProof,
+}
+
+/// Why a probe did not try a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotTried {
+    /// The node's local policy refuses the target.
+    Policy,
+    /// The target is not on the roster.
+    NotOnRoster,
+    /// The lease ended first.
+    Lease,
+    /// The run was cancelled first.
+    Cancelled,
+    /// This build has no runner for the protocol.
+    Unsupported,
+}
+
+/// What a destination's responders heard from one source, counted at the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// From whom, by the source address of the packets; absent for an address that is not on the roster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src: Option<NodeId>,
+    /// The source address.
+    pub address: IpAddr,
+    /// Family.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports with the same counts.
+    pub ports: PortSet,
+    /// Connections accepted.
+    pub accepted: u32,
+    /// Hellos that proved the pair key.
+    pub proven: u32,
+    /// Hellos that did not.
+    pub unproven: u32,
+}
+
+/// What a capture saw of one pair's ports during a second look, on one end. Counts are of TCP segments or UDP datagrams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seen {
+    /// Which end this is.
+    pub end: End,
+    /// The node at the other end.
+    pub peer: NodeId,
+    /// Family.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports (at the destination) with the same counts.
+    pub ports: PortSet,
+    /// Questions (SYN) seen: leaving at the source end, arriving at the destination end.
+    pub questions: u32,
+    /// Answers (SYN-ACK) seen: arriving at the source end, leaving at the destination end.
+    pub answers: u32,
+    /// RSTs seen from the destination's side.
+    pub resets: u32,
+    /// ICMP errors seen that quote the test.
+    pub icmp_errors: u32,
+}
+
+/// Which end of a test a capture stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// At the node that asks.
+    Source,
+    /// At the node that is asked.
+    Destination,
+}

@@ -1,0 +1,73 @@
+//! Both sides' testimony joined: what became of each planned test.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What became of a test. In JSON the bare word stands alone and the details beside it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// The peer's responder proved itself.
+    Open,
+    /// A live service accepted; who it is was not proven.
+    OpenUnverified,
+    /// Something accepted that is not the peer.
+    IdentityMismatch,
+    /// RST, and nothing of ours listened there.
+    Closed,
+    /// An ICMP error, or an RST although the peer listened.
+    Rejected {
+        /// Type and code, unless it was an RST.
+        icmp: Option<(u8, u8)>,
+        /// Who sent it.
+        offender: Option<IpAddr>,
+        /// Concluded from other ports of the pair, where the offender's rate limit hid the rest.
+        inferred: bool,
+    },
+    /// Silence, and the question did not arrive.
+    FilteredForward,
+    /// Silence, and the answer left the destination.
+    FilteredReturn,
+    /// Silence, the place unknown.
+    Filtered,
+    /// The question never left the source.
+    LocalBlocked,
+    /// The source has no route.
+    NoRoute,
+    /// The destination's (or gateway's) link address did not resolve.
+    NeighborUnresolved,
+    /// Some attempts were answered.
+    Lossy {
+        /// How many were.
+        answered: u32,
+    },
+    /// The prober ran out of something.
+    Resource {
+        /// The errno.
+        errno: u32,
+    },
+    /// It was not measured.
+    NotMeasured(Why),
+}
+
+/// Why a test was not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The source never joined, or was lost before it reported.
+    SourceLost,
+    /// The destination never joined, or was lost; what failed toward it says nothing about the network.
+    DestinationLost,
+    /// The destination's responder could not bind the port (the finding tells who holds it).
+    NotArmed,
+    /// A live node without this listener, or one whose port is not disturbed.
+    LiveNode,
+    /// The source's local policy refused it.
+    Policy,
+    /// The run was interrupted first.
+    Interrupted,
+    /// The probe did not report it, although it says that it finished: a bug or a liar.
+    Unreported,
+    /// This build cannot test it.
+    Unsupported,
+}
