@@ -1,1 +1,11 @@
-//! Skeleton.
+//! Linux behind a safe face: sockets with their error queues, netlink, namespaces, packet capture.
+//!
+//! The only crate with unsafe code. It knows nothing of the other crates, starts no threads but those that its documentation
+//! names, and keeps no state outside the values it returns.
+
+#![expect(
+    unsafe_code,
+    reason = "the one crate that may; each block says why it is sound"
+)]
+
+pub mod netlink;
