@@ -1,1 +1,4 @@
 //! Skeleton.
+
+pub mod responder;
+pub mod runner;
