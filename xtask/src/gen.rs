@@ -1,0 +1,99 @@
+//! The wire contract's Rust code: made from `proto/plumbline/v1/*.proto` without protoc, checked in, and compared here so
+//! that the two cannot drift apart.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Why the code could not be generated, or is not what is checked in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GenError {
+    /// The `.proto` files do not compile.
+    #[error("compile {PROTO}")]
+    Compile(#[source] protox::Error),
+    /// A file could not be read or written.
+    #[error("access {}", path.display())]
+    Access {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The code generator failed.
+    #[error("generate code for {PROTO}")]
+    Generate(#[source] io::Error),
+    /// What is checked in is not what the `.proto` files give.
+    #[error("{GENERATED} differs from what {PROTO} gives; run `cargo xtask gen` and commit the result")]
+    Drifted,
+}
+
+/// Generates `proto/src/gen/plumbline.v1.rs`, or with `check` compares it with what is checked in.
+///
+/// # Errors
+/// If the code cannot be generated, or with `check` differs.
+pub(crate) fn generate(check: bool) -> Result<(), GenError> {
+    let root = workspace_root();
+    let code = generated(&root)?;
+    let path = root.join(GENERATED);
+    if !check {
+        return fs::write(&path, code).map_err(|source| GenError::Access { path, source });
+    }
+    let checked_in = fs::read_to_string(&path).map_err(|source| GenError::Access { path, source })?;
+    if checked_in == code {
+        Ok(())
+    } else {
+        Err(GenError::Drifted)
+    }
+}
+
+fn generated(root: &Path) -> Result<String, GenError> {
+    let descriptors = protox::compile([PROTO], [root.join("proto")]).map_err(GenError::Compile)?;
+    // The generator writes files only; beside the build's other products it disturbs nobody.
+    let scratch = scratch_directory(root);
+    let access = |source| GenError::Access {
+        path: scratch.clone(),
+        source,
+    };
+    fs::create_dir_all(&scratch).map_err(access)?;
+    tonic_prost_build::configure()
+        // The carriers are our own; tonic's `connect` would bring its TLS settings and name resolution.
+        .build_transport(false)
+        .out_dir(&scratch)
+        .compile_fds(descriptors)
+        .map_err(GenError::Generate)?;
+    let path = scratch.join("plumbline.v1.rs");
+    let code = fs::read_to_string(&path).map_err(|source| GenError::Access { path, source });
+    fs::remove_dir_all(&scratch).map_err(access)?;
+    code
+}
+
+fn workspace_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the workspace")
+        .to_owned()
+}
+
+fn scratch_directory(root: &Path) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    // The process id keeps a `gen` and a test of it apart.
+    target.join(format!("xtask-gen-{}", std::process::id()))
+}
+
+const PROTO: &str = "plumbline/v1/control.proto";
+const GENERATED: &str = "proto/src/gen/plumbline.v1.rs";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checked_in_code_is_what_the_contract_gives() {
+        let root = workspace_root();
+        assert_eq!(
+            generated(&root).unwrap(),
+            fs::read_to_string(root.join(GENERATED)).unwrap()
+        );
+    }
+}
