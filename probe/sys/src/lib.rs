@@ -9,3 +9,5 @@
 )]
 
 pub mod netlink;
+pub mod ns;
+pub mod route;

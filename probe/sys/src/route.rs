@@ -1,0 +1,295 @@
+//! Links, addresses and routes of the calling thread's network namespace: what the probe reports as facts of its host, and
+//! what the lab builds its hosts from.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+use crate::netlink::{self, Attributes, Message, Protocol, Socket};
+
+mod build;
+#[cfg(test)]
+mod tests;
+
+pub use build::{Route, RouteTarget, VethPeer};
+
+/// Why a question about the network's configuration, or a change to it, failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation}")]
+pub struct Error {
+    /// What was tried.
+    pub operation: String,
+    /// What netlink said.
+    #[source]
+    pub source: netlink::Error,
+}
+
+impl Error {
+    pub(crate) fn of(operation: impl Into<String>) -> impl FnOnce(netlink::Error) -> Self {
+        let operation = operation.into();
+        move |source| Self { operation, source }
+    }
+}
+
+/// A network device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Its number within the namespace.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Octets that an IP packet on it may have.
+    pub mtu: u32,
+    /// Its hardware address, if it has one of six octets.
+    pub mac: Option<[u8; 6]>,
+    /// Set up by the administrator (IFF_UP).
+    pub up: bool,
+    /// Can carry packets (IFF_RUNNING): up, and there is a carrier.
+    pub running: bool,
+    /// Whether this is the loopback device.
+    pub loopback: bool,
+    /// What kind of virtual device it is (`veth`, `bridge`, `bond`, `vlan`, ...), absent for hardware.
+    pub kind: Option<String>,
+    /// The bridge or bond that it belongs to.
+    pub master: Option<u32>,
+}
+
+/// An address of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The device's index.
+    pub link: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// The length of its network's prefix.
+    pub prefix: u8,
+    /// How far it is valid.
+    pub scope: Scope,
+    /// IPv6: another host has it (duplicate address detection failed), or it is not yet known that none has.
+    pub usable: bool,
+}
+
+/// How far an address is valid (rtnetlink(7), `rtm_scope`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere.
+    Global,
+    /// On its link only.
+    Link,
+    /// On this host only.
+    Host,
+    /// Another value.
+    Other(u8),
+}
+
+/// A default route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// The next hop; absent where the device itself is the way.
+    pub via: Option<IpAddr>,
+    /// The device's index, absent for a route over several next hops.
+    pub link: Option<u32>,
+    /// Lower is preferred.
+    pub metric: u32,
+    /// Whether this is the IPv6 default route.
+    pub ipv6: bool,
+}
+
+/// A connection to the kernel's view of the network. It stays with the namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Network {
+    pub(crate) socket: Socket,
+}
+
+impl Network {
+    /// Opens the calling thread's network.
+    ///
+    /// # Errors
+    /// If the system gives no socket.
+    pub fn open() -> Result<Self, Error> {
+        let socket = Socket::open(Protocol::Route).map_err(Error::of("open the network's configuration"))?;
+        Ok(Self { socket })
+    }
+
+    /// Every device, in the kernel's order.
+    ///
+    /// # Errors
+    /// If the kernel does not list them.
+    pub fn links(&mut self) -> Result<Vec<Link>, Error> {
+        self.list(
+            libc::RTM_GETLINK,
+            &[0; IFINFOMSG_BYTES],
+            "list the network devices",
+            |kind, fixed, attributes| {
+                (kind == libc::RTM_NEWLINK)
+                    .then(|| link(fixed, attributes))
+                    .flatten()
+            },
+        )
+    }
+
+    /// The device of a name, if there is one.
+    ///
+    /// # Errors
+    /// If the kernel does not list devices.
+    pub fn link(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        Ok(self.links()?.into_iter().find(|link| link.name == name))
+    }
+
+    /// Every address of every device, IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// If the kernel does not list them.
+    pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+        self.list(
+            libc::RTM_GETADDR,
+            &[0; IFADDRMSG_BYTES],
+            "list the addresses",
+            |kind, fixed, attributes| {
+                (kind == libc::RTM_NEWADDR)
+                    .then(|| address(fixed, attributes))
+                    .flatten()
+            },
+        )
+    }
+
+    /// The default routes of the main table, IPv4 and IPv6.
+    ///
+    /// # Errors
+    /// If the kernel does not list routes.
+    pub fn gateways(&mut self) -> Result<Vec<Gateway>, Error> {
+        let mut gateways = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            let mut fixed = [0; RTMSG_BYTES];
+            fixed[0] = family;
+            gateways.extend(self.list(
+                libc::RTM_GETROUTE,
+                &fixed,
+                "list the routes",
+                |kind, fixed, attributes| {
+                    (kind == libc::RTM_NEWROUTE)
+                        .then(|| gateway(fixed, attributes))
+                        .flatten()
+                },
+            )?);
+        }
+        Ok(gateways)
+    }
+
+    fn list<const N: usize, T>(
+        &mut self,
+        kind: u16,
+        fixed: &[u8; N],
+        operation: &'static str,
+        read: impl Fn(u16, &[u8; N], Attributes<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let replies = self
+            .socket
+            .dump(&Message::new(kind, 0, fixed))
+            .map_err(Error::of(operation))?;
+        let mut items = Vec::with_capacity(replies.len());
+        for reply in &replies {
+            let (fixed, attributes) = reply.parts::<N>().map_err(Error::of(operation))?;
+            items.extend(read(reply.kind, fixed, attributes));
+        }
+        Ok(items)
+    }
+}
+
+/// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4).
+fn link(fixed: &[u8; IFINFOMSG_BYTES], attributes: Attributes<'_>) -> Option<Link> {
+    let [_, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = *fixed;
+    let flags = u32::from_ne_bytes([f0, f1, f2, f3]);
+    let has = |flag: libc::c_int| flags & flag.unsigned_abs() != 0;
+    let kind = attributes.get(libc::IFLA_LINKINFO).and_then(|info| {
+        info.nested()
+            .ok()?
+            .get(libc::IFLA_INFO_KIND)?
+            .text()
+            .map(str::to_owned)
+    });
+    Some(Link {
+        index: u32::from_ne_bytes([i0, i1, i2, i3]),
+        name: attributes.get(libc::IFLA_IFNAME)?.text()?.to_owned(),
+        mtu: attributes.get(libc::IFLA_MTU)?.u32()?,
+        mac: attributes
+            .get(libc::IFLA_ADDRESS)
+            .and_then(|mac| mac.bytes().try_into().ok()),
+        up: has(libc::IFF_UP),
+        running: has(libc::IFF_RUNNING),
+        loopback: has(libc::IFF_LOOPBACK),
+        kind,
+        master: attributes
+            .get(libc::IFLA_MASTER)
+            .and_then(netlink::Attribute::u32),
+    })
+}
+
+/// `struct ifaddrmsg`: family, prefix length, flags, scope, index (4).
+fn address(fixed: &[u8; IFADDRMSG_BYTES], attributes: Attributes<'_>) -> Option<Address> {
+    let [_, prefix, flags, scope, i0, i1, i2, i3] = *fixed;
+    // On a point-to-point device IFA_ADDRESS is the peer and IFA_LOCAL our own; IPv6 has no IFA_LOCAL otherwise.
+    let own = attributes
+        .get(libc::IFA_LOCAL)
+        .or_else(|| attributes.get(libc::IFA_ADDRESS))?;
+    let flags = attributes
+        .get(libc::IFA_FLAGS)
+        .and_then(netlink::Attribute::u32)
+        .unwrap_or_else(|| flags.into());
+    Some(Address {
+        link: u32::from_ne_bytes([i0, i1, i2, i3]),
+        address: ip(own.bytes())?,
+        prefix,
+        scope: match scope {
+            libc::RT_SCOPE_UNIVERSE => Scope::Global,
+            libc::RT_SCOPE_LINK => Scope::Link,
+            libc::RT_SCOPE_HOST => Scope::Host,
+            other => Scope::Other(other),
+        },
+        usable: flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) == 0,
+    })
+}
+
+/// `struct rtmsg`: family, destination length, source length, tos, table, protocol, scope, type, flags (4).
+fn gateway(fixed: &[u8; RTMSG_BYTES], attributes: Attributes<'_>) -> Option<Gateway> {
+    let [family, destination_length, _, _, table, _, _, kind, ..] = *fixed;
+    let table = attributes
+        .get(libc::RTA_TABLE)
+        .and_then(netlink::Attribute::u32)
+        .unwrap_or_else(|| table.into());
+    if destination_length != 0 || kind != libc::RTN_UNICAST || table != u32::from(libc::RT_TABLE_MAIN) {
+        return None;
+    }
+    Some(Gateway {
+        via: attributes.get(libc::RTA_GATEWAY).and_then(|via| ip(via.bytes())),
+        link: attributes.get(libc::RTA_OIF).and_then(netlink::Attribute::u32),
+        metric: attributes
+            .get(libc::RTA_PRIORITY)
+            .and_then(netlink::Attribute::u32)
+            .unwrap_or(0),
+        ipv6: family == AF_INET6,
+    })
+}
+
+fn ip(octets: &[u8]) -> Option<IpAddr> {
+    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+        return Some(Ipv4Addr::from(four).into());
+    }
+    <[u8; 16]>::try_from(octets)
+        .ok()
+        .map(|sixteen| Ipv6Addr::from(sixteen).into())
+}
+
+/// The number by which a message names a descriptor of this process.
+pub(crate) fn descriptor(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
+
+pub(crate) const IFINFOMSG_BYTES: usize = 16;
+pub(crate) const IFADDRMSG_BYTES: usize = 8;
+pub(crate) const RTMSG_BYTES: usize = 12;
+#[expect(clippy::cast_possible_truncation, reason = "2 in one octet")]
+pub(crate) const AF_INET: u8 = libc::AF_INET as u8;
+#[expect(clippy::cast_possible_truncation, reason = "10 in one octet")]
+pub(crate) const AF_INET6: u8 = libc::AF_INET6 as u8;

@@ -1,0 +1,241 @@
+//! Changes: devices, addresses, routes. Each returns once the kernel has done it.
+
+use std::{net::IpAddr, os::fd::BorrowedFd};
+
+use super::{AF_INET, AF_INET6, Error, IFADDRMSG_BYTES, IFINFOMSG_BYTES, Network, RTMSG_BYTES, descriptor};
+use crate::netlink::{Message, Nest};
+
+/// The far end of a virtual cable.
+#[derive(Debug, Clone, Copy)]
+pub struct VethPeer<'a> {
+    /// Its name there.
+    pub name: &'a str,
+    /// The network namespace that it appears in.
+    pub namespace: BorrowedFd<'a>,
+}
+
+/// A route of the main table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The destination network's first address; the unspecified address with prefix 0 is the default route.
+    pub network: IpAddr,
+    /// The length of its prefix.
+    pub prefix: u8,
+    /// What becomes of packets to it.
+    pub target: RouteTarget,
+}
+
+/// What a route does with packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// Hands them to a router.
+    Via(IpAddr),
+    /// Drops them without a word.
+    Blackhole,
+    /// Answers with ICMP "administratively prohibited" (3/13).
+    Prohibit,
+    /// Answers with ICMP "host unreachable" (3/1).
+    Unreachable,
+}
+
+impl Network {
+    /// Makes a virtual cable with one end here and the other in another namespace. Both ends are down.
+    ///
+    /// # Errors
+    /// EEXIST if a name is taken, EOPNOTSUPP without the `veth` module.
+    pub fn add_veth(&mut self, name: &str, peer: VethPeer<'_>) -> Result<(), Error> {
+        let message = Message::new(libc::RTM_NEWLINK, CREATE, &ifinfomsg(0, 0, 0)).with(|top| {
+            top.text(libc::IFLA_IFNAME, name)
+                .nested(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, "veth")
+                        .nested(libc::IFLA_INFO_DATA, |data| {
+                            data.nested_after(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), |end| {
+                                end.text(libc::IFLA_IFNAME, peer.name)
+                                    .u32(libc::IFLA_NET_NS_FD, descriptor(peer.namespace));
+                            });
+                        });
+                });
+        });
+        self.change(message, format!("make the cable {name} to {}", peer.name))
+    }
+
+    /// Makes a bridge. Linux bridges run no spanning tree unless asked to, so its ports forward at once.
+    ///
+    /// # Errors
+    /// EEXIST if the name is taken, EOPNOTSUPP without the `bridge` module.
+    pub fn add_bridge(&mut self, name: &str) -> Result<(), Error> {
+        let message = Message::new(libc::RTM_NEWLINK, CREATE, &ifinfomsg(0, 0, 0)).with(|top| {
+            top.text(libc::IFLA_IFNAME, name)
+                .nested(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, "bridge")
+                        .nested(libc::IFLA_INFO_DATA, |data| {
+                            // Snooping would withhold multicast, and with it IPv6 neighbour discovery, until its querier timed out.
+                            data.u8(IFLA_BR_MCAST_SNOOPING, 0);
+                        });
+                });
+        });
+        self.change(message, format!("make the bridge {name}"))
+    }
+
+    /// Plugs a device into a bridge.
+    ///
+    /// # Errors
+    /// ENODEV if either does not exist.
+    pub fn set_master(&mut self, name: &str, master: u32) -> Result<(), Error> {
+        let message = set_link(name, 0, 0, |top| {
+            top.u32(libc::IFLA_MASTER, master);
+        });
+        self.change(message, format!("plug {name} into device {master}"))
+    }
+
+    /// Sets a device up or down.
+    ///
+    /// # Errors
+    /// ENODEV if it does not exist.
+    pub fn set_up(&mut self, name: &str, up: bool) -> Result<(), Error> {
+        let flag = libc::IFF_UP.unsigned_abs();
+        let message = set_link(name, if up { flag } else { 0 }, flag, |_| {});
+        self.change(message, format!("set {name} {}", if up { "up" } else { "down" }))
+    }
+
+    /// Sets the size of IP packets that a device takes, in octets.
+    ///
+    /// # Errors
+    /// EINVAL outside what the device can.
+    pub fn set_mtu(&mut self, name: &str, mtu: u32) -> Result<(), Error> {
+        let message = set_link(name, 0, 0, |top| {
+            top.u32(libc::IFLA_MTU, mtu);
+        });
+        self.change(message, format!("set the MTU of {name} to {mtu}"))
+    }
+
+    /// Removes a device; a cable goes with both ends.
+    ///
+    /// # Errors
+    /// ENODEV if it does not exist.
+    pub fn delete_link(&mut self, name: &str) -> Result<(), Error> {
+        let message = Message::new(libc::RTM_DELLINK, 0, &ifinfomsg(0, 0, 0)).with(|top| {
+            top.text(libc::IFLA_IFNAME, name);
+        });
+        self.change(message, format!("remove the device {name}"))
+    }
+
+    /// Gives a device an address. IPv6 addresses are used at once, without a search for duplicates.
+    ///
+    /// # Errors
+    /// EEXIST if it has it already.
+    pub fn add_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
+        let (family, flags) = match address {
+            IpAddr::V4(_) => (AF_INET, 0),
+            IpAddr::V6(_) => (AF_INET6, NODAD),
+        };
+        let mut fixed = [0; IFADDRMSG_BYTES];
+        fixed[..4].copy_from_slice(&[family, prefix, flags, libc::RT_SCOPE_UNIVERSE]);
+        fixed[4..].copy_from_slice(&link.to_ne_bytes());
+        let message = Message::new(libc::RTM_NEWADDR, CREATE, &fixed).with(|top| {
+            put_ip(top, libc::IFA_LOCAL, address);
+            put_ip(top, libc::IFA_ADDRESS, address);
+        });
+        self.change(message, format!("add the address {address}/{prefix}"))
+    }
+
+    /// Adds a route.
+    ///
+    /// # Errors
+    /// EEXIST if there is one to the same network, ENETUNREACH if the router is not on a network of ours.
+    pub fn add_route(&mut self, route: Route) -> Result<(), Error> {
+        self.change(
+            route_message(libc::RTM_NEWROUTE, CREATE, route),
+            format!("add {}", described(route)),
+        )
+    }
+
+    /// Removes a route that was added.
+    ///
+    /// # Errors
+    /// ESRCH if there is none like it.
+    pub fn delete_route(&mut self, route: Route) -> Result<(), Error> {
+        self.change(
+            route_message(libc::RTM_DELROUTE, 0, route),
+            format!("remove {}", described(route)),
+        )
+    }
+
+    fn change(&mut self, message: Message, operation: String) -> Result<(), Error> {
+        self.socket.request(message).map_err(Error::of(operation))
+    }
+}
+
+fn set_link(name: &str, flags: u32, change: u32, fill: impl FnOnce(&mut Nest)) -> Message {
+    Message::new(libc::RTM_NEWLINK, 0, &ifinfomsg(0, flags, change)).with(|top| {
+        top.text(libc::IFLA_IFNAME, name);
+        fill(top);
+    })
+}
+
+fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; IFINFOMSG_BYTES] {
+    let mut fixed = [0; IFINFOMSG_BYTES];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed[8..12].copy_from_slice(&flags.to_ne_bytes());
+    fixed[12..].copy_from_slice(&change.to_ne_bytes());
+    fixed
+}
+
+fn route_message(kind: u16, flags: u16, route: Route) -> Message {
+    let family = if route.network.is_ipv4() {
+        AF_INET
+    } else {
+        AF_INET6
+    };
+    let action = match route.target {
+        RouteTarget::Via(_) => libc::RTN_UNICAST,
+        RouteTarget::Blackhole => libc::RTN_BLACKHOLE,
+        RouteTarget::Prohibit => libc::RTN_PROHIBIT,
+        RouteTarget::Unreachable => libc::RTN_UNREACHABLE,
+    };
+    let mut fixed = [0; RTMSG_BYTES];
+    fixed[..8].copy_from_slice(&[
+        family,
+        route.prefix,
+        0,
+        0,
+        libc::RT_TABLE_MAIN,
+        libc::RTPROT_STATIC,
+        libc::RT_SCOPE_UNIVERSE,
+        action,
+    ]);
+    Message::new(kind, flags, &fixed).with(|top| {
+        if route.prefix != 0 {
+            put_ip(top, libc::RTA_DST, route.network);
+        }
+        if let RouteTarget::Via(router) = route.target {
+            put_ip(top, libc::RTA_GATEWAY, router);
+        }
+    })
+}
+
+fn described(route: Route) -> String {
+    let action = match route.target {
+        RouteTarget::Via(router) => format!("via {router}"),
+        RouteTarget::Blackhole => "as a black hole".to_owned(),
+        RouteTarget::Prohibit => "as prohibited".to_owned(),
+        RouteTarget::Unreachable => "as unreachable".to_owned(),
+    };
+    format!("the route to {}/{} {action}", route.network, route.prefix)
+}
+
+fn put_ip(nest: &mut Nest, attribute: u16, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => nest.bytes(attribute, &address.octets()),
+        IpAddr::V6(address) => nest.bytes(attribute, &address.octets()),
+    };
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "0x600 in two octets")]
+const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+#[expect(clippy::cast_possible_truncation, reason = "2 in one octet")]
+const NODAD: u8 = libc::IFA_F_NODAD as u8;
+/// linux/veth.h.
+const VETH_INFO_PEER: u16 = 1;
+/// linux/if_link.h.
+const IFLA_BR_MCAST_SNOOPING: u16 = 23;
