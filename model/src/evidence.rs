@@ -102,6 +102,13 @@ pub struct Parameters {
     pub max_rate_pair: u32,
 }
 
+impl Parameters {
+    /// Whether a node takes part, by `--nodes` and `--exclude`.
+    pub fn takes_part(&self, node: NodeId) -> bool {
+        (self.nodes.is_empty() || self.nodes.contains(&node)) && !self.exclude.contains(&node)
+    }
+}
+
 /// Something that happened to the swarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

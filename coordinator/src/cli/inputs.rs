@@ -1,0 +1,203 @@
+//! What `check` and `plan` share: the cluster file, the profiles, and the settings that shape a plan.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use plumbline_model::{
+    cluster,
+    evidence::{Group, Parameters, SwarmKind},
+    id::NodeId,
+    inventory::Inventory,
+    plan::Plan,
+    profile::{self, Profile, VersionStanding},
+    source::SourceText,
+    version::Version,
+};
+
+use super::{Failure, read_text};
+
+/// Arguments that name what is audited.
+#[derive(Debug, Args)]
+pub(super) struct InputArgs {
+    /// The cluster file, as bmctl takes it.
+    #[arg(value_name = "CLUSTER.yaml")]
+    pub(super) cluster: PathBuf,
+    /// Only these groups of checks.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUP")]
+    only: Vec<GroupArg>,
+    /// Only these nodes take part (ids as in the file).
+    #[arg(long, value_delimiter = ',', value_name = "IDS")]
+    nodes: Vec<NodeId>,
+    /// These nodes take no part.
+    #[arg(long, value_delimiter = ',', value_name = "IDS")]
+    exclude: Vec<NodeId>,
+    /// Also test what this version demands, besides the nodes' own.
+    #[arg(long, value_name = "V")]
+    version: Option<Version>,
+    /// A further profile file; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    profile: Vec<PathBuf>,
+    /// Test every port of every range from every source.
+    #[arg(long)]
+    exhaustive: bool,
+    /// Connections per second that each node may open.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_rate: Option<u32>,
+    /// Seed of every random choice, recorded in the report.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// The groups of checks that this build has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GroupArg {
+    /// Checks over the file; always run.
+    Config,
+    /// Can each node be reached and driven.
+    Access,
+    /// The port matrix.
+    Reach,
+}
+
+/// Connections per second and node outside a lab: intrusion detection and switches watch.
+const DEFAULT_RATE_NODE: u32 = 200;
+/// Connections per second and ordered pair outside a lab, for the same reason.
+const DEFAULT_RATE_PAIR: u32 = 20;
+/// Attempts before silence is believed.
+const ATTEMPTS: u32 = 3;
+/// How long one attempt waits: under the kernel's own SYN retransmission at one second, and three of them over one second.
+const ATTEMPT_TIMEOUT_MS: u32 = 600;
+
+/// Everything that was read and understood.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    pub(super) cluster: SourceText,
+    pub(super) profile_texts: Vec<SourceText>,
+    pub(super) inventory: Inventory,
+    pub(super) parameters: Parameters,
+    pub(super) plan: Plan,
+    /// Remarks for stderr: accepted, but worth a look.
+    pub(super) remarks: Vec<String>,
+}
+
+impl InputArgs {
+    /// Reads the files and plans.
+    pub(super) fn load(&self, swarm: SwarmKind) -> Result<Inputs, Failure> {
+        let cluster_text = read_text(&self.cluster)?;
+        let cluster = cluster::read(&cluster_text).map_err(|refused| Failure::usage(&refused))?;
+        let inventory = Inventory::derive(&cluster);
+        let (profile_texts, profiles) = self.profiles()?;
+        let mut remarks = Vec::new();
+        self.know_version(&inventory, &profiles, &mut remarks)?;
+        for id in self.nodes.iter().chain(&self.exclude) {
+            if *id != NodeId::Coordinator && inventory.node(*id).is_none() {
+                return Err(Failure::usage_message(format!(
+                    "find node {id} in {}: it lists no such address; `plumbline plan {}` shows its nodes",
+                    cluster_text.name, cluster_text.name
+                )));
+            }
+        }
+        let parameters = self.parameters(swarm);
+        if !inventory.nodes.iter().any(|node| parameters.takes_part(node.id)) {
+            return Err(Failure::usage_message(
+                "select nodes: --nodes and --exclude leave none of the file's nodes".to_owned(),
+            ));
+        }
+        let plan = Plan::new(&inventory, &profiles, &parameters);
+        Ok(Inputs { cluster: cluster_text, profile_texts, inventory, parameters, plan, remarks })
+    }
+
+    fn profiles(&self) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
+        let mut texts: Vec<SourceText> = profile::BUILTIN.iter().filter_map(|name| profile::builtin(name)).collect();
+        for path in &self.profile {
+            texts.push(read_text(path)?);
+        }
+        let profiles: Vec<Profile> = texts
+            .iter()
+            .map(|text| profile::read(text).map_err(|refused| Failure::usage(&refused)))
+            .collect::<Result<_, _>>()?;
+        for (index, profile) in profiles.iter().enumerate() {
+            if profiles[..index].iter().any(|other| other.id == profile.id) {
+                return Err(Failure::usage_message(format!(
+                    "take {}: a profile with the id {:?} is there already",
+                    texts[index].name, profile.id
+                )));
+            }
+        }
+        Ok((texts, profiles))
+    }
+
+    fn know_version(
+        &self,
+        inventory: &Inventory,
+        profiles: &[Profile],
+        remarks: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let asked = self.version.iter().map(|version| ("--version", version));
+        let own = inventory.nodes.iter().map(|node| ("the cluster file", &node.version));
+        let mut seen = Vec::new();
+        for (origin, version) in asked.chain(own) {
+            let minor = version.minor();
+            if seen.contains(&minor) {
+                continue;
+            }
+            seen.push(minor);
+            // The first profile's axis counts: further ones add rules to it.
+            match profiles[0].standing(minor) {
+                VersionStanding::Known => {}
+                VersionStanding::NewerThan(newest) => remarks.push(format!(
+                    "{origin} asks for {version}, which is newer than the newest table ({newest}): its rows are used"
+                )),
+                VersionStanding::NeverExisted { below, above } => {
+                    return Err(Failure::usage_message(format!(
+                        "find tables for version {version} ({origin}): {minor} never existed; the nearest are {below} and {above}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn parameters(&self, swarm: SwarmKind) -> Parameters {
+        let mut groups: Vec<Group> = match self.only.as_slice() {
+            [] => vec![Group::Access, Group::Reach],
+            only => only
+                .iter()
+                .map(|group| match group {
+                    GroupArg::Config => Group::Config,
+                    GroupArg::Access => Group::Access,
+                    GroupArg::Reach => Group::Reach,
+                })
+                .collect(),
+        };
+        // Checks over the file cost nothing and always run.
+        groups.push(Group::Config);
+        groups.sort_unstable();
+        groups.dedup();
+        let sorted = |ids: &[NodeId]| {
+            let mut ids = ids.to_vec();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let (max_rate_node, max_rate_pair) = match (self.max_rate, swarm) {
+            (Some(rate), _) => (rate, rate.min(DEFAULT_RATE_PAIR)),
+            // A lab's network is this machine's own: nobody watches it.
+            (None, SwarmKind::Lab) => (0, 0),
+            (None, SwarmKind::Joined) => (DEFAULT_RATE_NODE, DEFAULT_RATE_PAIR),
+        };
+        Parameters {
+            swarm,
+            groups,
+            nodes: sorted(&self.nodes),
+            exclude: sorted(&self.exclude),
+            version: self.version.clone(),
+            exhaustive: self.exhaustive,
+            seed: self.seed,
+            attempts: ATTEMPTS,
+            attempt_timeout_ms: ATTEMPT_TIMEOUT_MS,
+            max_rate_node,
+            max_rate_pair,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The command line: arguments to typed options, results to text and an exit code. Each command has a file; what they do
+//! lives elsewhere.
+
+mod inputs;
+mod plan;
+mod profiles;
+mod render;
+
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use plumbline_model::source::SourceText;
+
+use crate::{exit::Exit, render::Style};
+
+/// Proves a network before a cluster is built on it.
+#[derive(Debug, Parser)]
+#[command(name = "plumbline", version, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What an audit would send, and how long it would take. Nothing is sent.
+    Plan(plan::PlanArgs),
+    /// The port tables that Plumbline knows.
+    #[command(subcommand)]
+    Profiles(profiles::ProfilesCommand),
+    /// Prints a report directory in another format.
+    Render(render::RenderArgs),
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 passed (warnings allowed), 1 failed, 2 usage or unreadable input, 3 incomplete (something planned was not
+measured), 4 verification failed, 70 a bug.
+
+Examples:
+  plumbline demo                                        see it work on this machine
+  plumbline plan cluster.yaml                           what would be sent
+  plumbline check cluster.yaml --swarm joined \\
+      --listen 10.0.0.9:7443 --join-file join.json      audit; any tool starts the probes with the join strings
+  plumbline verify plumbline-0123456789abcdef           prove a report";
+
+/// Reads the arguments and runs the command.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers on stdout with 0; everything else is clap's message on stderr with 2.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Passed.into() };
+        }
+    };
+    let result = match cli.command {
+        Command::Plan(args) => plan::plan(&args),
+        Command::Profiles(command) => profiles::profiles(&command),
+        Command::Render(args) => render::render(&args),
+    };
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            complain(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+/// Why a command could not do its work: the chain of errors for a person, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A failure of usage, input or output (exit code 2). The chain of sources is written out once, here.
+    pub(crate) fn usage(error: &dyn std::error::Error) -> Self {
+        Self { exit: Exit::Usage, message: chain(error) }
+    }
+
+    /// The same with a message of its own.
+    pub(crate) fn usage_message(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The message of an error and of all that caused it, `a: b: c`.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn complain(failure: &Failure) {
+    // A closed stderr leaves nobody to tell.
+    let _ = writeln!(io::stderr().lock(), "plumbline: {failure}");
+}
+
+/// Prints a result. A reader that closed the pipe (`| head`) is content, not a failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::usage_message(format!("write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Colours only on a terminal, and never against NO_COLOR (no-color.org).
+pub(crate) fn stdout_style() -> Style {
+    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    if wanted && io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
+}
+
+/// Input files above this are refused before they are read: the largest real cluster file is under a megabyte.
+const MAX_INPUT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads an input file as text.
+pub(crate) fn read_text(path: &Path) -> Result<SourceText, Failure> {
+    let name = path.display().to_string();
+    let unreadable = |error: io::Error| Failure::usage_message(format!("read {name}: {error}"));
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(Failure::usage_message(format!("read {name}: it is a directory, not a file")));
+    }
+    if metadata.len() > MAX_INPUT_BYTES {
+        return Err(too_large(&name));
+    }
+    let mut bytes = Vec::new();
+    // The length of a pipe or of a growing file is not known beforehand, so the bound holds while reading, too.
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    io::Read::read_to_end(&mut io::Read::take(file, MAX_INPUT_BYTES + 1), &mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_INPUT_BYTES {
+        return Err(too_large(&name));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(SourceText { name, text }),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            Err(Failure::usage_message(format!(
+                "read {name}: line {line} holds bytes that are no UTF-8 text (byte {at}); is this the cluster file?"
+            )))
+        }
+    }
+}
+
+fn too_large(name: &str) -> Failure {
+    Failure::usage_message(format!(
+        "read {name}: it is larger than {} MiB, which no cluster file is",
+        MAX_INPUT_BYTES / (1024 * 1024)
+    ))
+}

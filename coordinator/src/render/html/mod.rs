@@ -1,0 +1,241 @@
+//! One page that works offline and in print: verdict, causes with their fixes, the nodes' matrix with drill-down, what was
+//! not measured, and the nodes' facts.
+//!
+//! The matrix is drawn by the server side as a table; a click or the Enter key on a cell opens the pair's rows below it.
+//! Rows are interned: pairs of the same roles share one set, so that a page of 200 nodes stays small.
+
+mod matrix;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use plumbline_model::report::{Finding, FindingSeverity, Report, ReportNode, Status, Verdict};
+
+use self::matrix::Matrix;
+use super::{status_word, summary, verdict_word};
+
+/// The page.
+pub(crate) fn html(report: &Report) -> String {
+    let matrix = Matrix::of(report);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                // Nothing is ever loaded from anywhere.
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+                title { "Plumbline: " (report.cluster) ": " (verdict_word(report.verdict)) }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                (head(report))
+                main {
+                    (findings(report))
+                    (matrix.section())
+                    (gaps(report))
+                    (nodes(report))
+                    (checks(report))
+                }
+                footer { (foot(report)) }
+                script type="application/json" id="data" { (PreEscaped(matrix.json())) }
+                script { (PreEscaped(include_str!("page.js"))) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn head(report: &Report) -> Markup {
+    html! {
+        header class=(verdict_class(report.verdict)) {
+            p.verdict { (verdict_word(report.verdict)) }
+            h1 { (report.cluster) " " span.version { (report.version) } }
+            p { (summary(report)) "." }
+            p.small {
+                "Run " code { (report.run) } ", started " (report.started)
+                @if let Some(finished) = &report.finished { ", finished " (finished) }
+                ", Plumbline " (report.coordinator_version)
+            }
+        }
+    }
+}
+
+fn verdict_class(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Warned => "warned",
+        Verdict::Incomplete => "incomplete",
+        Verdict::Failed => "failed",
+    }
+}
+
+fn findings(report: &Report) -> Markup {
+    html! {
+        section aria-labelledby="causes" {
+            h2 id="causes" { "What is wrong" }
+            @if report.findings.is_empty() {
+                p { "Nothing was found." }
+            }
+            @for finding in &report.findings {
+                (finding_card(finding))
+            }
+        }
+    }
+}
+
+/// How many failing tests a card lists; the matrix and report.json have all of them.
+const LISTED_AFFECTS: usize = 40;
+
+fn finding_card(finding: &Finding) -> Markup {
+    let class = match (finding.status, finding.severity) {
+        (Status::Fail, FindingSeverity::Fail) => "card failed",
+        (Status::NotMeasured, _) => "card incomplete",
+        _ => "card warned",
+    };
+    html! {
+        article id=(finding.id) class=(class) {
+            h3 {
+                a.anchor href={ "#" (finding.id) } { (finding.id) } " "
+                span.label { (status_word(finding.status, finding.severity)) } " "
+                (finding.cause.detail)
+            }
+            @if !finding.fix.text.is_empty() { p { strong { "Fix: " } (finding.fix.text) } }
+            @if !finding.fix.commands.is_empty() {
+                pre { code { @for command in &finding.fix.commands { (command) "\n" } } }
+            }
+            @if finding.affects_total > 0 {
+                details {
+                    summary { (finding.affects_total) " tests under it" }
+                    table.rows {
+                        thead { tr { th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Port" } } }
+                        tbody {
+                            @for affect in finding.affects.iter().take(LISTED_AFFECTS) {
+                                tr { td { (affect.src) } td { (affect.dst) } td { (affect.port) "/" (affect.protocol) } }
+                            }
+                        }
+                    }
+                    @if finding.affects_total > LISTED_AFFECTS as u64 {
+                        p.small { "The first " (LISTED_AFFECTS) "; the matrix below and report.json have all." }
+                    }
+                }
+            }
+            p.small {
+                "Check " (finding.check) ", " (finding.attempts) " attempts"
+                @if !finding.evidence.is_empty() {
+                    ", evidence lines "
+                    (finding.evidence.iter().take(12).map(u32::to_string).collect::<Vec<_>>().join(" "))
+                    @if finding.evidence.len() > 12 { " …" }
+                }
+            }
+        }
+    }
+}
+
+fn gaps(report: &Report) -> Markup {
+    if report.not_measured.is_empty() && report.coverage.no_vantage.is_empty() {
+        return html! {};
+    }
+    html! {
+        section aria-labelledby="gaps" {
+            h2 id="gaps" { "What was not measured" }
+            table.rows {
+                thead { tr { th scope="col" { "What" } th scope="col" { "Why" } } }
+                tbody {
+                    @for row in &report.not_measured {
+                        tr { td { (row.what) } td { (row.why) } }
+                    }
+                    @for gap in &report.coverage.no_vantage {
+                        tr {
+                            td { "rule " (gap.rule) ": " (gap.protocol) " " (gap.ports) }
+                            td { "nothing of ours stands where its traffic comes from; " (gap.remedy) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn nodes(report: &Report) -> Markup {
+    html! {
+        section aria-labelledby="nodes" {
+            h2 id="nodes" { "Nodes" }
+            table.rows {
+                thead { tr {
+                    th scope="col" { "Node" } th scope="col" { "Roles" } th scope="col" { "Version" }
+                    th scope="col" { "Host" } th scope="col" { "System" } th scope="col" { "Interfaces" }
+                } }
+                tbody { @for node in &report.nodes { (node_row(node)) } }
+            }
+        }
+    }
+}
+
+fn node_row(node: &ReportNode) -> Markup {
+    let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
+    html! {
+        tr id={ "node-" (node.id) } {
+            th scope="row" { (node.id) }
+            td { (roles.join(", ")) }
+            td { (node.version) }
+            @match &node.facts {
+                Some(facts) => {
+                    td { (facts.hostname) }
+                    td { (facts.os) @if !facts.os.is_empty() { ", " } (facts.kernel) }
+                    td {
+                        @for interface in &facts.interfaces {
+                            @if !interface.addresses.is_empty() && interface.name != "lo" {
+                                (interface.name) " " (interface.addresses.join(" ")) " mtu " (interface.mtu) br;
+                            }
+                        }
+                    }
+                }
+                None => td colspan="3" { "no probe joined" }
+            }
+        }
+    }
+}
+
+fn checks(report: &Report) -> Markup {
+    html! {
+        section aria-labelledby="checks" {
+            h2 id="checks" { "Checks" }
+            details {
+                summary { (report.checks.len()) " results" }
+                table.rows {
+                    thead { tr {
+                        th scope="col" { "Check" } th scope="col" { "Status" } th scope="col" { "About" } th scope="col" { "Detail" }
+                    } }
+                    tbody {
+                        @for check in &report.checks {
+                            tr {
+                                td { (check.id) }
+                                td { (match check.status {
+                                    Status::Pass => "pass",
+                                    Status::Warn => "warning",
+                                    Status::NotMeasured => "not measured",
+                                    Status::Fail => "failure",
+                                }) }
+                                td { (check.subject) }
+                                td { (check.detail) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn foot(report: &Report) -> Markup {
+    html! {
+        p {
+            "This page is a rendering of report.json, and one of the files that attestation.json signs. "
+            code { "plumbline verify DIR" } " proves the directory and computes the verdict again from the probes' signed evidence; "
+            "openssl and ssh-keygen alone can check the signatures (docs/report-format.md)."
+        }
+        p.small {
+            "Inputs: "
+            @for input in &report.inputs { (input.name) " sha256 " code { (input.sha256) } " " }
+        }
+    }
+}

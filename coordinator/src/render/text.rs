@@ -1,0 +1,95 @@
+//! The report for a terminal: verdict first, then the causes with what mends them, then how much was looked at.
+
+use std::fmt::Write as _;
+
+use plumbline_model::report::{Finding, FindingSeverity, Report, Status, Verdict};
+
+use super::{status_word, summary, verdict_word};
+
+/// Whether the text may carry colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// No escape sequences.
+    Plain,
+    /// ANSI colours.
+    Colour,
+}
+
+impl Style {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Colour => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+}
+
+/// The report as text.
+pub(crate) fn text(report: &Report, style: Style) -> String {
+    let mut out = String::new();
+    let word = verdict_word(report.verdict);
+    let painted = match report.verdict {
+        Verdict::Passed => style.paint("1;32", word),
+        Verdict::Warned | Verdict::Incomplete => style.paint("1;33", word),
+        Verdict::Failed => style.paint("1;31", word),
+    };
+    let _ = writeln!(out, "{painted}  {} {}  (run {}, {})", report.cluster, report.version, report.run, report.started);
+    let _ = writeln!(out, "{}", summary(report));
+    for finding in &report.findings {
+        out.push('\n');
+        push_finding(&mut out, finding, style);
+    }
+    push_gaps(&mut out, report);
+    out
+}
+
+fn push_finding(out: &mut String, finding: &Finding, style: Style) {
+    let label = status_word(finding.status, finding.severity);
+    let colour = match (finding.status, finding.severity) {
+        (Status::Fail, FindingSeverity::Fail) => "1;31",
+        _ => "1;33",
+    };
+    let _ = writeln!(
+        out,
+        "{} {} [{}] {}",
+        style.paint(colour, label),
+        finding.id,
+        finding.check,
+        finding.cause.detail
+    );
+    if finding.affects_total > 0 {
+        let _ = writeln!(out, "    under it: {}", tests(finding.affects_total, &finding.status));
+    }
+    if !finding.fix.text.is_empty() {
+        let _ = writeln!(out, "    fix: {}", finding.fix.text);
+    }
+    for command in &finding.fix.commands {
+        let _ = writeln!(out, "      {}", style.paint("36", command));
+    }
+}
+
+fn tests(count: u64, status: &Status) -> String {
+    let what = if *status == Status::NotMeasured { "without a result" } else { "failing" };
+    if count == 1 { format!("1 test {what}") } else { format!("{count} tests {what}") }
+}
+
+fn push_gaps(out: &mut String, report: &Report) {
+    if !report.coverage.no_vantage.is_empty() {
+        out.push('\n');
+    }
+    for gap in &report.coverage.no_vantage {
+        let source = serde_json::to_value(gap.source).ok();
+        let source = source.as_ref().and_then(|value| value.as_str()).unwrap_or("its source");
+        let _ = writeln!(
+            out,
+            "no vantage: {} ({} {}) is used by {source}, where nothing of ours stands; {}",
+            gap.rule, gap.protocol, gap.ports, gap.remedy
+        );
+    }
+    if !report.not_measured.is_empty() {
+        out.push('\n');
+    }
+    for row in &report.not_measured {
+        let _ = writeln!(out, "not measured: {}: {}", row.what, row.why);
+    }
+}
