@@ -30,19 +30,39 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("plumbline-identity", &["plumbline-model"]),
     (
         "plumbline-probe",
-        &["plumbline-proto", "plumbline-identity", "plumbline-measure", "plumbline-sys", "plumbline-model"],
+        &[
+            "plumbline-proto",
+            "plumbline-identity",
+            "plumbline-measure",
+            "plumbline-sys",
+            "plumbline-model",
+        ],
     ),
     ("plumbline-lab", &["plumbline-model", "plumbline-sys"]),
     (
         "plumbline",
-        &["plumbline-proto", "plumbline-identity", "plumbline-model", "plumbline-lab", "plumbline-probe"],
+        &[
+            "plumbline-proto",
+            "plumbline-identity",
+            "plumbline-model",
+            "plumbline-lab",
+            "plumbline-probe",
+        ],
     ),
     ("xtask", &[]),
 ];
 
 /// What model may use besides itself: it stays pure.
-const MODEL_MAY_USE: [&str; 8] =
-    ["base64", "hdrhistogram", "ipnet", "serde", "serde-saphyr", "serde_json", "sha2", "thiserror"];
+const MODEL_MAY_USE: [&str; 8] = [
+    "base64",
+    "hdrhistogram",
+    "ipnet",
+    "serde",
+    "serde-saphyr",
+    "serde_json",
+    "sha2",
+    "thiserror",
+];
 
 /// Runs every check; the first that fails ends it.
 pub(crate) fn check() -> Task {
@@ -57,9 +77,24 @@ pub(crate) fn check() -> Task {
     sys_lints()?;
     probe_is_known_in_one_place()?;
     step("clippy");
-    run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    run(&mut cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     step("documentation");
-    run(cargo(&["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--locked",
+        "--document-private-items",
+    ])
+    .env("RUSTDOCFLAGS", "-D warnings"))?;
     println!("check: all passed");
     Ok(())
 }
@@ -73,7 +108,10 @@ fn metadata() -> Result<Value, String> {
         .output()
         .map_err(|error| format!("run cargo metadata: {error}"))?;
     if !output.status.success() {
-        return Err(format!("run cargo metadata: {}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "run cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("read cargo metadata: {error}"))
 }
@@ -83,8 +121,13 @@ fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn arrows(metadata: &Value) -> Task {
-    let ours: Vec<&Value> = packages(metadata).filter(|package| package["source"].is_null()).collect();
-    let names: Vec<&str> = ours.iter().filter_map(|package| package["name"].as_str()).collect();
+    let ours: Vec<&Value> = packages(metadata)
+        .filter(|package| package["source"].is_null())
+        .collect();
+    let names: Vec<&str> = ours
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     for package in &ours {
         let name = package["name"].as_str().unwrap_or_default();
         let allowed = ARROWS.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
@@ -96,10 +139,15 @@ fn arrows(metadata: &Value) -> Task {
             .filter_map(|dependency| dependency["name"].as_str());
         for dependency in normal {
             if names.contains(&dependency) && allowed.is_some_and(|allowed| !allowed.contains(&dependency)) {
-                return Err(format!("arrow {name} -> {dependency} is not in the house's plan (docs/architecture.md)"));
+                return Err(format!(
+                    "arrow {name} -> {dependency} is not in the house's plan (docs/architecture.md)"
+                ));
             }
             if name == "plumbline-model" && !MODEL_MAY_USE.contains(&dependency) {
-                return Err(format!("model uses {dependency}: it may use {} only", MODEL_MAY_USE.join(", ")));
+                return Err(format!(
+                    "model uses {dependency}: it may use {} only",
+                    MODEL_MAY_USE.join(", ")
+                ));
             }
         }
     }
@@ -131,7 +179,10 @@ fn allowed(expression: &str) -> bool {
     if expression.contains('(') {
         expression.split(" AND ").all(any)
     } else {
-        expression.replace('/', " OR ").split(" OR ").any(|alternative| alternative.split(" AND ").all(listed))
+        expression
+            .replace('/', " OR ")
+            .split(" OR ")
+            .any(|alternative| alternative.split(" AND ").all(listed))
     }
 }
 
@@ -153,7 +204,9 @@ fn sys_lints() -> Task {
         let found = lines(&sys, &format!("[lints.{kind}]"));
         for line in expected.iter().filter(|line| !line.starts_with("unsafe_code")) {
             if !found.contains(line) {
-                return Err(format!("probe/sys/Cargo.toml lacks the workspace's lint `{line}`"));
+                return Err(format!(
+                    "probe/sys/Cargo.toml lacks the workspace's lint `{line}`"
+                ));
             }
         }
     }
@@ -166,7 +219,9 @@ fn probe_is_known_in_one_place() -> Task {
         let in_cli = path == "coordinator/src/main.rs" || path == "coordinator/src/cli/mod.rs";
         let text = fs::read_to_string(&path).map_err(|error| format!("read {path}: {error}"))?;
         if !in_cli && text.contains("plumbline_probe") {
-            return Err(format!("{path} knows the probe; only main and its command line may"));
+            return Err(format!(
+                "{path} knows the probe; only main and its command line may"
+            ));
         }
     }
     Ok(())
@@ -178,10 +233,21 @@ mod tests {
 
     #[test]
     fn an_expression_passes_if_one_way_through_it_is_on_the_list() {
-        for good in ["MIT", "MIT/Apache-2.0", "MIT OR GPL-3.0", "(MIT OR Apache-2.0) AND Unicode-3.0", "Apache-2.0 AND ISC"] {
+        for good in [
+            "MIT",
+            "MIT/Apache-2.0",
+            "MIT OR GPL-3.0",
+            "(MIT OR Apache-2.0) AND Unicode-3.0",
+            "Apache-2.0 AND ISC",
+        ] {
             assert!(allowed(good), "{good}");
         }
-        for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Apache-2.0) AND OpenSSL", ""] {
+        for bad in [
+            "GPL-3.0",
+            "MIT AND GPL-3.0",
+            "(MIT OR Apache-2.0) AND OpenSSL",
+            "",
+        ] {
             assert!(!allowed(bad), "{bad}");
         }
     }

@@ -1,6 +1,9 @@
 //! The house's own commands: one for everything that CI runs, so that CI does nothing that people cannot.
 
-#![expect(clippy::print_stdout, reason = "a command for people: what it does is told on standard output")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a command for people: what it does is told on standard output"
+)]
 
 mod check;
 mod dist;
@@ -38,7 +41,14 @@ fn main() -> ExitCode {
         ["gen"] => generate(false),
         ["gen", "--check"] => generate(true),
         ["dist"] => dist::dist(),
-        ["bench", name] => run(&mut cargo(&["bench", "--locked", "--package", "plumbline-benches", "--bench", name])),
+        ["bench", name] => run(&mut cargo(&[
+            "bench",
+            "--locked",
+            "--package",
+            "plumbline-benches",
+            "--bench",
+            name,
+        ])),
         _ => {
             println!("{USAGE}");
             return ExitCode::from(2);
@@ -77,8 +87,15 @@ fn cargo(arguments: &[&str]) -> Command {
 
 fn run(command: &mut Command) -> Task {
     let shown = || {
-        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
-        format!("{} {}", command.get_program().to_string_lossy(), arguments.join(" "))
+        let arguments: Vec<_> = command
+            .get_args()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect();
+        format!(
+            "{} {}",
+            command.get_program().to_string_lossy(),
+            arguments.join(" ")
+        )
     };
     let shown = shown();
     match command.status() {
@@ -93,9 +110,12 @@ fn files_below(folder: &str, ending: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|error| format!("read {}: {error}", folder.display()))?;
+        let entries =
+            std::fs::read_dir(&folder).map_err(|error| format!("read {}: {error}", folder.display()))?;
         for entry in entries {
-            let path = entry.map_err(|error| format!("read {}: {error}", folder.display()))?.path();
+            let path = entry
+                .map_err(|error| format!("read {}: {error}", folder.display()))?
+                .path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|found| found == ending) {

@@ -17,13 +17,23 @@ pub(crate) fn test(install: bool) -> Task {
         install_packages()?;
     }
     println!("test: build the binaries");
-    run(&mut cargo(&["build", "--locked", "--package", "plumbline", "--package", "plumbline-probe"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--locked",
+        "--package",
+        "plumbline",
+        "--package",
+        "plumbline-probe",
+    ]))?;
     let target = target_dir()?;
     println!("test: every tier");
     // One test binary after the other; inside the lab tier tests take turns, since the lab's hosts share two cores.
     run(cargo(&["test", "--workspace", "--locked"])
         .env("PLUMBLINE_BIN", target.join("debug").join("plumbline"))
-        .env("PLUMBLINE_PROBE_BIN", target.join("debug").join("plumbline-probe")))
+        .env(
+            "PLUMBLINE_PROBE_BIN",
+            target.join("debug").join("plumbline-probe"),
+        ))
 }
 
 pub(crate) fn target_dir() -> Result<PathBuf, String> {
@@ -32,7 +42,10 @@ pub(crate) fn target_dir() -> Result<PathBuf, String> {
         .map_err(|error| format!("run cargo metadata: {error}"))?;
     let metadata: serde_json::Value =
         serde_json::from_slice(&output.stdout).map_err(|error| format!("read cargo metadata: {error}"))?;
-    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| "find the target directory".to_owned())
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| "find the target directory".to_owned())
 }
 
 fn install_packages() -> Task {
@@ -64,6 +77,9 @@ fn on_path(program: &str) -> bool {
 }
 
 fn is_root() -> bool {
-    std::fs::read_to_string("/proc/self/status")
-        .is_ok_and(|status| status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0")))
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        status
+            .lines()
+            .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+    })
 }

@@ -104,11 +104,21 @@ impl InputArgs {
             ));
         }
         let plan = Plan::new(&inventory, &profiles, &parameters);
-        Ok(Inputs { cluster: cluster_text, profile_texts, inventory, parameters, plan, remarks })
+        Ok(Inputs {
+            cluster: cluster_text,
+            profile_texts,
+            inventory,
+            parameters,
+            plan,
+            remarks,
+        })
     }
 
     fn profiles(&self) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
-        let mut texts: Vec<SourceText> = profile::BUILTIN.iter().filter_map(|name| profile::builtin(name)).collect();
+        let mut texts: Vec<SourceText> = profile::BUILTIN
+            .iter()
+            .filter_map(|name| profile::builtin(name))
+            .collect();
         for path in &self.profile {
             texts.push(read_text(path)?);
         }
@@ -134,7 +144,10 @@ impl InputArgs {
         remarks: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let asked = self.version.iter().map(|version| ("--version", version));
-        let own = inventory.nodes.iter().map(|node| ("the cluster file", &node.version));
+        let own = inventory
+            .nodes
+            .iter()
+            .map(|node| ("the cluster file", &node.version));
         let mut seen = Vec::new();
         for (origin, version) in asked.chain(own) {
             let minor = version.minor();

@@ -55,7 +55,11 @@ pub(crate) fn run() -> ExitCode {
         Err(error) => {
             // Help and version are answers on stdout with 0; everything else is clap's message on stderr with 2.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Passed.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Passed.into()
+            };
         }
     };
     let result = match cli.command {
@@ -82,12 +86,18 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of usage, input or output (exit code 2). The chain of sources is written out once, here.
     pub(crate) fn usage(error: &dyn std::error::Error) -> Self {
-        Self { exit: Exit::Usage, message: chain(error) }
+        Self {
+            exit: Exit::Usage,
+            message: chain(error),
+        }
     }
 
     /// The same with a message of its own.
     pub(crate) fn usage_message(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, message: message.into() }
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
     }
 }
 
@@ -118,9 +128,9 @@ fn complain(failure: &Failure) {
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::usage_message(format!("write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::usage_message(format!(
+            "write to standard output: {error}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -128,7 +138,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 /// Colours only on a terminal, and never against NO_COLOR (no-color.org).
 pub(crate) fn stdout_style() -> Style {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
+    if wanted && io::stdout().is_terminal() {
+        Style::Colour
+    } else {
+        Style::Plain
+    }
 }
 
 /// Input files above this are refused before they are read: the largest real cluster file is under a megabyte.
@@ -140,7 +154,9 @@ pub(crate) fn read_text(path: &Path) -> Result<SourceText, Failure> {
     let unreadable = |error: io::Error| Failure::usage_message(format!("read {name}: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
-        return Err(Failure::usage_message(format!("read {name}: it is a directory, not a file")));
+        return Err(Failure::usage_message(format!(
+            "read {name}: it is a directory, not a file"
+        )));
     }
     if metadata.len() > MAX_INPUT_BYTES {
         return Err(too_large(&name));
@@ -156,7 +172,11 @@ pub(crate) fn read_text(path: &Path) -> Result<SourceText, Failure> {
         Ok(text) => Ok(SourceText { name, text }),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..at]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
             Err(Failure::usage_message(format!(
                 "read {name}: line {line} holds bytes that are no UTF-8 text (byte {at}); is this the cluster file?"
             )))

@@ -86,8 +86,16 @@ fn effort(inputs: &Inputs) -> Effort {
         }
         busiest = busiest.max(own);
         let longest_pair = by_pair.into_values().max().unwrap_or(0);
-        let at = |tests: u64, rate: u32| if rate == 0 { 0 } else { tests.div_ceil(u64::from(rate)) };
-        seconds = seconds.max(at(own, parameters.max_rate_node)).max(at(longest_pair, parameters.max_rate_pair));
+        let at = |tests: u64, rate: u32| {
+            if rate == 0 {
+                0
+            } else {
+                tests.div_ceil(u64::from(rate))
+            }
+        };
+        seconds = seconds
+            .max(at(own, parameters.max_rate_node))
+            .max(at(longest_pair, parameters.max_rate_pair));
     }
     let silence = u64::from(parameters.attempts) * u64::from(parameters.attempt_timeout_ms);
     // Each silent test takes all of its attempts' connections from the same rates.
@@ -105,12 +113,23 @@ fn effort(inputs: &Inputs) -> Effort {
 fn table(inputs: &Inputs) -> String {
     let (inventory, plan, parameters) = (&inputs.inventory, &inputs.plan, &inputs.parameters);
     let mut out = String::new();
-    let _ = writeln!(out, "{} ({}), version {}\n", inventory.name, word(&inventory.cluster_type), inventory.version);
+    let _ = writeln!(
+        out,
+        "{} ({}), version {}\n",
+        inventory.name,
+        word(&inventory.cluster_type),
+        inventory.version
+    );
 
     let mut nodes = plain_table(["NODE", "ROLES", "VERSION", "POOL"]);
     for node in &inventory.nodes {
         let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
-        nodes.add_row([node.id.to_string(), roles.join(" "), node.version.to_string(), node.pool.clone()]);
+        nodes.add_row([
+            node.id.to_string(),
+            roles.join(" "),
+            node.version.to_string(),
+            node.pool.clone(),
+        ]);
     }
     let _ = writeln!(out, "{nodes}\n");
 
@@ -239,6 +258,10 @@ fn csv(plan: &Plan) -> String {
 
 /// A CSV field (RFC 4180): quoted, inner quotes doubled; a leading formula character is defused for spreadsheets.
 fn quoted(text: &str) -> String {
-    let defused = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    let defused = if text.starts_with(['=', '+', '-', '@']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    };
     format!("\"{}\"", defused.replace('"', "\"\""))
 }

@@ -70,7 +70,12 @@ fn list() -> Result<Exit, Failure> {
     for name in profile::BUILTIN {
         let profile = builtin(name)?;
         let versions: Vec<String> = profile.versions.iter().map(Minor::to_string).collect();
-        table.add_row([profile.id, versions.join(" "), profile.rules.len().to_string(), profile.title]);
+        table.add_row([
+            profile.id,
+            versions.join(" "),
+            profile.rules.len().to_string(),
+            profile.title,
+        ]);
     }
     print(&format!("{table}\n"))?;
     Ok(Exit::Passed)
@@ -97,7 +102,15 @@ fn show(args: &ShowArgs) -> Result<Exit, Failure> {
 }
 
 fn show_table(rows: &[Row]) -> Table {
-    let mut table = plain_table(["ROLE", "PROTO", "PORTS", "USED BY (DOCUMENT)", "SOURCES (OUR READING)", "SCOPE", "PURPOSE"]);
+    let mut table = plain_table([
+        "ROLE",
+        "PROTO",
+        "PORTS",
+        "USED BY (DOCUMENT)",
+        "SOURCES (OUR READING)",
+        "SCOPE",
+        "PURPOSE",
+    ]);
     for row in rows {
         let ports = if row.first_port == row.last_port {
             row.first_port.to_string()
@@ -121,7 +134,9 @@ fn show_table(rows: &[Row]) -> Table {
 fn footnote(profile: &Profile, minor: Minor) -> String {
     let mut text = String::new();
     if let VersionStanding::NewerThan(newest) = profile.standing(minor) {
-        text.push_str(&format!("\n{minor} is newer than the newest table; these are the rows of {newest}.\n"));
+        text.push_str(&format!(
+            "\n{minor} is newer than the newest table; these are the rows of {newest}.\n"
+        ));
     }
     text.push_str("\nSources:\n");
     for source in &profile.sources {
@@ -135,7 +150,9 @@ pub(super) fn builtin(name: &str) -> Result<Profile, Failure> {
     let source = profile::builtin(name).ok_or_else(|| {
         let near = plumbline_model::source::nearest(name, profile::BUILTIN);
         let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        Failure::usage_message(format!("find profile {name:?}: `plumbline profiles list` names them{hint}"))
+        Failure::usage_message(format!(
+            "find profile {name:?}: `plumbline profiles list` names them{hint}"
+        ))
     })?;
     profile::read(&source).map_err(|refused| Failure::usage(&refused))
 }
@@ -143,7 +160,10 @@ pub(super) fn builtin(name: &str) -> Result<Profile, Failure> {
 /// A table without lines, which survives being pasted into a ticket.
 pub(super) fn plain_table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
     table
 }
 

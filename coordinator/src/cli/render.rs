@@ -6,11 +6,7 @@ use clap::{Args, ValueEnum};
 use plumbline_model::{canonical, report::Report};
 
 use super::{Failure, print};
-use crate::{
-    exit::Exit,
-    render,
-    store,
-};
+use crate::{exit::Exit, render, store};
 
 #[derive(Debug, Args)]
 pub(crate) struct RenderArgs {

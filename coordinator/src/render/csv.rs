@@ -12,7 +12,10 @@ pub(crate) fn csv(report: &Report) -> String {
             plumbline_model::plan::Expect::Open => "open",
             plumbline_model::plan::Expect::Blocked => "blocked",
         };
-        let offender = row.offender.map(|address| address.to_string()).unwrap_or_default();
+        let offender = row
+            .offender
+            .map(|address| address.to_string())
+            .unwrap_or_default();
         let _ = writeln!(
             out,
             "{},{},{},{},\"{}\",{},{expect},{},{},{offender},{}",

@@ -33,7 +33,11 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
         Verdict::Warned | Verdict::Incomplete => style.paint("1;33", word),
         Verdict::Failed => style.paint("1;31", word),
     };
-    let _ = writeln!(out, "{painted}  {} {}  (run {}, {})", report.cluster, report.version, report.run, report.started);
+    let _ = writeln!(
+        out,
+        "{painted}  {} {}  (run {}, {})",
+        report.cluster, report.version, report.run, report.started
+    );
     let _ = writeln!(out, "{}", summary(report));
     for finding in &report.findings {
         out.push('\n');
@@ -58,7 +62,11 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         finding.cause.detail
     );
     if finding.affects_total > 0 {
-        let _ = writeln!(out, "    under it: {}", tests(finding.affects_total, &finding.status));
+        let _ = writeln!(
+            out,
+            "    under it: {}",
+            tests(finding.affects_total, &finding.status)
+        );
     }
     if !finding.fix.text.is_empty() {
         let _ = writeln!(out, "    fix: {}", finding.fix.text);
@@ -69,8 +77,16 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
 }
 
 fn tests(count: u64, status: &Status) -> String {
-    let what = if *status == Status::NotMeasured { "without a result" } else { "failing" };
-    if count == 1 { format!("1 test {what}") } else { format!("{count} tests {what}") }
+    let what = if *status == Status::NotMeasured {
+        "without a result"
+    } else {
+        "failing"
+    };
+    if count == 1 {
+        format!("1 test {what}")
+    } else {
+        format!("{count} tests {what}")
+    }
 }
 
 fn push_gaps(out: &mut String, report: &Report) {
@@ -79,7 +95,10 @@ fn push_gaps(out: &mut String, report: &Report) {
     }
     for gap in &report.coverage.no_vantage {
         let source = serde_json::to_value(gap.source).ok();
-        let source = source.as_ref().and_then(|value| value.as_str()).unwrap_or("its source");
+        let source = source
+            .as_ref()
+            .and_then(|value| value.as_str())
+            .unwrap_or("its source");
         let _ = writeln!(
             out,
             "no vantage: {} ({} {}) is used by {source}, where nothing of ours stands; {}",

@@ -70,11 +70,21 @@ impl Staging {
             _ => PathBuf::from("."),
         };
         fs::create_dir_all(&parent).map_err(|error| io_error("create the directory", &parent, error))?;
-        let name = target.file_name().ok_or_else(|| StoreError::Occupied(target.to_owned()))?;
+        let name = target
+            .file_name()
+            .ok_or_else(|| StoreError::Occupied(target.to_owned()))?;
         // Beside the target, so that the rename stays within one file system; the process id keeps two runs apart.
-        let dir = parent.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let dir = parent.join(format!(
+            ".{}.partial-{}",
+            name.to_string_lossy(),
+            std::process::id()
+        ));
         fs::create_dir(&dir).map_err(|error| io_error("create the directory", &dir, error))?;
-        Ok(Self { target: target.to_owned(), dir, published: false })
+        Ok(Self {
+            target: target.to_owned(),
+            dir,
+            published: false,
+        })
     }
 
     /// Where files are written until the report is complete.
@@ -101,9 +111,14 @@ impl Staging {
         let sync = |dir: &Path| fs::File::open(dir).and_then(|dir| dir.sync_all());
         sync(&self.dir).map_err(|error| io_error("write", &self.dir, error))?;
         // Renaming over an empty directory is atomic; over anything else it fails.
-        fs::rename(&self.dir, &self.target).map_err(|error| io_error("name the report", &self.target, error))?;
+        fs::rename(&self.dir, &self.target)
+            .map_err(|error| io_error("name the report", &self.target, error))?;
         self.published = true;
-        if let Some(parent) = self.target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = self
+            .target
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
             // The report stands already; a parent that cannot be synced loses at most its newest name in a power cut.
             let _ = sync(parent);
         }
@@ -134,12 +149,21 @@ fn clear(dir: &Path) -> Result<(), StoreError> {
 /// If the directory or a file in it cannot be read.
 pub(crate) fn read_dir(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
     let mut files = BTreeMap::new();
-    for entry in fs::read_dir(dir).map_err(|error| io_error("read", dir, error))?.take(MAX_FILES) {
+    for entry in fs::read_dir(dir)
+        .map_err(|error| io_error("read", dir, error))?
+        .take(MAX_FILES)
+    {
         let entry = entry.map_err(|error| io_error("read", dir, error))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry.file_type().map_err(|error| io_error("read", &entry.path(), error))?;
+        let kind = entry
+            .file_type()
+            .map_err(|error| io_error("read", &entry.path(), error))?;
         // A further directory or device is as wrong as a further file: it is listed, and its content is not read.
-        let bytes = if kind.is_file() { read_file(dir, &name)? } else { Vec::new() };
+        let bytes = if kind.is_file() {
+            read_file(dir, &name)?
+        } else {
+            Vec::new()
+        };
         files.insert(name, bytes);
     }
     Ok(files)
@@ -166,7 +190,11 @@ pub(crate) fn read_file(dir: &Path, name: &str) -> Result<Vec<u8>, StoreError> {
 }
 
 fn io_error(what: &'static str, path: &Path, error: io::Error) -> StoreError {
-    StoreError::Io { what, path: path.to_owned(), error }
+    StoreError::Io {
+        what,
+        path: path.to_owned(),
+        error,
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +224,10 @@ mod tests {
         fs::create_dir(&target).unwrap();
         Staging::claim(&target).unwrap().publish(&files()).unwrap();
         assert!(matches!(Staging::claim(&target), Err(StoreError::Occupied(_))));
-        assert!(matches!(Staging::claim(&target.join("a")), Err(StoreError::Occupied(_))));
+        assert!(matches!(
+            Staging::claim(&target.join("a")),
+            Err(StoreError::Occupied(_))
+        ));
     }
 
     #[test]

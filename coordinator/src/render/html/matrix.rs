@@ -72,7 +72,12 @@ impl Matrix {
         let mut destinations: Vec<NodeId> = cells.keys().map(|(_, destination)| *destination).collect();
         destinations.sort_unstable();
         destinations.dedup();
-        Self { sources, destinations, cells, sets }
+        Self {
+            sources,
+            destinations,
+            cells,
+            sets,
+        }
     }
 
     /// The table with its legend and the place where a pair's rows open.
@@ -132,8 +137,14 @@ impl Matrix {
 
     /// The data of the page's script; `<` is escaped, so that no text can end the script element.
     pub(super) fn json(&self) -> String {
-        let data = Data { sources: &self.sources, destinations: &self.destinations, sets: &self.sets };
-        serde_json::to_string(&data).expect("strings and bools always serialise").replace('<', "\\u003c")
+        let data = Data {
+            sources: &self.sources,
+            destinations: &self.destinations,
+            sets: &self.sets,
+        };
+        serde_json::to_string(&data)
+            .expect("strings and bools always serialise")
+            .replace('<', "\\u003c")
     }
 }
 
@@ -173,7 +184,12 @@ fn short(ports: &PortSet) -> String {
     const LISTED: usize = 8;
     match (ports.ranges().first(), ports.ranges().last()) {
         (Some(first), Some(last)) if ports.ranges().len() > LISTED => {
-            format!("{} ports from {} to {}", ports.count(), first.first(), last.last())
+            format!(
+                "{} ports from {} to {}",
+                ports.count(),
+                first.first(),
+                last.last()
+            )
         }
         _ => ports.to_string(),
     }
