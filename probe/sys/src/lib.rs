@@ -9,5 +9,6 @@
 )]
 
 pub mod netlink;
+pub mod nft;
 pub mod ns;
 pub mod route;
