@@ -2,6 +2,8 @@
 //! probe (for `plumbline probe`, and because the swarms start this executable as a probe).
 
 mod cli;
+#[expect(dead_code, reason = "the service that drives it follows in the next commit")]
+mod conductor;
 mod exit;
 mod render;
 mod store;

@@ -1,0 +1,568 @@
+//! The state machine of one run. Pure: events and the time go in, actions come out; whoever drives it does the I/O.
+//!
+//! ```text
+//!   Joining --> Arming --> Asking --> Looking --> AskingAgain --> ReleasingLook --> ReleasingArm --> Surveying --> Finishing --> Done
+//!      |                      |          |             (only where something failed)     ^  |                          ^
+//!      | nobody joined        +----------+----------------------------------------------+  +--- nothing failed -------+
+//!      +-----------------------------------------------------------------------------------------------------------> Finishing
+//!   any phase -- interrupted --> WindingUp (release everything, keep what comes) --> Finishing
+//! ```
+//!
+//! A phase ends when every probe that takes part has done its share, and at its deadline at the latest; who is overdue then
+//! is lost. So the run ends in its time whatever happens, and what the others saw stands.
+//!
+//! Driving it: [`Conductor::handle`] with each event and the present moment, then [`Conductor::next_action`] until it says
+//! `None`. [`Event::Tick`] must come a few times a second; spurious ticks do nothing. Moments may stand still but not go back.
+//! After [`Action::Finished`] there is nothing more to do, and further events are ignored.
+
+mod budget;
+mod clock;
+mod duties;
+mod event;
+mod seat;
+mod second_look;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use plumbline_model::{
+    evidence::{Batch, LostWhy, Member, SwarmEvent},
+    id::NodeId,
+    observation::Record,
+    plan::Target,
+};
+use plumbline_proto::convert::{Ask, ProgressState, Work};
+
+pub(crate) use self::{
+    budget::Pace,
+    clock::Moment,
+    duties::{Duties, Duty},
+    event::{Action, Event, Phase, Settings},
+};
+use self::{
+    clock::{Awake, AwakeClock},
+    seat::{Presence, Seat, Task},
+    second_look::Failures,
+};
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Conductor {
+    duties: Duties,
+    pace: Pace,
+    clock: AwakeClock,
+    phase: Phase,
+    phase_deadline: Awake,
+    seats: BTreeMap<NodeId, Seat>,
+    last_assignment: u32,
+    failures: Failures,
+    /// What sources will ask once the captures run.
+    asks_again: BTreeMap<NodeId, Vec<Target>>,
+    actions: VecDeque<Action>,
+}
+
+impl Conductor {
+    /// A run that begins now, at the start of its clock.
+    pub(crate) fn new(settings: Settings) -> Self {
+        let Settings {
+            duties,
+            pace,
+            join_timeout,
+        } = settings;
+        let seats = duties.0.keys().map(|node| (*node, Seat::new())).collect();
+        Self {
+            duties,
+            pace,
+            clock: AwakeClock::default(),
+            phase: Phase::Joining,
+            phase_deadline: Awake::default().plus(join_timeout),
+            seats,
+            last_assignment: 0,
+            failures: Failures::default(),
+            asks_again: BTreeMap::new(),
+            actions: VecDeque::from([Action::Enter(Phase::Joining)]),
+        }
+    }
+
+    /// Takes one event.
+    pub(crate) fn handle(&mut self, now: Moment, event: Event) {
+        let now = self.clock.observe(now);
+        if self.phase == Phase::Done {
+            return;
+        }
+        self.note(now, event);
+        self.give_up_the_silent(now);
+        self.advance(now);
+    }
+
+    /// What to do next; `None` until the next event.
+    pub(crate) fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Where the run is.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How many probes take part at the moment, of how many.
+    pub(crate) fn attendance(&self) -> (usize, usize) {
+        (
+            self.seats.values().filter(|seat| seat.takes_part()).count(),
+            self.seats.len(),
+        )
+    }
+
+    fn note(&mut self, now: Awake, event: Event) {
+        match event {
+            Event::Joined(member) => self.joined(now, *member),
+            Event::SessionOpened(node) => self.session_opened(now, node),
+            Event::SessionEnded(node) => self.session_ended(now, node),
+            Event::Heard(node) => {
+                self.participant(now, node);
+            }
+            Event::BatchStored(batch) => self.batch_stored(now, &batch),
+            Event::BatchDuplicate(node, seq) => {
+                if self.participant(now, node).is_some() {
+                    self.record(SwarmEvent::Duplicate { node, seq });
+                }
+            }
+            Event::Progress {
+                node,
+                assignment,
+                state,
+            } => {
+                let Some(seat) = self.participant(now, node) else {
+                    return;
+                };
+                if let Some(task) = seat.tasks.get_mut(&assignment) {
+                    task.told = Some(state);
+                }
+                seat.close_finished_tasks();
+            }
+            Event::Refused {
+                node,
+                assignment,
+                reason,
+            } => {
+                let Some(seat) = self.participant(now, node) else {
+                    return;
+                };
+                if seat.tasks.remove(&assignment).is_some() {
+                    self.record(SwarmEvent::Refused { node, reason });
+                }
+            }
+            Event::Tick => {}
+            Event::Interrupted => self.interrupted(now),
+        }
+    }
+
+    /// The seat of a participant that has just been heard, if it still takes part.
+    fn participant(&mut self, now: Awake, node: NodeId) -> Option<&mut Seat> {
+        let seat = self.seats.get_mut(&node).filter(|seat| seat.takes_part())?;
+        seat.heard = now;
+        Some(seat)
+    }
+
+    fn joined(&mut self, now: Awake, member: Member) {
+        let Some(seat) = self.seats.get_mut(&member.node) else {
+            return;
+        };
+        if seat.presence != Presence::Expected || self.phase != Phase::Joining {
+            return;
+        }
+        seat.presence = Presence::Away { since: now };
+        seat.heard = now;
+        seat.member = Some(member.clone());
+        self.record(SwarmEvent::Joined { member });
+    }
+
+    fn session_opened(&mut self, now: Awake, node: NodeId) {
+        let Some(seat) = self.seats.get_mut(&node) else {
+            return;
+        };
+        match seat.presence {
+            Presence::Here | Presence::Away { .. } => {
+                seat.presence = Presence::Here;
+                seat.heard = now;
+                if self.phase >= Phase::Finishing {
+                    self.actions.push_back(Action::Finish {
+                        node,
+                        reason: RUN_IS_OVER,
+                    });
+                    return;
+                }
+                // What was sent on the old stream may not have arrived: a probe ignores what it knows and repeats how far it is.
+                for (assignment, task) in &seat.tasks {
+                    let (assignment, work) = (*assignment, task.work.clone());
+                    self.actions.push_back(Action::Assign {
+                        node,
+                        assignment,
+                        work,
+                    });
+                    if task.released {
+                        self.actions.push_back(Action::Release { node, assignment });
+                    }
+                }
+            }
+            Presence::Lost(_) => {
+                seat.presence = Presence::Late;
+                self.record(SwarmEvent::Late { node });
+                self.actions.push_back(Action::Finish {
+                    node,
+                    reason: GIVEN_UP,
+                });
+            }
+            Presence::Late | Presence::NotJoined | Presence::Gone | Presence::Expected => {
+                self.actions.push_back(Action::Finish {
+                    node,
+                    reason: GIVEN_UP,
+                });
+            }
+        }
+    }
+
+    fn session_ended(&mut self, now: Awake, node: NodeId) {
+        let finishing = self.phase == Phase::Finishing;
+        if let Some(seat) = self
+            .seats
+            .get_mut(&node)
+            .filter(|seat| seat.presence == Presence::Here)
+        {
+            seat.presence = if finishing {
+                Presence::Gone
+            } else {
+                Presence::Away { since: now }
+            };
+        }
+    }
+
+    fn batch_stored(&mut self, now: Awake, batch: &Batch) {
+        let Some(seat) = self.participant(now, batch.node) else {
+            return;
+        };
+        seat.stored_seq = seat.stored_seq.max(batch.seq);
+        for record in &batch.records {
+            if let Record::Facts(facts) = record {
+                seat.facts = true;
+                seat.captures = facts.capabilities.capture;
+            }
+        }
+        seat.close_finished_tasks();
+        self.failures.note(batch);
+    }
+
+    fn interrupted(&mut self, now: Awake) {
+        if self.phase >= Phase::WindingUp {
+            return;
+        }
+        self.record(SwarmEvent::Interrupted);
+        self.asks_again.clear();
+        self.enter(now, Phase::WindingUp, budget::WINDING_UP);
+        self.release(|_| true);
+    }
+
+    fn give_up_the_silent(&mut self, now: Awake) {
+        let verdict = |seat: &Seat| match seat.presence {
+            Presence::Here if now.since(seat.heard) > LEASE => Some(LostWhy::Silent),
+            Presence::Away { since } if now.since(since) > RECONNECT_GRACE => Some(LostWhy::StreamEnded),
+            _ => None,
+        };
+        let lost: Vec<_> = self
+            .seats
+            .iter()
+            .filter_map(|(node, seat)| verdict(seat).map(|why| (*node, why)))
+            .collect();
+        for (node, why) in lost {
+            self.lose(node, why);
+        }
+    }
+
+    fn lose(&mut self, node: NodeId, why: LostWhy) {
+        let Some(seat) = self.seats.get_mut(&node).filter(|seat| seat.takes_part()) else {
+            return;
+        };
+        if self.phase == Phase::Finishing {
+            // Its work is done; that it did not say goodbye harms nobody.
+            seat.presence = Presence::Gone;
+            return;
+        }
+        seat.presence = Presence::Lost(why);
+        seat.tasks.clear();
+        self.record(SwarmEvent::Lost { node, why });
+        self.actions.push_back(Action::Finish {
+            node,
+            reason: GIVEN_UP,
+        });
+    }
+
+    /// Goes on to the next phase for as long as the present one is over.
+    fn advance(&mut self, now: Awake) {
+        while self.phase != Phase::Done {
+            let overdue = self.phase_deadline <= now;
+            if !overdue && !self.phase_is_over() {
+                return;
+            }
+            if overdue {
+                self.settle_overdue();
+            }
+            self.leave(now);
+        }
+    }
+
+    fn phase_is_over(&self) -> bool {
+        let every_task = |done: fn(&Task) -> bool| {
+            self.seats
+                .values()
+                .filter(|seat| seat.takes_part())
+                .all(|seat| seat.tasks.values().all(done))
+        };
+        match self.phase {
+            Phase::Joining => self.seats.values().all(|seat| match seat.presence {
+                Presence::Here => seat.facts,
+                Presence::Expected | Presence::Away { .. } => false,
+                Presence::NotJoined | Presence::Lost(_) | Presence::Late | Presence::Gone => true,
+            }),
+            Phase::Arming | Phase::Looking => every_task(|task| task.told.is_some()),
+            // Arms and looks stay until they are released.
+            Phase::Asking | Phase::AskingAgain => every_task(|task| !matches!(task.work, Work::Ask(_))),
+            Phase::ReleasingLook => every_task(|task| !matches!(task.work, Work::Look(_))),
+            Phase::ReleasingArm | Phase::Surveying | Phase::WindingUp => every_task(|_| false),
+            Phase::Finishing => !self.seats.values().any(|seat| seat.presence == Presence::Here),
+            Phase::Done => true,
+        }
+    }
+
+    /// Gives up whoever did not do his share of the phase in time.
+    fn settle_overdue(&mut self) {
+        let nodes: Vec<NodeId> = self.seats.keys().copied().collect();
+        for node in nodes {
+            let Some(seat) = self.seats.get_mut(&node) else {
+                continue;
+            };
+            match (self.phase, seat.presence) {
+                (Phase::Joining, Presence::Expected) => {
+                    seat.presence = Presence::NotJoined;
+                    self.record(SwarmEvent::NotJoined { node });
+                }
+                (Phase::Joining, Presence::Away { .. }) => self.lose(node, LostWhy::StreamEnded),
+                // Without facts it can still be armed and asked.
+                (Phase::Joining | Phase::WindingUp | Phase::Finishing, _) => {}
+                _ if seat.tasks.values().any(|task| owes(self.phase, task)) => {
+                    self.lose(node, LostWhy::Overdue)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the present phase and begins the next.
+    fn leave(&mut self, now: Awake) {
+        match self.phase {
+            Phase::Joining => self.begin_arming(now),
+            Phase::Arming => self.begin_asking(now),
+            Phase::Asking => self.begin_looking(now),
+            Phase::Looking => self.begin_asking_again(now),
+            Phase::AskingAgain => {
+                self.enter(now, Phase::ReleasingLook, budget::RELEASING);
+                self.release(|work| matches!(work, Work::Look(_)));
+            }
+            Phase::ReleasingLook => self.begin_releasing_arm(now),
+            Phase::ReleasingArm => {
+                self.enter(now, Phase::Surveying, budget::SURVEYING);
+                for node in self.failures.to_survey() {
+                    self.assign(node, Work::Survey);
+                }
+            }
+            Phase::Surveying | Phase::WindingUp => self.begin_finishing(now),
+            Phase::Finishing => {
+                self.enter(now, Phase::Done, Duration::ZERO);
+                let took_ms = self.clock.last().ms();
+                self.record(SwarmEvent::Finished { took_ms });
+                self.actions.push_back(Action::Finished);
+            }
+            Phase::Done => {}
+        }
+    }
+
+    fn begin_arming(&mut self, now: Awake) {
+        if !self.seats.values().any(Seat::takes_part) {
+            self.begin_finishing(now);
+            return;
+        }
+        let here = self.seats.values().filter(|seat| seat.takes_part());
+        let roster: Vec<Member> = here.filter_map(|seat| seat.member.clone()).collect();
+        self.actions
+            .push_back(Action::PublishRoster(self.clock.last(), roster));
+        self.enter(now, Phase::Arming, budget::ARMING);
+        for (node, duty) in self.duties.0.clone() {
+            if !duty.arm.is_empty() {
+                self.assign(node, Work::Arm(duty.arm));
+            }
+        }
+    }
+
+    fn begin_asking(&mut self, now: Awake) {
+        let mut asks = BTreeMap::new();
+        for (node, duty) in self.duties.0.clone() {
+            // Whoever is not on the roster cannot be asked, and whoever was lost will not answer.
+            let mut targets = duty.targets;
+            for target in &mut targets {
+                target
+                    .destinations
+                    .retain(|to| self.seats.get(to).is_some_and(Seat::takes_part));
+            }
+            targets.retain(|target| !target.destinations.is_empty());
+            asks.insert(node, targets);
+        }
+        self.enter(now, Phase::Asking, self.asking_budget(&asks));
+        self.ask(asks, false);
+    }
+
+    fn begin_looking(&mut self, now: Awake) {
+        let here = |node| self.seats.get(&node).is_some_and(Seat::takes_part);
+        let captures = |node| self.seats.get(&node).is_some_and(|seat| seat.captures);
+        let look = self.failures.second_look(here, captures);
+        if look.asks.is_empty() {
+            self.begin_releasing_arm(now);
+            return;
+        }
+        self.asks_again = look.asks;
+        self.enter(now, Phase::Looking, budget::ARMING);
+        for (node, watches) in look.watches {
+            self.assign(node, Work::Look(watches));
+        }
+    }
+
+    fn begin_asking_again(&mut self, now: Awake) {
+        let asks = std::mem::take(&mut self.asks_again);
+        self.enter(now, Phase::AskingAgain, self.asking_budget(&asks));
+        self.ask(asks, true);
+    }
+
+    fn begin_releasing_arm(&mut self, now: Awake) {
+        self.enter(now, Phase::ReleasingArm, budget::RELEASING);
+        self.release(|_| true);
+    }
+
+    fn begin_finishing(&mut self, now: Awake) {
+        self.enter(now, Phase::Finishing, budget::FINISHING);
+        for (node, seat) in &self.seats {
+            if seat.takes_part() {
+                self.actions.push_back(Action::Finish {
+                    node: *node,
+                    reason: RUN_IS_OVER,
+                });
+            }
+        }
+    }
+
+    fn asking_budget(&self, asks: &BTreeMap<NodeId, Vec<Target>>) -> Duration {
+        let slowest = asks
+            .values()
+            .map(|targets| self.pace.longest(targets))
+            .max()
+            .unwrap_or_default();
+        budget::OVERHEAD + slowest
+    }
+
+    fn ask(&mut self, asks: BTreeMap<NodeId, Vec<Target>>, second_look: bool) {
+        let Pace {
+            attempts,
+            attempt_timeout,
+            max_rate_node,
+            max_rate_pair,
+        } = self.pace;
+        for (node, targets) in asks {
+            if !targets.is_empty() {
+                let ask = Ask {
+                    targets,
+                    attempts,
+                    attempt_timeout,
+                    max_rate_node,
+                    max_rate_pair,
+                    second_look,
+                };
+                self.assign(node, Work::Ask(ask));
+            }
+        }
+    }
+
+    fn assign(&mut self, node: NodeId, work: Work) {
+        let Some(seat) = self.seats.get_mut(&node).filter(|seat| seat.takes_part()) else {
+            return;
+        };
+        self.last_assignment += 1;
+        let assignment = self.last_assignment;
+        seat.tasks.insert(
+            assignment,
+            Task {
+                work: work.clone(),
+                told: None,
+                released: false,
+            },
+        );
+        if seat.presence == Presence::Here {
+            self.actions.push_back(Action::Assign {
+                node,
+                assignment,
+                work,
+            });
+        }
+    }
+
+    fn release(&mut self, which: impl Fn(&Work) -> bool) {
+        for (node, seat) in &mut self.seats {
+            let here = seat.presence == Presence::Here;
+            for (assignment, task) in seat.tasks.iter_mut().filter(|(_, task)| which(&task.work)) {
+                task.released = true;
+                if here {
+                    self.actions.push_back(Action::Release {
+                        node: *node,
+                        assignment: *assignment,
+                    });
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, now: Awake, phase: Phase, budget: Duration) {
+        self.phase = phase;
+        self.phase_deadline = now.plus(budget);
+        self.actions.push_back(Action::Enter(phase));
+    }
+
+    fn record(&mut self, event: SwarmEvent) {
+        self.actions.push_back(Action::Record(self.clock.last(), event));
+    }
+}
+
+/// Whether an unfinished assignment is what the phase waits for.
+fn owes(phase: Phase, task: &Task) -> bool {
+    match phase {
+        Phase::Arming | Phase::Looking => task.told.is_none(),
+        Phase::Asking | Phase::AskingAgain => matches!(task.work, Work::Ask(_)),
+        Phase::ReleasingLook => matches!(task.work, Work::Look(_)),
+        Phase::ReleasingArm | Phase::Surveying => true,
+        Phase::Joining | Phase::WindingUp | Phase::Finishing | Phase::Done => false,
+    }
+}
+
+/// How often each side says something if it has nothing else to say: five times within a lease, so that a lost segment and
+/// a busy second are not a lost probe.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// How long a probe may be silent. A frozen host costs a run this much; a host that swaps stays in it.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
+
+/// How long a probe whose stream ended may take to come back: a killed one never does, a restarted switch port takes
+/// longer and is a finding.
+const RECONNECT_GRACE: Duration = Duration::from_secs(5);
+
+const RUN_IS_OVER: &str = "the run is over";
+const GIVEN_UP: &str = "the coordinator has given this probe up in this run";
+
+#[cfg(test)]
+mod tests;
