@@ -8,7 +8,13 @@
     reason = "the one crate that may; each block says why it is sound"
 )]
 
+pub mod epoll;
+pub mod icmp_error;
+pub mod limits;
 pub mod netlink;
 pub mod nft;
 pub mod ns;
 pub mod route;
+pub mod tcp;
+
+pub use rustix::io::Errno;

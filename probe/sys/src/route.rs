@@ -9,10 +9,12 @@ use std::{
 use crate::netlink::{self, Attributes, Message, Protocol, Socket};
 
 mod build;
+mod neighbor;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Route, RouteTarget, VethPeer};
+pub use neighbor::NextHop;
 
 /// Why a question about the network's configuration, or a change to it, failed.
 #[derive(Debug, thiserror::Error)]

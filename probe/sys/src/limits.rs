@@ -1,0 +1,41 @@
+//! The limit on open files.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises this process's soft limit on open files to its hard limit and returns what it then is.
+///
+/// A responder needs a descriptor for every port of an assignment, some 2,800 for the NodePort range alone, while the
+/// usual soft limit is 1,024. Raising the soft limit needs no privilege.
+pub fn raise_open_files() -> u32 {
+    let limit = getrlimit(Resource::Nofile);
+    // The kernel refuses only a soft limit above the hard one; whatever it says, what counts is what holds afterwards.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+    open_files()
+}
+
+/// The soft limit on open files; `u32::MAX` stands for no limit.
+pub fn open_files() -> u32 {
+    getrlimit(Resource::Nofile)
+        .current
+        .map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_after_raising_is_the_hard_limit() {
+        let hard = getrlimit(Resource::Nofile)
+            .maximum
+            .map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX));
+        assert_eq!(raise_open_files(), hard);
+        assert_eq!(open_files(), hard);
+    }
+}

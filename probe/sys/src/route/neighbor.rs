@@ -1,0 +1,105 @@
+//! Whether the next hop toward an address answers ARP or neighbour discovery.
+
+use std::net::IpAddr;
+
+use super::{AF_INET, AF_INET6, Error, Network, RTMSG_BYTES, ip};
+use crate::netlink::{self, Attributes, Message};
+
+/// What the kernel knows of the next hop toward an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextHop {
+    /// Its hardware address is known, or none is needed.
+    Resolved,
+    /// It was asked for its hardware address and has not answered.
+    Unresolved(IpAddr),
+    /// There is no route, or nobody has asked.
+    Unknown,
+}
+
+impl Network {
+    /// Looks up the route to `destination` and the neighbour entry of its next hop. Sends nothing on the network.
+    ///
+    /// A connection attempt whose next hop does not resolve fails only after three seconds (`mcast_solicit` times
+    /// `retrans_time_ms`, arp(7)), longer than a test waits; this tells it from a packet filter's silence at once.
+    ///
+    /// # Errors
+    /// If the kernel does not list its neighbours.
+    pub fn next_hop(&mut self, destination: IpAddr) -> Result<NextHop, Error> {
+        let Some((hop, link)) = self.hop_toward(destination)? else {
+            return Ok(NextHop::Unknown);
+        };
+        let mut fixed = [0; NDMSG_BYTES];
+        fixed[0] = if hop.is_ipv4() { AF_INET } else { AF_INET6 };
+        let states = self.list(
+            libc::RTM_GETNEIGH,
+            &fixed,
+            "list the neighbours",
+            |kind, fixed, attributes| {
+                let (index, state) = entry(fixed);
+                let of_hop = || {
+                    attributes
+                        .get(libc::NDA_DST)
+                        .and_then(|address| ip(address.bytes()))
+                        == Some(hop)
+                };
+                (kind == libc::RTM_NEWNEIGH && index == link && of_hop()).then_some(state)
+            },
+        )?;
+        Ok(match states.first() {
+            None => NextHop::Unknown,
+            Some(state) if state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0 => NextHop::Unresolved(hop),
+            Some(_) => NextHop::Resolved,
+        })
+    }
+
+    /// The address to ask for by ARP or neighbour discovery, and on which device; `None` without a route.
+    fn hop_toward(&mut self, destination: IpAddr) -> Result<Option<(IpAddr, u32)>, Error> {
+        let (family, octets) = match destination {
+            IpAddr::V4(address) => (AF_INET, address.octets().to_vec()),
+            IpAddr::V6(address) => (AF_INET6, address.octets().to_vec()),
+        };
+        let mut fixed = [0; RTMSG_BYTES];
+        fixed[0] = family;
+        fixed[1] = if destination.is_ipv4() { 32 } else { 128 };
+        let question = Message::new(libc::RTM_GETROUTE, 0, &fixed).with(|nest| {
+            nest.bytes(libc::RTA_DST, &octets);
+        });
+        let failed = || Error::of(format!("look up the route to {destination}"));
+        let reply = match self.socket.get(question) {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return Ok(None),
+            Err(error) if error.refused_errno().is_some() => return Ok(None),
+            Err(error) => return Err(failed()(error)),
+        };
+        let (_, attributes) = reply.parts::<RTMSG_BYTES>().map_err(failed())?;
+        Ok(hop(destination, attributes))
+    }
+}
+
+fn hop(destination: IpAddr, attributes: Attributes<'_>) -> Option<(IpAddr, u32)> {
+    let link = attributes.get(libc::RTA_OIF).and_then(netlink::Attribute::u32)?;
+    let gateway = attributes
+        .get(libc::RTA_GATEWAY)
+        .and_then(|gateway| ip(gateway.bytes()));
+    Some((gateway.unwrap_or(destination), link))
+}
+
+/// `struct ndmsg`: family, pad (3), index (4), state (2), flags, type.
+fn entry(fixed: &[u8; NDMSG_BYTES]) -> (u32, u16) {
+    let [_, _, _, _, i0, i1, i2, i3, s0, s1, ..] = *fixed;
+    (u32::from_ne_bytes([i0, i1, i2, i3]), u16::from_ne_bytes([s0, s1]))
+}
+
+const NDMSG_BYTES: usize = 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_asks_for_the_hardware_address_of_this_host() {
+        let localhost = IpAddr::from([127, 0, 0, 1]);
+        let state = Network::open().unwrap().next_hop(localhost).unwrap();
+        assert!(!matches!(state, NextHop::Unresolved(_)), "{state:?}");
+    }
+}
