@@ -26,5 +26,9 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// If the bytes are no such value, or not exactly how [`encode`] writes it.
 pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, NotCanonical> {
     let value: T = serde_json::from_slice(bytes).map_err(NotCanonical::Syntax)?;
-    if encode(&value) == bytes { Ok(value) } else { Err(NotCanonical::Differs) }
+    if encode(&value) == bytes {
+        Ok(value)
+    } else {
+        Err(NotCanonical::Differs)
+    }
 }

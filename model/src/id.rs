@@ -54,7 +54,9 @@ impl FromStr for NodeId {
         if text == "coordinator" {
             return Ok(Self::Coordinator);
         }
-        text.parse().map(Self::Address).map_err(|_| InvalidNodeId(text.to_owned()))
+        text.parse()
+            .map(Self::Address)
+            .map_err(|_| InvalidNodeId(text.to_owned()))
     }
 }
 
@@ -66,7 +68,9 @@ impl Serialize for NodeId {
 
 impl<'de> Deserialize<'de> for NodeId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -112,7 +116,9 @@ impl FromStr for RunId {
 
 impl<'de> Deserialize<'de> for RunId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 

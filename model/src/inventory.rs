@@ -1,12 +1,16 @@
 //! The cluster file's nodes with their roles: what the port tables are applied to.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, ListedNode},
     id::{NodeId, Role},
     version::Version,
 };
@@ -98,14 +102,84 @@ pub struct Inventory {
 impl Inventory {
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.binary_search_by_key(&id, |node| node.id).ok().map(|index| &self.nodes[index])
+        self.nodes
+            .binary_search_by_key(&id, |node| node.id)
+            .ok()
+            .map(|index| &self.nodes[index])
     }
 
     /// Derives roles and addresses from the file (facts of the vendor's field reference): without a load balancer node
     /// pool, bundled load balancers run on the control plane nodes; with `controlPlane.loadBalancer.mode: bundled` and a
     /// pool, both carry the role; mode manual gives the role to nobody.
     pub fn derive(cluster: &Cluster) -> Self {
-        let _ = cluster;
-        unimplemented!("owned by the inputs step")
+        let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
+        let mut add = |listed: &[ListedNode], pool: &str, version: &Version, roles: &[Role]| {
+            for node in listed {
+                let id = NodeId::from(node.data_address());
+                let entry = nodes.entry(id).or_insert_with(|| Node {
+                    id,
+                    ssh: node.address,
+                    roles: BTreeSet::new(),
+                    version: version.clone(),
+                    pool: pool.to_owned(),
+                    line: node.line,
+                });
+                entry.roles.extend(roles);
+            }
+        };
+        let load_balancer = &cluster.load_balancer;
+        let bundled = load_balancer.mode == LoadBalancerMode::Bundled;
+        let separated = load_balancer.control_plane_mode == Some(LoadBalancerMode::Bundled);
+        let on_control_plane = bundled && (load_balancer.nodes.is_empty() || separated);
+        let control_plane_roles: &[Role] = if on_control_plane {
+            &[Role::ControlPlane, Role::LoadBalancer]
+        } else {
+            &[Role::ControlPlane]
+        };
+        add(
+            &cluster.control_plane,
+            "control plane",
+            &cluster.version,
+            control_plane_roles,
+        );
+        add(
+            &load_balancer.nodes,
+            "load balancer",
+            &cluster.version,
+            &[Role::LoadBalancer],
+        );
+        for pool in &cluster.pools {
+            add(
+                &pool.nodes,
+                &pool.name,
+                pool.version.as_ref().unwrap_or(&cluster.version),
+                &[Role::Worker],
+            );
+        }
+        Self {
+            name: cluster.name.clone(),
+            cluster_type: cluster.cluster_type,
+            version: cluster.version.clone(),
+            nodes: nodes.into_values().collect(),
+            load_balancer_mode: load_balancer.mode,
+            load_balancer_type: load_balancer.kind,
+            control_plane_lb_port: load_balancer.control_plane_port,
+            control_plane_vip: Some(load_balancer.control_plane_vip),
+            ingress_vip: load_balancer.ingress_vip,
+            node_agent: cluster.node_agent,
+            pods: cluster.network.pods.clone(),
+            services: cluster.network.services.clone(),
+        }
+    }
+}
+
+impl fmt::Display for ClusterType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Admin => "admin",
+            Self::User => "user",
+            Self::Hybrid => "hybrid",
+            Self::Standalone => "standalone",
+        })
     }
 }

@@ -24,3 +24,4 @@ pub mod report;
 pub mod source;
 pub mod verdict;
 pub mod version;
+mod yaml;

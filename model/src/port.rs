@@ -84,7 +84,9 @@ impl Serialize for Protocol {
 
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -197,7 +199,9 @@ impl PortSet {
             u32::from(a.first) <= u32::from(b.last) + 1 && u32::from(b.first) <= u32::from(a.last) + 1
         };
         // Everything from the first to the last range that touches is replaced by one.
-        let start = self.ranges.partition_point(|r| u32::from(r.last) + 1 < u32::from(range.first));
+        let start = self
+            .ranges
+            .partition_point(|r| u32::from(r.last) + 1 < u32::from(range.first));
         let mut end = start;
         while end < self.ranges.len() && touches(self.ranges[end], merged) {
             merged.first = merged.first.min(self.ranges[end].first);
@@ -274,8 +278,13 @@ impl FromIterator<u16> for PortSet {
         let mut ranges: Vec<PortRange> = Vec::new();
         for port in ports {
             match ranges.last_mut() {
-                Some(range) if u32::from(port) <= u32::from(range.last) + 1 => range.last = range.last.max(port),
-                _ => ranges.push(PortRange { first: port, last: port }),
+                Some(range) if u32::from(port) <= u32::from(range.last) + 1 => {
+                    range.last = range.last.max(port)
+                }
+                _ => ranges.push(PortRange {
+                    first: port,
+                    last: port,
+                }),
             }
         }
         Self { ranges }
@@ -304,8 +313,14 @@ impl FromStr for PortSet {
             return Ok(Self::new());
         }
         let ranges: Vec<PortRange> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        let ordered = ranges.windows(2).all(|pair| u32::from(pair[0].last) + 1 < u32::from(pair[1].first));
-        if ordered { Ok(Self { ranges }) } else { Err(InvalidPorts::Order(text.to_owned())) }
+        let ordered = ranges
+            .windows(2)
+            .all(|pair| u32::from(pair[0].last) + 1 < u32::from(pair[1].first));
+        if ordered {
+            Ok(Self { ranges })
+        } else {
+            Err(InvalidPorts::Order(text.to_owned()))
+        }
     }
 }
 
@@ -317,7 +332,9 @@ impl Serialize for PortSet {
 
 impl<'de> Deserialize<'de> for PortSet {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -365,7 +382,9 @@ mod tests {
 
     #[test]
     fn ports_that_are_not_canonical_are_refused() {
-        for text in ["0", "70000", "5-3", "1,1", "2,1", "1-2,3", "x", "1-", "-1", "1,,2", "+1"] {
+        for text in [
+            "0", "70000", "5-3", "1,1", "2,1", "1-2,3", "x", "1-", "-1", "1,,2", "+1",
+        ] {
             assert!(text.parse::<PortSet>().is_err(), "{text:?}");
         }
     }

@@ -286,7 +286,10 @@ pub enum ReportError {
         node: NodeId,
     },
     /// Evidence of another analysis version.
-    #[error("build the report: the evidence is for analysis version {found}, this program has {}", crate::evidence::ANALYSIS_VERSION)]
+    #[error(
+        "build the report: the evidence is for analysis version {found}, this program has {}",
+        crate::evidence::ANALYSIS_VERSION
+    )]
     OtherAnalysis {
         /// The version in the run record.
         found: u32,

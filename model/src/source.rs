@@ -44,6 +44,95 @@ impl fmt::Display for Diagnostic {
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Refused(pub Vec<Diagnostic>);
 
+/// A place in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Line, from 1.
+    pub(crate) line: u32,
+    /// Column in characters, from 1.
+    pub(crate) column: u32,
+}
+
+impl Place {
+    /// The first character: where a complaint about the whole text points.
+    pub(crate) const START: Self = Self { line: 1, column: 1 };
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Placed<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// Where it starts.
+    pub(crate) place: Place,
+}
+
+/// Complaints about one text, collected so that its author sees all of them at once.
+#[derive(Debug)]
+pub(crate) struct Complaints {
+    file: String,
+    list: Vec<Diagnostic>,
+}
+
+impl Complaints {
+    /// None so far.
+    pub(crate) fn about(source: &SourceText) -> Self {
+        Self {
+            file: source.name.clone(),
+            list: Vec::new(),
+        }
+    }
+
+    /// Adds a complaint without a remedy.
+    pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
+        self.push(place, message.into(), None);
+    }
+
+    /// Adds a complaint and what to write instead.
+    pub(crate) fn add_with_help(
+        &mut self,
+        place: Place,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(place, message.into(), Some(help.into()));
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The complaints in the order of the lines, without repetitions.
+    pub(crate) fn into_refused(mut self) -> Refused {
+        self.list
+            .sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        self.list.dedup();
+        let more = self.list.len().saturating_sub(MAX_COMPLAINTS);
+        self.list.truncate(MAX_COMPLAINTS);
+        if more > 0
+            && let Some(last) = self.list.last_mut()
+        {
+            last.help = Some(format!("mend these first; {more} further complaints follow"));
+        }
+        Refused(self.list)
+    }
+
+    fn push(&mut self, place: Place, message: String, help: Option<String>) {
+        let file = self.file.clone();
+        self.list.push(Diagnostic {
+            file,
+            line: place.line,
+            column: place.column,
+            message,
+            help,
+        });
+    }
+}
+
+/// More complaints than this tell nobody more: a binary or mistaken file would fill the screen.
+const MAX_COMPLAINTS: usize = 40;
+
 /// The nearest of `words` to what was written, if it is near enough to be a slip (a third of its length, at least one
 /// edit; Levenshtein distance without regard to case).
 pub fn nearest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

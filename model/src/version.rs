@@ -58,14 +58,29 @@ impl FromStr for Version {
                 .then(|| field.parse().ok())
                 .flatten()
         };
-        let numbers: Vec<u16> = fields.iter().copied().map(number).collect::<Option<_>>().ok_or_else(invalid)?;
-        let minor = Minor { major: numbers[0], minor: numbers[1] };
-        Ok(Self { text: text.to_owned(), minor })
+        let numbers: Vec<u16> = fields
+            .iter()
+            .copied()
+            .map(number)
+            .collect::<Option<_>>()
+            .ok_or_else(invalid)?;
+        let minor = Minor {
+            major: numbers[0],
+            minor: numbers[1],
+        };
+        Ok(Self {
+            text: text.to_owned(),
+            minor,
+        })
     }
 }
 
 fn is_build(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
+    !text.is_empty()
+        && text.len() <= 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-')
 }
 
 impl fmt::Display for Version {
@@ -76,7 +91,9 @@ impl fmt::Display for Version {
 
 impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -107,7 +124,9 @@ impl Serialize for Minor {
 
 impl<'de> Deserialize<'de> for Minor {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -117,14 +136,30 @@ mod tests {
 
     #[test]
     fn versions_of_every_written_form_yield_their_minor() {
-        for (text, minor) in [("1.29.1100-gke.84", "1.29"), ("1.29.400", "1.29"), ("1.34", "1.34"), ("1.9.1", "1.9")] {
+        for (text, minor) in [
+            ("1.29.1100-gke.84", "1.29"),
+            ("1.29.400", "1.29"),
+            ("1.34", "1.34"),
+            ("1.9.1", "1.9"),
+        ] {
             assert_eq!(text.parse::<Version>().unwrap().minor().to_string(), minor);
         }
     }
 
     #[test]
     fn text_that_is_no_version_is_refused() {
-        for text in ["", "1", "1.", "1.x", "v1.29", "1.29.1.2", "1.29-", "1.29 ", "1.29.99999", "1.-29"] {
+        for text in [
+            "",
+            "1",
+            "1.",
+            "1.x",
+            "v1.29",
+            "1.29.1.2",
+            "1.29-",
+            "1.29 ",
+            "1.29.99999",
+            "1.-29",
+        ] {
             assert!(text.parse::<Version>().is_err(), "{text:?}");
         }
     }

@@ -1,14 +1,19 @@
 //! Port tables as data: which role must be reachable by whom on which port, by version.
 
+mod condition;
+mod read;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{condition::Condition, read::read};
+
 use crate::{
     id::Role,
     inventory::Inventory,
-    port::{PortRange, Protocol},
-    source::{Refused, SourceText},
+    port::{PortRange, PortSet, Protocol},
+    source::SourceText,
     version::Minor,
 };
 
@@ -157,13 +162,6 @@ pub struct Rule {
     pub in_document: bool,
 }
 
-/// A conjunction of simple facts about a cluster, as a rule's `when` writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// The text as written.
-    pub text: String,
-}
-
 /// A port table set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
@@ -175,8 +173,23 @@ pub struct Profile {
     pub sources: Vec<String>,
     /// The minor versions that exist, ascending. The first stands for everything older, too.
     pub versions: Vec<Minor>,
+    /// Who stands for sources that are not part of every kind of cluster.
+    pub stand_ins: Vec<StandIn>,
     /// The rules, in the document's order.
     pub rules: Vec<Rule>,
+}
+
+/// Others that take a source's place in some clusters, for example the control plane in place of an admin cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandIn {
+    /// The source whose place is taken.
+    pub source: Source,
+    /// In which clusters; absent means in all.
+    pub when: Option<Condition>,
+    /// Who takes it.
+    pub by: BTreeSet<Source>,
+    /// Why.
+    pub why: String,
 }
 
 /// One element of `plumbline profiles show -o json`: a row of a table (one for each range of a row of several).
@@ -227,31 +240,55 @@ pub const BUILTIN: [&str; 1] = ["gdc-bare-metal"];
 
 /// The text of a profile that comes with Plumbline.
 pub fn builtin(name: &str) -> Option<SourceText> {
-    let _ = name;
-    unimplemented!("owned by the inputs step")
-}
-
-/// Reads a profile.
-///
-/// # Errors
-/// Every complaint at once, with line, column and the nearest valid word.
-pub fn read(source: &SourceText) -> Result<Profile, Refused> {
-    let _ = source;
-    unimplemented!("owned by the inputs step")
+    let text = match name {
+        "gdc-bare-metal" => include_str!("../../profiles/gdc-bare-metal.yaml"),
+        _ => return None,
+    };
+    Some(SourceText {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    })
 }
 
 impl Profile {
-    /// The document's rows for a version, all roles or one. Exactly the rows of the tables: supplementary rules are not
-    /// rows.
+    /// The document's rows for a version, all roles (the multi-cluster table included) or one. Exactly the rows of the
+    /// tables: supplementary rules are not rows.
     pub fn rows(&self, version: Minor, role: Option<Role>) -> Vec<Row> {
-        let _ = (version, role);
-        unimplemented!("owned by the inputs step")
+        self.rules
+            .iter()
+            .filter(|rule| rule.in_document && rule.applies_to(version))
+            .filter(|rule| role.is_none() || rule.destination.role() == role)
+            .flat_map(|rule| rule.ports.iter().map(|ports| rule.row(ports)))
+            .collect()
     }
 
     /// Whether this version has tables.
     pub fn standing(&self, version: Minor) -> VersionStanding {
-        let _ = version;
-        unimplemented!("owned by the inputs step")
+        match self.versions.binary_search(&version) {
+            // Everything older than the oldest is covered by its "and earlier".
+            Ok(_) | Err(0) => VersionStanding::Known,
+            Err(index) => match self.versions.get(index) {
+                Some(above) => VersionStanding::NeverExisted {
+                    below: self.versions[index - 1],
+                    above: *above,
+                },
+                None => VersionStanding::NewerThan(self.versions[index - 1]),
+            },
+        }
+    }
+
+    /// Who stands for a source in this cluster; the source itself if nobody takes its place.
+    pub fn standing_for(&self, source: Source, inventory: &Inventory) -> BTreeSet<Source> {
+        self.stand_ins
+            .iter()
+            .find(|stand_in| {
+                stand_in.source == source
+                    && stand_in
+                        .when
+                        .as_ref()
+                        .is_none_or(|when| when.holds_for(inventory))
+            })
+            .map_or_else(|| BTreeSet::from([source]), |stand_in| stand_in.by.clone())
     }
 }
 
@@ -263,7 +300,51 @@ impl Rule {
 
     /// Whether the rule's condition holds for this cluster.
     pub fn holds_for(&self, inventory: &Inventory) -> bool {
-        let _ = inventory;
-        unimplemented!("owned by the inputs step")
+        self.when.as_ref().is_none_or(|when| when.holds_for(inventory))
+    }
+
+    /// The rule's ports in this cluster, variables filled in.
+    pub fn ports_in(&self, inventory: &Inventory) -> PortSet {
+        let mut ports = PortSet::new();
+        for spec in &self.ports {
+            match spec {
+                PortSpec::Range(range) => ports.insert(*range),
+                PortSpec::Variable { name, default } => {
+                    ports.insert_port(variable(name, inventory).unwrap_or(*default));
+                }
+            }
+        }
+        ports
+    }
+
+    fn row(&self, ports: &PortSpec) -> Row {
+        let (first_port, last_port) = match ports {
+            PortSpec::Range(range) => (range.first(), range.last()),
+            PortSpec::Variable { default, .. } => (*default, *default),
+        };
+        Row {
+            id: self.id.clone(),
+            role: self.destination,
+            protocol: self.protocol,
+            first_port,
+            last_port,
+            direction: self.direction,
+            doc_used_by: self.doc_used_by.clone().unwrap_or_default(),
+            sources: self.sources.iter().copied().collect(),
+            scope: self.scope,
+            purpose: self.purpose.clone(),
+            cited: self.cited.clone(),
+        }
     }
 }
+
+/// The value of a profile's variable in this cluster; `None` for a name that [`VARIABLES`] does not list.
+fn variable(name: &str, inventory: &Inventory) -> Option<u16> {
+    (name == VARIABLES[0]).then_some(inventory.control_plane_lb_port)
+}
+
+/// Names that a profile may use with a dollar sign: what a cluster file can set.
+const VARIABLES: [&str; 1] = ["controlPlaneLBPort"];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Addresses, ranges and prefixes as cluster files write them.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use ipnet::IpNet;
+
+use crate::{
+    source::{Complaints, Placed},
+    yaml::fields::At,
+};
+
+/// Addresses of a load balancer pool, both ends included, both of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressRange {
+    /// The lowest.
+    pub first: IpAddr,
+    /// The highest.
+    pub last: IpAddr,
+}
+
+impl AddressRange {
+    /// Whether the address is inside.
+    pub fn contains(self, address: IpAddr) -> bool {
+        // IpAddr orders families apart, so an address of the other family is never between the two.
+        (self.first..=self.last).contains(&address)
+    }
+
+    /// Whether the two have an address in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}-{}", self.first, self.last))
+    }
+}
+
+/// An IPv4 address that a host can have.
+pub(super) fn host_v4(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<IpAddr>> {
+    let help = "write an IPv4 address, for example 10.200.0.11";
+    let address = at.parsed::<IpAddr>(complaints, "an IP address", help)?;
+    match address.value {
+        IpAddr::V6(_) => {
+            let message = format!(
+                "`{}`: {} is IPv6, and the vendor takes IPv4 here",
+                at.path, address.value
+            );
+            complaints.add_with_help(address.place, message, help);
+            None
+        }
+        IpAddr::V4(v4) if !is_host(v4) => {
+            let message = format!("`{}`: no host can have the address {v4}", at.path);
+            complaints.add_with_help(address.place, message, "write the host's own unicast address");
+            None
+        }
+        IpAddr::V4(_) => Some(address),
+    }
+}
+
+/// A prefix without host bits; its length within `bounds` if it is IPv4.
+pub(super) fn prefix(at: &At<'_>, bounds: (u8, u8), complaints: &mut Complaints) -> Option<Placed<IpNet>> {
+    let help = "write ADDRESS/LENGTH, for example 192.168.0.0/16 (length at most 32, for IPv6 128)";
+    let prefix = at.parsed::<IpNet>(complaints, "an address range in CIDR notation", help)?;
+    let (net, place) = (prefix.value, prefix.place);
+    if net != net.trunc() {
+        let message = format!("`{}`: {net} has host bits set", at.path);
+        complaints.add_with_help(place, message, format!("write {}", net.trunc()));
+        return None;
+    }
+    let (shortest, longest) = bounds;
+    if matches!(net, IpNet::V4(_)) && !(shortest..=longest).contains(&net.prefix_len()) {
+        let message = format!(
+            "`{}`: /{} is outside /{shortest} to /{longest}",
+            at.path,
+            net.prefix_len()
+        );
+        complaints.add_with_help(
+            place,
+            message,
+            format!("write a prefix length from {shortest} to {longest}"),
+        );
+        return None;
+    }
+    Some(prefix)
+}
+
+/// A range of a load balancer pool: `FIRST-LAST` without spaces, or a prefix.
+pub(super) fn range(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<AddressRange>> {
+    let text = at.text(complaints)?;
+    let (path, place, written) = (&at.path, text.place, text.value.as_str());
+    if written.contains(char::is_whitespace) {
+        let tight: String = written.chars().filter(|c| !c.is_whitespace()).collect();
+        let message = format!("`{path}`: \"{written}\" has spaces, which bmctl does not read");
+        complaints.add_with_help(place, message, format!("write {tight}"));
+        return None;
+    }
+    if written.contains('/') {
+        let prefix = prefix(at, (0, 32), complaints)?;
+        // `broadcast` is the highest address of either family.
+        let value = AddressRange {
+            first: prefix.value.network(),
+            last: prefix.value.broadcast(),
+        };
+        return Some(Placed { value, place });
+    }
+    let ends = written
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let Some((first, last)) = ends.filter(|(a, b): &(IpAddr, IpAddr)| a.is_ipv4() == b.is_ipv4()) else {
+        let message = format!("`{path}`: \"{written}\" is not a range of addresses");
+        complaints.add_with_help(place, message, "write 10.0.0.50-10.0.0.70 or 10.0.0.240/28");
+        return None;
+    };
+    if first > last {
+        let message = format!("`{path}`: the range {written} is reversed");
+        complaints.add_with_help(place, message, format!("write {last}-{first}"));
+        return None;
+    }
+    Some(Placed {
+        value: AddressRange { first, last },
+        place,
+    })
+}
+
+fn is_host(address: Ipv4Addr) -> bool {
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
+}

@@ -1,0 +1,237 @@
+//! The stream's documents, each with its own type and every value in its place. Nothing is compared across documents here.
+
+use ipnet::IpNet;
+
+use super::{
+    networking::{self, RawPeer},
+    spec::{self, RawNode, RawSpec},
+};
+use crate::{
+    source::{Complaints, Place, Placed, nearest},
+    version::Version,
+    yaml::{
+        Node, Value,
+        fields::{At, Fields},
+    },
+};
+
+/// Everything that was read from the stream.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    pub(super) clusters: Vec<RawCluster>,
+    pub(super) pools: Vec<RawPool>,
+    pub(super) floating_ips: Vec<Placed<std::net::IpAddr>>,
+    pub(super) peers: Vec<RawPeer>,
+    pub(super) cidr_configs: Vec<RawCidrConfig>,
+}
+
+/// `metadata` as far as it is used.
+#[derive(Debug)]
+pub(super) struct Metadata {
+    pub(super) place: Place,
+    pub(super) name: String,
+    pub(super) namespace: Option<Placed<String>>,
+    pub(super) node_agent: bool,
+}
+
+/// A Cluster document.
+#[derive(Debug)]
+pub(super) struct RawCluster {
+    pub(super) metadata: Metadata,
+    pub(super) spec: RawSpec,
+}
+
+/// A NodePool document.
+#[derive(Debug)]
+pub(super) struct RawPool {
+    pub(super) metadata: Metadata,
+    pub(super) cluster_name: Placed<String>,
+    pub(super) version: Option<Placed<Version>>,
+    pub(super) nodes: Vec<RawNode>,
+}
+
+/// A ClusterCIDRConfig document.
+#[derive(Debug)]
+pub(super) struct RawCidrConfig {
+    pub(super) metadata: Metadata,
+    pub(super) ipv4: Option<(Placed<IpNet>, u8)>,
+    pub(super) ipv6: Option<(Placed<IpNet>, u8)>,
+}
+
+/// Reads every document.
+pub(super) fn read(trees: &[Node], complaints: &mut Complaints) -> Documents {
+    let mut documents = Documents::default();
+    for (index, tree) in trees.iter().enumerate() {
+        document(&At::document(tree), index == 0, &mut documents, complaints);
+    }
+    documents
+}
+
+/// The file's `metadata.name`, namespace and annotations.
+pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Option<Metadata> {
+    let mut fields = fields
+        .required("metadata", "write `metadata:` with `name:`", complaints)?
+        .fields(complaints)?;
+    let place = fields.place;
+    let name = fields
+        .required("name", "write `name: NAME`", complaints)
+        .and_then(|at| at.text(complaints));
+    let namespace = fields.optional("namespace").and_then(|at| at.text(complaints));
+    let node_agent = fields
+        .optional("annotations")
+        .is_some_and(|at| asks_for_node_agent(at.node));
+    // Names of the user's own, and what a live cluster adds.
+    fields.free(&[
+        "labels",
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "finalizers",
+    ]);
+    fields.free(&[
+        "generateName",
+        "generation",
+        "managedFields",
+        "ownerReferences",
+        "resourceVersion",
+    ]);
+    fields.free(&["selfLink", "uid"]);
+    fields.finish(complaints);
+    Some(Metadata {
+        place,
+        name: name?.value,
+        namespace,
+        node_agent,
+    })
+}
+
+fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: &mut Complaints) {
+    let Some(mut fields) = at.fields(complaints) else {
+        return;
+    };
+    let Some(kind) = fields.optional("kind").and_then(|at| at.text(complaints)) else {
+        if is_first {
+            spec::header(fields, complaints);
+        } else {
+            let known: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+            let help = format!("write `kind:`, one of {}", known.join(", "));
+            complaints.add_with_help(
+                at.place(),
+                "a document without `kind`; only the first may lack it",
+                help,
+            );
+        }
+        return;
+    };
+    let Some((kind, version)) = KINDS.iter().find(|(known, _)| *known == kind.value) else {
+        let help = match nearest(&kind.value, KINDS.iter().map(|(kind, _)| *kind)) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => "remove the document: it is not part of a cluster file".to_owned(),
+        };
+        complaints.add_with_help(kind.place, format!("unknown kind `{}`", kind.value), help);
+        return;
+    };
+    if let Some(api) = fields.required(
+        "apiVersion",
+        &format!("write `apiVersion: {version}`"),
+        complaints,
+    ) {
+        api.choice(complaints, &[(*version, ())]);
+    }
+    // A live cluster's report about itself.
+    fields.free(&["status"]);
+    match *kind {
+        "Cluster" => documents.clusters.extend(cluster(fields, complaints)),
+        "NodePool" => documents.pools.extend(pool(fields, complaints)),
+        "NetworkGatewayGroup" => documents
+            .floating_ips
+            .extend(networking::gateway_group(fields, complaints)),
+        "BGPLoadBalancer" => documents
+            .peers
+            .extend(networking::bgp_load_balancer(fields, complaints)),
+        "BGPPeer" => documents.peers.extend(networking::bgp_peer(fields, complaints)),
+        "ClusterCIDRConfig" => documents
+            .cidr_configs
+            .extend(networking::cidr_config(fields, complaints)),
+        // A Namespace has nothing but its metadata.
+        _ => {
+            metadata(&mut fields, complaints);
+            fields.free(&["spec"]);
+            fields.finish(complaints);
+        }
+    }
+}
+
+fn cluster(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawCluster> {
+    let metadata = metadata(&mut fields, complaints);
+    let spec = fields.required("spec", "write `spec:` with the cluster's settings", complaints);
+    let spec = spec.and_then(|at| spec::spec(&at, complaints));
+    fields.finish(complaints);
+    Some(RawCluster {
+        metadata: metadata?,
+        spec: spec?,
+    })
+}
+
+fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawPool> {
+    let metadata = metadata(&mut fields, complaints);
+    let spec = fields.required(
+        "spec",
+        "write `spec:` with `clusterName:` and `nodes:`",
+        complaints,
+    );
+    let mut spec_fields = spec.and_then(|at| at.fields(complaints));
+    fields.finish(complaints);
+    let fields = spec_fields.as_mut()?;
+    let help = "write `clusterName: NAME`, the name of the Cluster document";
+    let cluster_name = fields
+        .required("clusterName", help, complaints)
+        .and_then(|at| at.text(complaints));
+    let version = fields
+        .optional("anthosBareMetalVersion")
+        .and_then(|at| spec::version(&at, complaints));
+    let nodes = match fields.optional("nodes") {
+        Some(at) => spec::nodes(&at, complaints),
+        None => Vec::new(),
+    };
+    fields.free(&[
+        "taints",
+        "labels",
+        "upgradeStrategy",
+        "kubeletConfig",
+        "profile",
+        "bypassPreflightCheck",
+    ]);
+    spec_fields?.finish(complaints);
+    Some(RawPool {
+        metadata: metadata?,
+        cluster_name: cluster_name?,
+        version,
+        nodes,
+    })
+}
+
+/// Node Agent is enabled by an annotation of the Cluster (vendor: "Migrate clusters to use Node Agent"); its exact name
+/// differs between releases, so every one that names it and says yes counts.
+fn asks_for_node_agent(annotations: &Node) -> bool {
+    let Value::Map(entries) = &annotations.value else {
+        return false;
+    };
+    entries.iter().any(|entry| {
+        let name = entry.key.rsplit('/').next().unwrap_or_default().to_lowercase();
+        let says_yes = |text: &str| matches!(text.to_lowercase().as_str(), "true" | "enable" | "enabled");
+        (name.contains("node-agent") || name.contains("nodeagent"))
+            && matches!(&entry.value.value, Value::Scalar { text, .. } if says_yes(text))
+    })
+}
+
+/// The kinds of a cluster file and their API versions.
+const KINDS: [(&str, &str); 7] = [
+    ("Namespace", "v1"),
+    ("Cluster", "baremetal.cluster.gke.io/v1"),
+    ("NodePool", "baremetal.cluster.gke.io/v1"),
+    ("ClusterCIDRConfig", "baremetal.cluster.gke.io/v1alpha1"),
+    ("NetworkGatewayGroup", "networking.gke.io/v1"),
+    ("BGPLoadBalancer", "networking.gke.io/v1"),
+    ("BGPPeer", "networking.gke.io/v1"),
+];

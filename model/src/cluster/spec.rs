@@ -1,0 +1,482 @@
+//! The header and `spec` of the Cluster document.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{
+    address::{self, AddressRange},
+    networking::{self, RawPeer},
+};
+use crate::{
+    inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
+    source::{Complaints, Place, Placed},
+    version::{Minor, Version},
+    yaml::fields::{At, Fields},
+};
+
+/// A node with the places of its addresses.
+#[derive(Debug)]
+pub(super) struct RawNode {
+    pub(super) address: Placed<IpAddr>,
+    pub(super) k8s_ip: Option<Placed<IpAddr>>,
+}
+
+/// `spec` of the Cluster document.
+#[derive(Debug)]
+pub(super) struct RawSpec {
+    pub(super) place: Place,
+    pub(super) cluster_type: Placed<ClusterType>,
+    pub(super) is_edge: Option<Placed<bool>>,
+    pub(super) version: Placed<Version>,
+    pub(super) control_plane: RawControlPlane,
+    pub(super) load_balancer: RawLoadBalancer,
+    pub(super) network: RawNetwork,
+    pub(super) max_pods_per_node: Option<u16>,
+    pub(super) bypass_preflight_check: bool,
+}
+
+/// `spec.controlPlane`.
+#[derive(Debug)]
+pub(super) struct RawControlPlane {
+    pub(super) nodes: Vec<RawNode>,
+    pub(super) nodes_place: Place,
+    pub(super) cluster_name: Option<Placed<String>>,
+    pub(super) mode: Option<Placed<LoadBalancerMode>>,
+}
+
+/// `spec.loadBalancer`.
+#[derive(Debug)]
+pub(super) struct RawLoadBalancer {
+    pub(super) mode: Placed<LoadBalancerMode>,
+    pub(super) kind: Option<Placed<LoadBalancerType>>,
+    pub(super) port: u16,
+    pub(super) control_plane_vip: Placed<IpAddr>,
+    pub(super) ingress_vip: Option<Placed<IpAddr>>,
+    pub(super) pools: Option<Placed<Vec<Placed<AddressRange>>>>,
+    pub(super) nodes: Option<Placed<Vec<RawNode>>>,
+    pub(super) peers: Vec<RawPeer>,
+}
+
+/// `spec.clusterNetwork`.
+#[derive(Debug)]
+pub(super) struct RawNetwork {
+    pub(super) pods: Vec<Placed<IpNet>>,
+    pub(super) services: Vec<Placed<IpNet>>,
+    pub(super) flat_ipv4: bool,
+    pub(super) advanced_networking: bool,
+    pub(super) direct_server_return: bool,
+}
+
+/// The document that only `bmctl` reads. The files that it names hold secrets and are never opened.
+pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) {
+    fields.free(&[
+        "gcrKeyPath",
+        "sshPrivateKeyPath",
+        "gkeConnectAgentServiceAccountKeyPath",
+    ]);
+    fields.free(&[
+        "gkeConnectRegisterServiceAccountKeyPath",
+        "cloudOperationsServiceAccountKeyPath",
+    ]);
+    fields.free(&[
+        "registryMirrors",
+        "privateRegistries",
+        "proxy",
+        "nodeAgentCredentialPath",
+        "kind",
+    ]);
+    fields.finish(complaints);
+}
+
+/// Reads `spec`.
+pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> {
+    let mut fields = at.fields(complaints)?;
+    let cluster_type = fields
+        .required(
+            "type",
+            "write `type:`, one of admin, user, hybrid, standalone",
+            complaints,
+        )
+        .and_then(|at| at.choice(complaints, &TYPES));
+    let is_edge = fields
+        .optional("profile")
+        .and_then(|at| at.choice(complaints, &[("default", false), ("edge", true)]));
+    let version = fields
+        .required(
+            "anthosBareMetalVersion",
+            "write the version, for example 1.29.1100-gke.84",
+            complaints,
+        )
+        .and_then(|at| version(&at, complaints));
+    let control_plane = fields
+        .required(
+            "controlPlane",
+            "write `controlPlane:` with `nodePoolSpec:` and its nodes",
+            complaints,
+        )
+        .and_then(|at| control_plane(&at, complaints));
+    let load_balancer = fields
+        .required(
+            "loadBalancer",
+            "write `loadBalancer:` with `mode:`, `ports:` and `vips:`",
+            complaints,
+        )
+        .and_then(|at| load_balancer(&at, complaints));
+    let network = fields
+        .required(
+            "clusterNetwork",
+            "write `clusterNetwork:` with `pods:` and `services:`",
+            complaints,
+        )
+        .and_then(|at| network(&at, complaints));
+    let max_pods_per_node = fields
+        .optional("nodeConfig")
+        .and_then(|at| max_pods_per_node(&at, complaints));
+    let bypass = fields
+        .optional("bypassPreflightCheck")
+        .and_then(|at| at.boolean(complaints));
+    proxy(&mut fields, complaints);
+    fields.free(&[
+        "authentication",
+        "binaryAuthorization",
+        "clusterOperations",
+        "clusterSecurity",
+        "gkeConnect",
+    ]);
+    fields.free(&[
+        "gkeOnPremAPI",
+        "kubevirt",
+        "maintenanceBlocks",
+        "nodeAccess",
+        "nodePoolUpgradeStrategy",
+    ]);
+    fields.free(&[
+        "osEnvironmentConfig",
+        "periodicHealthCheck",
+        "registryMirrors",
+        "privateRegistries",
+        "storage",
+    ]);
+    fields.free(&["workloadIdentityConfig"]);
+    fields.finish(complaints);
+    Some(RawSpec {
+        place: at.place(),
+        cluster_type: cluster_type?,
+        is_edge,
+        version: version?,
+        control_plane: control_plane?,
+        load_balancer: load_balancer?,
+        network: network?,
+        max_pods_per_node,
+        bypass_preflight_check: bypass.unwrap_or(false),
+    })
+}
+
+/// Reads a version, and refuses those that never existed.
+pub(super) fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
+    let help = "write MAJOR.MINOR[.PATCH[-gke.N]], for example 1.29.1100-gke.84";
+    let version = at.parsed::<Version>(complaints, "a version", help)?;
+    let minor = version.value.minor();
+    if (NEVER_EXISTED.0..=NEVER_EXISTED.1).contains(&minor) {
+        let message = format!(
+            "`{}`: version {minor} never existed: 1.16 was followed by 1.28",
+            at.path
+        );
+        let middle = (NEVER_EXISTED.0.minor + NEVER_EXISTED.1.minor) / 2;
+        let near = if minor.minor <= middle { "1.16" } else { "1.28" };
+        complaints.add_with_help(version.place, message, format!("the nearest version is {near}"));
+        return None;
+    }
+    Some(version)
+}
+
+/// Reads a list of nodes.
+pub(super) fn nodes(at: &At<'_>, complaints: &mut Complaints) -> Vec<RawNode> {
+    at.items(complaints)
+        .iter()
+        .filter_map(|item| node(item, complaints))
+        .collect()
+}
+
+fn node(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNode> {
+    let mut fields = at.fields(complaints)?;
+    let address = fields
+        .required("address", "write `address: IPV4`", complaints)
+        .and_then(|at| address::host_v4(&at, complaints));
+    let k8s_ip = fields
+        .optional("k8sIP")
+        .and_then(|at| address::host_v4(&at, complaints));
+    fields.free(&["labels", "taints"]);
+    fields.finish(complaints);
+    Some(RawNode {
+        address: address?,
+        k8s_ip,
+    })
+}
+
+fn control_plane(at: &At<'_>, complaints: &mut Complaints) -> Option<RawControlPlane> {
+    let mut fields = at.fields(complaints)?;
+    let pool = fields.required("nodePoolSpec", "write `nodePoolSpec:` with `nodes:`", complaints);
+    let mode = fields.optional("loadBalancer").and_then(|at| {
+        let mut fields = at.fields(complaints)?;
+        let mode = fields
+            .optional("mode")
+            .and_then(|at| at.choice(complaints, &MODES));
+        if let Some(at) = fields.optional("keepalivedVRRPGARPMasterRepeat") {
+            at.number::<u32>(complaints, 0..=u32::MAX);
+        }
+        fields.finish(complaints);
+        mode
+    });
+    fields.free(&["apiServerCertExtraSANs", "apiServerArgs"]);
+    fields.finish(complaints);
+    let pool = pool?;
+    let mut fields = pool.fields(complaints)?;
+    let list = fields.required(
+        "nodes",
+        "write `nodes:` with one `- address: IPV4` for each node",
+        complaints,
+    );
+    let cluster_name = fields.optional("clusterName").and_then(|at| at.text(complaints));
+    fields.free(&["kubeletConfig", "labels", "taints", "operatingSystem"]);
+    fields.finish(complaints);
+    let list = list?;
+    Some(RawControlPlane {
+        nodes: nodes(&list, complaints),
+        nodes_place: list.place(),
+        cluster_name,
+        mode,
+    })
+}
+
+fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBalancer> {
+    let mut fields = at.fields(complaints)?;
+    let mode = fields
+        .required("mode", "write `mode: bundled` or `mode: manual`", complaints)
+        .and_then(|at| at.choice(complaints, &MODES));
+    let kind = fields
+        .optional("type")
+        .and_then(|at| at.choice(complaints, &KINDS));
+    let port = fields
+        .required(
+            "ports",
+            "write `ports:` with `controlPlaneLBPort: 443`",
+            complaints,
+        )
+        .and_then(|at| control_plane_port(&at, complaints));
+    let vips = fields
+        .required("vips", "write `vips:` with `controlPlaneVIP: IPV4`", complaints)
+        .and_then(|at| vips(&at, complaints));
+    let pools = fields
+        .optional("addressPools")
+        .map(|at| address_pools(&at, complaints));
+    let nodes = fields.optional("nodePoolSpec").and_then(|at| {
+        let mut fields = at.fields(complaints)?;
+        let list = fields.required(
+            "nodes",
+            "write `nodes:` with one `- address: IPV4` for each node",
+            complaints,
+        );
+        fields.free(&["clusterName", "kubeletConfig", "labels", "taints"]);
+        fields.finish(complaints);
+        Some(Placed {
+            value: nodes(&list?, complaints),
+            place: at.place(),
+        })
+    });
+    if let Some(at) = fields.optional("localASN") {
+        networking::asn(&at, complaints);
+    }
+    let peers = match fields.optional("bgpPeers") {
+        Some(at) => at
+            .items(complaints)
+            .iter()
+            .filter_map(|item| networking::inline_peer(item, complaints))
+            .collect(),
+        None => Vec::new(),
+    };
+    fields.finish(complaints);
+    let (control_plane_vip, ingress_vip) = vips?;
+    Some(RawLoadBalancer {
+        mode: mode?,
+        kind,
+        port: port?,
+        control_plane_vip,
+        ingress_vip,
+        pools,
+        nodes,
+        peers,
+    })
+}
+
+fn control_plane_port(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
+    let mut fields = at.fields(complaints)?;
+    let port = fields.required(
+        "controlPlaneLBPort",
+        "write `controlPlaneLBPort: 443`",
+        complaints,
+    );
+    fields.finish(complaints);
+    Some(port?.number::<u16>(complaints, 1..=u16::MAX)?.value)
+}
+
+fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<(Placed<IpAddr>, Option<Placed<IpAddr>>)> {
+    let mut fields = at.fields(complaints)?;
+    let control_plane = fields
+        .required(
+            "controlPlaneVIP",
+            "write `controlPlaneVIP: IPV4`, an unused address",
+            complaints,
+        )
+        .and_then(|at| address::host_v4(&at, complaints));
+    let ingress = fields
+        .optional("ingressVIP")
+        .and_then(|at| address::host_v4(&at, complaints));
+    fields.finish(complaints);
+    Some((control_plane?, ingress))
+}
+
+fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> Placed<Vec<Placed<AddressRange>>> {
+    let mut ranges = Vec::new();
+    for item in at.items(complaints) {
+        let Some(mut fields) = item.fields(complaints) else {
+            continue;
+        };
+        if let Some(name) = fields.required("name", "write `name: NAME`", complaints) {
+            name.text(complaints);
+        }
+        for key in ["avoidBuggyIPs", "manualAssign"] {
+            if let Some(at) = fields.optional(key) {
+                at.boolean(complaints);
+            }
+        }
+        if let Some(list) =
+            fields.required("addresses", "write `addresses:` and a list of ranges", complaints)
+        {
+            ranges.extend(
+                list.items(complaints)
+                    .iter()
+                    .filter_map(|item| address::range(item, complaints)),
+            );
+        }
+        fields.finish(complaints);
+    }
+    Placed {
+        value: ranges,
+        place: at.place(),
+    }
+}
+
+fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
+    let mut fields = at.fields(complaints)?;
+    let pods = cidr_blocks(&mut fields, "pods", POD_PREFIXES, complaints);
+    let services = cidr_blocks(&mut fields, "services", SERVICE_PREFIXES, complaints);
+    let flag = |fields: &mut Fields<'_>, key, complaints: &mut Complaints| {
+        fields
+            .optional(key)
+            .and_then(|at| at.boolean(complaints))
+            .unwrap_or(false)
+    };
+    let flat_ipv4 = flag(&mut fields, "flatIPv4", complaints);
+    let advanced_networking = flag(&mut fields, "advancedNetworking", complaints);
+    for key in ["multipleNetworkInterfaces", "bundledIngress"] {
+        flag(&mut fields, key, complaints);
+    }
+    let direct_server_return = fields
+        .optional("forwardMode")
+        .and_then(|at| at.choice(complaints, &[("snat", false), ("dsr", true)]))
+        .is_some_and(|mode| mode.value);
+    fields.free(&["sriovOperator"]);
+    fields.finish(complaints);
+    Some(RawNetwork {
+        pods: pods?,
+        services: services?,
+        flat_ipv4,
+        advanced_networking,
+        direct_server_return,
+    })
+}
+
+fn cidr_blocks(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    bounds: (u8, u8),
+    complaints: &mut Complaints,
+) -> Option<Vec<Placed<IpNet>>> {
+    let at = fields.required(
+        key,
+        "write it with `cidrBlocks:` and a list of ranges",
+        complaints,
+    )?;
+    let mut fields = at.fields(complaints)?;
+    let list = fields.required(
+        "cidrBlocks",
+        "write `cidrBlocks:` and a list of ranges",
+        complaints,
+    );
+    fields.finish(complaints);
+    let list = list?;
+    let blocks = list
+        .items(complaints)
+        .iter()
+        .filter_map(|item| address::prefix(item, bounds, complaints))
+        .collect();
+    Some(blocks)
+}
+
+fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
+    let mut fields = at.fields(complaints)?;
+    let density = fields.optional("podDensity");
+    fields.free(&["containerRuntime", "registryMirrors", "privateRegistries"]);
+    fields.finish(complaints);
+    let mut fields = density?.fields(complaints)?;
+    let most = fields.optional("maxPodsPerNode");
+    fields.finish(complaints);
+    Some(
+        most?
+            .number::<u16>(complaints, PODS_PER_NODE.0..=PODS_PER_NODE.1)?
+            .value,
+    )
+}
+
+/// `noProxy` is documented as one comma-separated text; files in the field also have a list. Both are accepted.
+fn proxy(fields: &mut Fields<'_>, complaints: &mut Complaints) {
+    let Some(mut fields) = fields.optional("proxy").and_then(|at| at.fields(complaints)) else {
+        return;
+    };
+    if let Some(url) = fields.optional("url") {
+        url.text(complaints);
+    }
+    fields.free(&["noProxy"]);
+    fields.finish(complaints);
+}
+
+const TYPES: [(&str, ClusterType); 4] = [
+    ("admin", ClusterType::Admin),
+    ("user", ClusterType::User),
+    ("hybrid", ClusterType::Hybrid),
+    ("standalone", ClusterType::Standalone),
+];
+
+const MODES: [(&str, LoadBalancerMode); 2] = [
+    ("bundled", LoadBalancerMode::Bundled),
+    ("manual", LoadBalancerMode::Manual),
+];
+
+const KINDS: [(&str, LoadBalancerType); 2] = [
+    ("layer2", LoadBalancerType::Layer2),
+    ("bgp", LoadBalancerType::Bgp),
+];
+
+/// The vendor renumbered from 1.16 to 1.28 (release notes).
+const NEVER_EXISTED: (Minor, Minor) = (Minor { major: 1, minor: 17 }, Minor { major: 1, minor: 27 });
+
+/// Shortest and longest IPv4 prefix of `pods.cidrBlocks` (field reference).
+const POD_PREFIXES: (u8, u8) = (8, 18);
+
+/// Shortest and longest IPv4 prefix of `services.cidrBlocks` (field reference).
+const SERVICE_PREFIXES: (u8, u8) = (12, 24);
+
+/// Bounds of `maxPodsPerNode` (field reference).
+const PODS_PER_NODE: (u16, u16) = (32, 250);

@@ -1,0 +1,259 @@
+//! Strict reading of a tree: every field is asked for by its name, and what nobody asked for is refused with the nearest
+//! name that was asked for.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
+
+use super::{Entry, Node, Value};
+use crate::source::{Complaints, Place, Placed, nearest};
+
+/// A node together with the path by which messages call it.
+#[derive(Debug, Clone)]
+pub(crate) struct At<'a> {
+    /// The node.
+    pub(crate) node: &'a Node,
+    /// For example `spec.loadBalancer.vips`.
+    pub(crate) path: String,
+}
+
+/// The fields of a mapping.
+#[derive(Debug)]
+pub(crate) struct Fields<'a> {
+    /// Where the mapping starts.
+    pub(crate) place: Place,
+    path: String,
+    entries: &'a [Entry],
+    known: Vec<&'static str>,
+}
+
+impl<'a> At<'a> {
+    /// A node that is a whole document.
+    pub(crate) fn document(node: &'a Node) -> Self {
+        Self {
+            node,
+            path: String::new(),
+        }
+    }
+
+    /// The node's place.
+    pub(crate) fn place(&self) -> Place {
+        self.node.place
+    }
+
+    /// The node as a mapping.
+    pub(crate) fn fields(&self, complaints: &mut Complaints) -> Option<Fields<'a>> {
+        match &self.node.value {
+            Value::Map(entries) => Some(Fields {
+                place: self.place(),
+                path: self.path.clone(),
+                entries,
+                known: Vec::new(),
+            }),
+            _ => self.refuse(
+                complaints,
+                "a mapping",
+                "write `name: value` lines below it, indented further",
+            ),
+        }
+    }
+
+    /// The node as a list; each item's path has its index.
+    pub(crate) fn items(&self, complaints: &mut Complaints) -> Vec<At<'a>> {
+        match &self.node.value {
+            Value::List(nodes) => (nodes.iter().enumerate())
+                .map(|(index, node)| At {
+                    node,
+                    path: format!("{}[{index}]", self.path),
+                })
+                .collect(),
+            _ => {
+                let _: Option<()> = self.refuse(complaints, "a list", "write `- item` lines below it");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The node as text.
+    pub(crate) fn text(&self, complaints: &mut Complaints) -> Option<Placed<String>> {
+        match &self.node.value {
+            Value::Scalar { text, .. } => Some(Placed {
+                value: text.clone(),
+                place: self.place(),
+            }),
+            _ => self.refuse(complaints, "one value", "write `name: value` on one line"),
+        }
+    }
+
+    /// The node as anything that reads from text; `help` says what to write.
+    pub(crate) fn parsed<T: FromStr>(
+        &self,
+        complaints: &mut Complaints,
+        what: &str,
+        help: &str,
+    ) -> Option<Placed<T>> {
+        let text = self.text(complaints)?;
+        match text.value.parse() {
+            Ok(value) => Some(Placed {
+                value,
+                place: text.place,
+            }),
+            Err(_) => {
+                let message = format!("`{}`: \"{}\" is not {what}", self.path, text.value);
+                complaints.add_with_help(text.place, message, help);
+                None
+            }
+        }
+    }
+
+    /// The node as a whole number within bounds.
+    pub(crate) fn number<T>(&self, complaints: &mut Complaints, range: RangeInclusive<T>) -> Option<Placed<T>>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let (low, high) = (range.start(), range.end());
+        let what = format!("a whole number from {low} to {high}");
+        let help = format!("write a number from {low} to {high}");
+        let number = self.parsed::<T>(complaints, &what, &help)?;
+        if range.contains(&number.value) {
+            return Some(number);
+        }
+        complaints.add_with_help(
+            number.place,
+            format!("`{}`: {} is not {what}", self.path, number.value),
+            help,
+        );
+        None
+    }
+
+    /// The node as a truth value.
+    pub(crate) fn boolean(&self, complaints: &mut Complaints) -> Option<bool> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true } if text == "true" => Some(true),
+            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            _ => self.refuse(
+                complaints,
+                "true or false",
+                "write true or false, without quotation marks",
+            ),
+        }
+    }
+
+    /// The node as one of some words.
+    pub(crate) fn choice<T: Clone>(
+        &self,
+        complaints: &mut Complaints,
+        words: &[(&str, T)],
+    ) -> Option<Placed<T>> {
+        let text = self.text(complaints)?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.value) {
+            return Some(Placed {
+                value: value.clone(),
+                place: text.place,
+            });
+        }
+        let names = words.iter().map(|(word, _)| *word);
+        let all = names.clone().collect::<Vec<_>>().join(", ");
+        let help = match nearest(&text.value, names) {
+            Some(word) => format!("did you mean `{word}`? valid: {all}"),
+            None => format!("valid: {all}"),
+        };
+        complaints.add_with_help(
+            text.place,
+            format!("`{}`: unknown value \"{}\"", self.path, text.value),
+            help,
+        );
+        None
+    }
+
+    fn refuse<T>(&self, complaints: &mut Complaints, expected: &str, help: &str) -> Option<T> {
+        let found = match &self.node.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Scalar { text, .. } => format!("\"{text}\""),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "a mapping".to_owned(),
+        };
+        let name = if self.path.is_empty() {
+            "document"
+        } else {
+            &self.path
+        };
+        complaints.add_with_help(
+            self.place(),
+            format!("`{name}`: expected {expected}, found {found}"),
+            help,
+        );
+        None
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The field's value; an empty value counts as absent.
+    pub(crate) fn optional(&mut self, key: &'static str) -> Option<At<'a>> {
+        self.known.push(key);
+        let entry = self.entries.iter().find(|entry| entry.key == key)?;
+        (entry.value.value != Value::Null).then(|| At {
+            node: &entry.value,
+            path: self.path_of(key),
+        })
+    }
+
+    /// The field's value, or a complaint that it is missing; `help` says what to write.
+    pub(crate) fn required(
+        &mut self,
+        key: &'static str,
+        help: &str,
+        complaints: &mut Complaints,
+    ) -> Option<At<'a>> {
+        let found = self.optional(key);
+        if found.is_none() {
+            // An empty value points at its key, an absent one at the mapping that lacks it.
+            let place = self
+                .entries
+                .iter()
+                .find(|entry| entry.key == key)
+                .map_or(self.place, |entry| entry.place);
+            complaints.add_with_help(place, format!("`{}` is missing", self.path_of(key)), help);
+        }
+        found
+    }
+
+    /// Fields that are allowed and not looked into.
+    pub(crate) fn free(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
+    }
+
+    /// Every entry, for mappings with names of the user's own.
+    pub(crate) fn entries(&self) -> &'a [Entry] {
+        self.entries
+    }
+
+    /// Refuses every field that was not asked for.
+    pub(crate) fn finish(self, complaints: &mut Complaints) {
+        for entry in self
+            .entries
+            .iter()
+            .filter(|entry| !self.known.contains(&entry.key.as_str()))
+        {
+            let message = format!("unknown field `{}`", self.path_of(&entry.key));
+            match nearest(&entry.key, self.known.iter().copied()) {
+                Some(word) => {
+                    complaints.add_with_help(entry.place, message, format!("did you mean `{word}`?"))
+                }
+                None => complaints.add_with_help(entry.place, message, self.valid_names()),
+            }
+        }
+    }
+
+    fn valid_names(&self) -> String {
+        let mut names = self.known.clone();
+        names.sort_unstable();
+        format!("remove it; valid here: {}", names.join(", "))
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! YAML text to a tree in which every key and value knows its place.
+//!
+//! A derived deserializer stops at the first complaint and reads the version `1.30` as the number 1.3. Administrators
+//! want all complaints at once and their versions as they wrote them, so the parser's events (serde-saphyr's own parser)
+//! are folded into a tree, and [`fields`] reads the tree strictly.
+
+pub(crate) mod fields;
+
+use std::collections::BTreeMap;
+
+use serde_saphyr::granit_parser::{
+    self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag,
+};
+
+use crate::source::{Complaints, Place, SourceText};
+
+/// A value in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// Where it starts; an empty value stands where its key does.
+    pub(crate) place: Place,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a node is. Scalars keep their text: what it means is up to the field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// A scalar.
+    Scalar {
+        /// The text without quotes.
+        text: String,
+        /// Whether it was written without quotes, so that it may be a number or a truth value.
+        plain: bool,
+    },
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the order of the text.
+    Map(Vec<Entry>),
+}
+
+/// One key with its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The key.
+    pub(crate) key: String,
+    /// Where the key stands.
+    pub(crate) place: Place,
+    /// Its value.
+    pub(crate) value: Node,
+}
+
+/// The documents of a stream; empty and comment-only ones are left out. `None` if the text cannot be parsed to its end;
+/// the reason is then among the complaints. Repeated keys are complained about, and the first one counts.
+pub(crate) fn documents(source: &SourceText, complaints: &mut Complaints) -> Option<Vec<Node>> {
+    if !is_readable_text(source, complaints) {
+        return None;
+    }
+    let options = granit_parser::options! {
+        emit_comments: false,
+        flow_nesting_limit: MAX_DEPTH,
+        block_nesting_limit: MAX_DEPTH,
+    };
+    let mut builder = Builder::new(complaints);
+    for event in Parser::new_from_str_with_options(&source.text, options) {
+        let outcome = match event {
+            Ok((event, span)) => builder.take(event, span),
+            Err(error) => {
+                builder
+                    .complaints
+                    .add_with_help(place(error.marker()), error.info(), remedy(&error));
+                Err(Stop)
+            }
+        };
+        if outcome.is_err() {
+            return None;
+        }
+    }
+    Some(builder.documents)
+}
+
+/// Why reading ends early; the complaint has been made.
+struct Stop;
+
+/// A collection that is being read.
+struct Frame {
+    place: Place,
+    anchor: usize,
+    collection: Collection,
+}
+
+enum Collection {
+    List(Vec<Node>),
+    Map {
+        entries: Vec<Entry>,
+        key: Option<(String, Place)>,
+        seen: BTreeMap<String, Place>,
+    },
+}
+
+struct Builder<'c> {
+    complaints: &'c mut Complaints,
+    documents: Vec<Node>,
+    open: Vec<Frame>,
+    anchors: BTreeMap<usize, Node>,
+    nodes: usize,
+}
+
+impl<'c> Builder<'c> {
+    fn new(complaints: &'c mut Complaints) -> Self {
+        Self {
+            complaints,
+            documents: Vec::new(),
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            nodes: 0,
+        }
+    }
+
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        let place = place(&span.start);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.check_tag(tag.as_deref(), place);
+                let node = Node {
+                    place,
+                    value: scalar(&text, style, tag.as_deref()),
+                };
+                self.count(1, place)?;
+                self.complete(node, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), place);
+                self.count(1, place)?;
+                self.open.push(Frame {
+                    place,
+                    anchor,
+                    collection: Collection::List(Vec::new()),
+                });
+                Ok(())
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                self.check_tag(tag.as_deref(), place);
+                self.count(1, place)?;
+                let collection = Collection::Map {
+                    entries: Vec::new(),
+                    key: None,
+                    seen: BTreeMap::new(),
+                };
+                self.open.push(Frame {
+                    place,
+                    anchor,
+                    collection,
+                });
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(frame) = self.open.pop() else {
+                    return Ok(());
+                };
+                let value = match frame.collection {
+                    Collection::List(items) => Value::List(items),
+                    Collection::Map { entries, .. } => Value::Map(entries),
+                };
+                self.complete(
+                    Node {
+                        place: frame.place,
+                        value,
+                    },
+                    frame.anchor,
+                )
+            }
+            Event::Alias(anchor) => {
+                // The parser refuses an alias before its anchor; an anchor that is still open contains itself.
+                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                    self.complaints.add_with_help(
+                        place,
+                        "alias of a value that contains it",
+                        "write the value out",
+                    );
+                    return Err(Stop);
+                };
+                self.count(weight(&node), place)?;
+                self.attach(Node { place, ..node });
+                Ok(())
+            }
+            Event::DocumentEnd => {
+                self.anchors.clear();
+                Ok(())
+            }
+            // Directives, comments and anchor metadata say nothing about values; the rest of the enum is open.
+            _ => Ok(()),
+        }
+    }
+
+    fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
+        if anchor != 0 {
+            self.count(weight(&node), node.place)?;
+            self.anchors.insert(anchor, node.clone());
+        }
+        self.attach(node);
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs: into the innermost open collection, or among the documents.
+    fn attach(&mut self, mut node: Node) {
+        let complaints = &mut *self.complaints;
+        match self.open.last_mut().map(|frame| &mut frame.collection) {
+            None if node.value == Value::Null => {}
+            None => self.documents.push(node),
+            Some(Collection::List(items)) => items.push(node),
+            Some(Collection::Map { entries, key, seen }) => match key.take() {
+                None => *key = Some(key_of(node, complaints)),
+                Some((key, place)) => {
+                    if node.value == Value::Null {
+                        node.place = place;
+                    }
+                    if let Some(first) = seen.get(&key) {
+                        let line = first.line;
+                        complaints.add_with_help(
+                            place,
+                            format!("key `{key}` is written twice"),
+                            format!("keep one of them; the other is in line {line}"),
+                        );
+                        return;
+                    }
+                    seen.insert(key.clone(), place);
+                    entries.push(Entry {
+                        key,
+                        place,
+                        value: node,
+                    });
+                }
+            },
+        }
+    }
+
+    fn count(&mut self, nodes: usize, place: Place) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            let message = format!("more than {MAX_NODES} values (aliases counted where they are used)");
+            self.complaints
+                .add_with_help(place, message, "give the cluster file alone; this is none");
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn check_tag(&mut self, tag: Option<&Tag>, place: Place) {
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+            let message = format!("tag `{}` is not understood", tag.original());
+            self.complaints.add_with_help(place, message, "remove the tag");
+        }
+    }
+}
+
+fn key_of(node: Node, complaints: &mut Complaints) -> (String, Place) {
+    match node.value {
+        Value::Scalar { text, .. } => (text, node.place),
+        Value::Null | Value::List(_) | Value::Map(_) => {
+            complaints.add_with_help(node.place, "a key must be a word", "write `name: value`");
+            (String::new(), node.place)
+        }
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Value {
+    let plain = style == ScalarStyle::Plain && !tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"));
+    if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
+        return Value::Null;
+    }
+    Value::Scalar {
+        text: text.to_owned(),
+        plain,
+    }
+}
+
+fn weight(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Null | Value::Scalar { .. } => 0,
+        Value::List(items) => items.iter().map(weight).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| weight(&entry.value)).sum(),
+    }
+}
+
+fn place(marker: &Marker) -> Place {
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    Place {
+        line: number(marker.line()),
+        column: number(marker.col() + 1),
+    }
+}
+
+/// Refuses what is no text before the parser sees it, so that the message says so instead of naming a stray character.
+fn is_readable_text(source: &SourceText, complaints: &mut Complaints) -> bool {
+    if source.text.len() > MAX_TEXT_BYTES {
+        let message = format!(
+            "{} bytes are too many (at most {MAX_TEXT_BYTES})",
+            source.text.len()
+        );
+        complaints.add_with_help(
+            Place::START,
+            message,
+            "give the cluster file that bmctl reads, not a dump",
+        );
+        return false;
+    }
+    let is_stray = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
+    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+    for (index, line) in source.text.split('\n').enumerate() {
+        if let Some((column, character)) = line.chars().enumerate().find(|(_, c)| is_stray(*c)) {
+            let place = Place {
+                line: number(index + 1),
+                column: number(column + 1),
+            };
+            let message = format!(
+                "control character U+{:04X}: this is not a text file",
+                u32::from(character)
+            );
+            complaints.add_with_help(place, message, "give the cluster file that bmctl reads");
+            return false;
+        }
+    }
+    true
+}
+
+fn remedy(error: &ScanError) -> &'static str {
+    match error.kind() {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabInPlainScalar
+        | ErrorKind::TabAtBlockScalarStart => "replace the tab with spaces: YAML indents with spaces only",
+        ErrorKind::RecursionLimitExceeded { .. } => {
+            "give the cluster file that bmctl reads: it never nests this deep"
+        }
+        ErrorKind::UnknownAnchor => "write the value out, or define its anchor before it",
+        ErrorKind::UnclosedQuotedScalar => "close the quotation mark",
+        ErrorKind::SimpleKeyExpected => "write a colon and a space after the key, `name: value`",
+        _ => "compare the indentation and punctuation of this line with the lines above it",
+    }
+}
+
+/// Cluster files of thousands of nodes stay under one megabyte; more than this is another file given by mistake.
+const MAX_TEXT_BYTES: usize = 16 << 20;
+
+/// A thousand nodes make about three thousand values. The cap ends alias bombs before they fill the memory.
+const MAX_NODES: usize = 400_000;
+
+/// The vendor's deepest field is eight levels down.
+const MAX_DEPTH: usize = 48;
+
+#[cfg(test)]
+mod tests;
