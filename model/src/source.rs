@@ -106,7 +106,7 @@ impl Complaints {
     /// The complaints in the order of the lines, without repetitions.
     pub(crate) fn into_refused(mut self) -> Refused {
         self.list
-            .sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+            .sort_by_key(|complaint| (complaint.line, complaint.column));
         self.list.dedup();
         let more = self.list.len().saturating_sub(MAX_COMPLAINTS);
         self.list.truncate(MAX_COMPLAINTS);

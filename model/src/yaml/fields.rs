@@ -57,7 +57,7 @@ impl<'a> At<'a> {
     }
 
     /// The node as a list; each item's path has its index.
-    pub(crate) fn items(&self, complaints: &mut Complaints) -> Vec<At<'a>> {
+    pub(crate) fn items(&self, complaints: &mut Complaints) -> Vec<Self> {
         match &self.node.value {
             Value::List(nodes) => (nodes.iter().enumerate())
                 .map(|(index, node)| At {

@@ -333,7 +333,7 @@ fn remedy(error: &ScanError) -> &'static str {
         | ErrorKind::TabInIndentation
         | ErrorKind::TabInPlainScalar
         | ErrorKind::TabAtBlockScalarStart => "replace the tab with spaces: YAML indents with spaces only",
-        ErrorKind::RecursionLimitExceeded { .. } => {
+        ErrorKind::RecursionLimitExceeded => {
             "give the cluster file that bmctl reads: it never nests this deep"
         }
         ErrorKind::UnknownAnchor => "write the value out, or define its anchor before it",

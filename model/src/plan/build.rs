@@ -1,0 +1,228 @@
+//! From rules to blocks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    AFFORDABLE_SECONDS, Block, Expect, NoVantage, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE, Sharing,
+    index::Index,
+};
+use crate::{
+    evidence::{Group, Parameters},
+    id::{NodeId, Role},
+    inventory::{Inventory, Node},
+    port::{Family, PortSet, Protocol},
+    profile::{Destination, Profile, Rule, Scope, Source},
+};
+
+/// Plans a run.
+pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Parameters) -> Plan {
+    let roster = Roster::new(inventory, parameters);
+    let mut plan = Plan {
+        participants: Vec::new(),
+        blocks: Vec::new(),
+        no_vantage: Vec::new(),
+    };
+    if parameters.groups.contains(&Group::Reach) {
+        for profile in profiles {
+            for rule in &profile.rules {
+                add(rule, profile, inventory, parameters, &roster, &mut plan);
+            }
+        }
+    }
+    if !parameters.exhaustive && !is_affordable(&plan, parameters) {
+        for block in plan
+            .blocks
+            .iter_mut()
+            .filter(|block| block.ports.count() > STRATA_ABOVE)
+        {
+            block.sharing = Sharing::Strata;
+        }
+    }
+    plan.participants = roster.nodes.iter().map(|node| node.id).collect();
+    if plan
+        .blocks
+        .iter()
+        .any(|block| block.sources.contains(&NodeId::Coordinator))
+    {
+        plan.participants.push(NodeId::Coordinator);
+    }
+    plan.participants.sort_unstable();
+    plan
+}
+
+/// Who may take part.
+struct Roster<'a> {
+    nodes: Vec<&'a Node>,
+    coordinator: bool,
+}
+
+impl<'a> Roster<'a> {
+    fn new(inventory: &'a Inventory, parameters: &Parameters) -> Self {
+        let only: BTreeSet<NodeId> = parameters.nodes.iter().copied().collect();
+        let excluded: BTreeSet<NodeId> = parameters.exclude.iter().copied().collect();
+        let takes_part =
+            |node: &&Node| (only.is_empty() || only.contains(&node.id)) && !excluded.contains(&node.id);
+        // `--nodes` chooses among the cluster's nodes; the admin workstation takes part until it is excluded.
+        let coordinator = !excluded.contains(&NodeId::Coordinator);
+        Self {
+            nodes: inventory.nodes.iter().filter(takes_part).collect(),
+            coordinator,
+        }
+    }
+
+    fn with_role(&self, role: Role) -> impl Iterator<Item = NodeId> {
+        self.nodes
+            .iter()
+            .filter(move |node| node.roles.contains(&role))
+            .map(|node| node.id)
+    }
+
+    /// Who of the roster is this source; `None` if nobody can be.
+    fn vantages(&self, source: Source) -> Option<BTreeSet<NodeId>> {
+        let nodes = || self.nodes.iter().map(|node| node.id);
+        let coordinator = || self.coordinator.then_some(NodeId::Coordinator);
+        match source {
+            Source::AdminWorkstation => coordinator().map(|coordinator| BTreeSet::from([coordinator])),
+            Source::ControlPlane => Some(self.with_role(Role::ControlPlane).collect()),
+            Source::LoadBalancer => Some(self.with_role(Role::LoadBalancer).collect()),
+            Source::Worker => Some(self.with_role(Role::Worker).collect()),
+            Source::ClusterNodes => Some(nodes().collect()),
+            Source::AnyClient => Some(nodes().chain(coordinator()).collect()),
+            // What a node does toward itself is no matter of the network.
+            Source::SelfNode | Source::Loopback => Some(BTreeSet::new()),
+            Source::AdminClusterNodes | Source::FloatingIp => None,
+        }
+    }
+}
+
+/// Adds a rule's block, and its sources without a vantage.
+fn add(
+    rule: &Rule,
+    profile: &Profile,
+    inventory: &Inventory,
+    parameters: &Parameters,
+    roster: &Roster<'_>,
+    plan: &mut Plan,
+) {
+    // This build probes TCP ports that must be open; other protocols and scopes are not planned, so never incomplete.
+    if rule.protocol != Protocol::Tcp || rule.scope != Scope::Remote || !rule.holds_for(inventory) {
+        return;
+    }
+    let destinations = match rule.destination {
+        Destination::External => return,
+        Destination::AddedClusterVip => {
+            if !applies(rule, &inventory.version.minor(), parameters) {
+                return;
+            }
+            Vec::new()
+        }
+        _ => destinations(rule, parameters, roster),
+    };
+    if destinations.is_empty() && rule.destination != Destination::AddedClusterVip {
+        return;
+    }
+    let ports = rule.ports_in(inventory);
+    let mut sources = BTreeSet::new();
+    let standing: BTreeSet<Source> = rule
+        .sources
+        .iter()
+        .flat_map(|source| profile.standing_for(*source, inventory))
+        .collect();
+    for source in standing {
+        match roster.vantages(source) {
+            Some(vantages) => sources.extend(vantages),
+            None => plan.no_vantage.push(no_vantage(rule, source, &ports)),
+        }
+    }
+    let has_pair = sources
+        .iter()
+        .any(|source| destinations.iter().any(|destination| destination != source));
+    if !has_pair {
+        return;
+    }
+    plan.blocks.push(Block {
+        rule: rule.id.clone(),
+        // A cluster file gives IPv4 addresses only.
+        family: Family::Ipv4,
+        protocol: rule.protocol,
+        ports,
+        sharing: Sharing::Exhaustive,
+        sources: sources.into_iter().collect(),
+        destinations,
+        expect: Expect::Open,
+        severity: rule.severity,
+        purpose: rule.purpose.clone(),
+    });
+}
+
+fn destinations(rule: &Rule, parameters: &Parameters, roster: &Roster<'_>) -> Vec<NodeId> {
+    let is_meant = |node: &&&Node| match rule.destination.role() {
+        Some(role) => node.roles.contains(&role),
+        None => true,
+    };
+    let has_rule = |node: &&&Node| applies(rule, &node.version.minor(), parameters);
+    // Nodes of the inventory ascend, and the roster keeps their order.
+    roster
+        .nodes
+        .iter()
+        .filter(is_meant)
+        .filter(has_rule)
+        .map(|node| node.id)
+        .collect()
+}
+
+/// Whether the tables of the node's own version or of the version that was asked for have the rule.
+fn applies(rule: &Rule, own: &crate::version::Minor, parameters: &Parameters) -> bool {
+    rule.applies_to(*own)
+        || parameters
+            .version
+            .as_ref()
+            .is_some_and(|version| rule.applies_to(version.minor()))
+}
+
+fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
+    let remedy = match source {
+        Source::AdminClusterNodes => {
+            "this build has no vantage at the admin cluster: on each of its nodes, try the port by hand, \
+             for example `nc -vz ADDRESS PORT`"
+        }
+        Source::AdminWorkstation => "the admin workstation is excluded: run without `--exclude coordinator`",
+        _ => "this build has no vantage there: try the port by hand, for example `nc -vz ADDRESS PORT`",
+    };
+    NoVantage {
+        rule: rule.id.clone(),
+        source,
+        destination: rule.destination,
+        protocol: rule.protocol,
+        ports: ports.clone(),
+        remedy: remedy.to_owned(),
+    }
+}
+
+/// Whether every source can test every port without anybody having to wait long.
+fn is_affordable(plan: &Plan, parameters: &Parameters) -> bool {
+    if plan
+        .blocks
+        .iter()
+        .all(|block| block.ports.count() <= STRATA_ABOVE)
+    {
+        return true;
+    }
+    let (node_rate, pair_rate) = (
+        u64::from(parameters.max_rate_node),
+        u64::from(parameters.max_rate_pair),
+    );
+    let index = Index::new(plan);
+    let sources: BTreeMap<NodeId, super::index::Load> = index
+        .sources()
+        .into_iter()
+        .map(|source| (source, index.load(source)))
+        .collect();
+    if node_rate == 0 && pair_rate == 0 {
+        return sources.values().map(|load| load.tests).sum::<u64>() <= PAIR_PORTS_BUDGET;
+    }
+    let within = |tests: u64, rate: u64| rate == 0 || tests <= rate * AFFORDABLE_SECONDS;
+    sources
+        .values()
+        .all(|load| within(load.tests, node_rate) && within(load.longest_pair, pair_rate))
+}

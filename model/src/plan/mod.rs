@@ -1,0 +1,263 @@
+//! Which tests a run makes: rules x nodes, kept as blocks (rule, sources, destinations) and expanded on demand, so that a
+//! thousand nodes plan in a moment. The same inputs give the same plan, on the coordinator and in `plumbline verify`.
+//!
+//! # Sharing
+//!
+//! A rule of more than [`STRATA_ABOVE`] ports (NodePort) is shared among its sources, unless testing everything costs
+//! little: within [`PAIR_PORTS_BUDGET`] tests where no rate is set (a lab), else if the longest source and the longest
+//! pair are done within [`AFFORDABLE_SECONDS`] at the given rates. `--exhaustive` never shares. The choice is made once
+//! for the whole plan, so that all large blocks of a report read the same.
+
+mod build;
+mod index;
+
+pub use self::index::Index;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    evidence::Parameters,
+    id::NodeId,
+    inventory::Inventory,
+    port::{Family, PortSet, Protocol},
+    profile::{Destination, Profile, Severity, Source},
+};
+
+/// What a test is expected to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// The port answers.
+    Open,
+    /// The port does not answer.
+    Blocked,
+}
+
+/// How a block's ports are shared among its sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Every source tests every port.
+    Exhaustive,
+    /// Sources take disjoint strata, so that each port of each destination is tested by exactly one source; the pair-ports
+    /// that stay untested count as `coverage.inferred`.
+    Strata,
+}
+
+/// One rule over its sources and destinations.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Block {
+    /// The rule's id.
+    pub rule: String,
+    /// Family of the addresses.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// The rule's ports with variables filled in.
+    pub ports: PortSet,
+    /// How ports are shared among sources.
+    pub sharing: Sharing,
+    /// Who tests, ascending.
+    pub sources: Vec<NodeId>,
+    /// Who is tested, ascending. A node never tests itself.
+    pub destinations: Vec<NodeId>,
+    /// What is expected.
+    pub expect: Expect,
+    /// What a failure does to the verdict.
+    pub severity: Severity,
+    /// The rule's purpose, for people.
+    pub purpose: String,
+}
+
+/// A rule whose source nobody can stand for: listed, and a warning.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NoVantage {
+    /// The rule's id.
+    pub rule: String,
+    /// The source without a vantage.
+    pub source: Source,
+    /// Where the traffic would arrive.
+    pub destination: Destination,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports.
+    pub ports: PortSet,
+    /// What would give a vantage.
+    pub remedy: String,
+}
+
+/// What one source does toward a set of destinations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Family of the addresses.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports to test.
+    pub ports: PortSet,
+    /// Whom, ascending.
+    pub destinations: Vec<NodeId>,
+}
+
+/// The plan of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source.
+    pub participants: Vec<NodeId>,
+    /// The tests, in the order of the profile's rules.
+    pub blocks: Vec<Block>,
+    /// Rules without a vantage.
+    pub no_vantage: Vec<NoVantage>,
+}
+
+/// How many tests a plan holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Size {
+    /// Distinct (source, destination, family, protocol, port) that are tested.
+    pub tests: u64,
+    /// Pair-ports that are left to inference.
+    pub inferred: u64,
+    /// Ordered pairs with at least one test.
+    pub pairs: u64,
+}
+
+impl Plan {
+    /// Plans a run. Pure and deterministic; a node's rules are the union over its roles and over its own version and the
+    /// target's.
+    pub fn new(inventory: &Inventory, profiles: &[Profile], parameters: &Parameters) -> Self {
+        build::plan(inventory, profiles, parameters)
+    }
+
+    /// What several questions about the plan share; cheap next to asking [`Plan::targets_from`] for every source.
+    pub fn index(&self) -> Index<'_> {
+        Index::new(self)
+    }
+
+    /// What this source tests: the union over its blocks, each (destination, protocol, port) once, grouped by equal ports.
+    /// For many sources take [`Plan::index`] once and ask that.
+    pub fn targets_from(&self, source: NodeId) -> Vec<Target> {
+        self.index().targets_from(source)
+    }
+
+    /// The ports that this destination must answer on, which is what its responders bind.
+    pub fn ports_at(&self, destination: NodeId, protocol: Protocol) -> PortSet {
+        let mut ports = PortSet::new();
+        for block in self
+            .blocks
+            .iter()
+            .filter(|block| block.protocol == protocol && block.is_at(destination))
+        {
+            ports.extend(&block.ports);
+        }
+        ports
+    }
+
+    /// The blocks that test this port of this pair: the rules behind a result, in the profile's order.
+    pub fn blocks_of(
+        &self,
+        source: NodeId,
+        destination: NodeId,
+        protocol: Protocol,
+        port: u16,
+    ) -> impl Iterator<Item = &Block> {
+        self.blocks
+            .iter()
+            .filter(move |block| block.protocol == protocol && block.tests(source, destination, port))
+    }
+
+    /// Counts.
+    pub fn size(&self) -> Size {
+        self.index().size()
+    }
+}
+
+impl Block {
+    /// The ports of this block that `source` tests at `destination`; empty if either is not in the block or both are one.
+    pub fn ports_for(&self, source: NodeId, destination: NodeId) -> PortSet {
+        match self.stratum(source, destination) {
+            None => PortSet::new(),
+            Some(stratum) => stratum.of(&self.ports),
+        }
+    }
+
+    /// Whether `source` tests this port at `destination`.
+    pub fn tests(&self, source: NodeId, destination: NodeId, port: u16) -> bool {
+        self.ports.contains(port)
+            && self
+                .stratum(source, destination)
+                .is_some_and(|stratum| stratum.has(&self.ports, port))
+    }
+
+    /// Whether somebody tests this destination.
+    fn is_at(&self, destination: NodeId) -> bool {
+        self.destinations.binary_search(&destination).is_ok()
+            && self.sources.iter().any(|source| *source != destination)
+    }
+
+    /// The share of `source` at `destination`: the k-th of the n sources other than the destination.
+    fn stratum(&self, source: NodeId, destination: NodeId) -> Option<Stratum> {
+        if source == destination || self.destinations.binary_search(&destination).is_err() {
+            return None;
+        }
+        let rank = self.sources.binary_search(&source).ok()?;
+        let is_source = self.sources.binary_search(&destination).is_ok();
+        Some(self.stratum_of(rank, is_source, destination < source))
+    }
+
+    /// As [`Block::stratum`], for a source by its rank: only whether the destination is a source, too, and stands before
+    /// it, matters.
+    fn stratum_of(&self, rank: usize, destination_is_source: bool, destination_is_before: bool) -> Stratum {
+        match self.sharing {
+            Sharing::Exhaustive => Stratum { index: 0, count: 1 },
+            Sharing::Strata => Stratum {
+                index: rank - usize::from(destination_is_source && destination_is_before),
+                count: self.sources.len() - usize::from(destination_is_source),
+            },
+        }
+    }
+}
+
+/// A share of a set of ports: those at distance `index`, `index + count`, ... from the lowest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Stratum {
+    index: usize,
+    /// At least 1.
+    count: usize,
+}
+
+impl Stratum {
+    fn of(self, ports: &PortSet) -> PortSet {
+        if self.count == 1 {
+            return ports.clone();
+        }
+        let (Some(first), Some(last)) = (ports.ranges().first(), ports.ranges().last()) else {
+            return PortSet::new();
+        };
+        // Stepping over the few ports of the share is cheaper than filtering all of them.
+        (usize::from(first.first()) + self.index..=usize::from(last.last()))
+            .step_by(self.count)
+            .filter_map(|port| u16::try_from(port).ok())
+            .filter(|port| ports.contains(*port))
+            .collect()
+    }
+
+    fn has(self, ports: &PortSet, port: u16) -> bool {
+        let first = ports.ranges().first().map_or(0, |range| range.first());
+        usize::from(port.wrapping_sub(first)) % self.count == self.index
+    }
+}
+
+/// A rule of more ports than this is shared among its sources. Every table row but NodePort has at most three ports, so
+/// anything between three and the 2,768 of NodePort separates them; 64 leaves room for small ranges of other vendors.
+pub const STRATA_ABOVE: u32 = 64;
+
+/// Where no rate is set, a plan of at most this many tests is not shared: a lab on two cores makes ten thousand
+/// connections a second and more, so this is a matter of ten seconds.
+pub const PAIR_PORTS_BUDGET: u64 = 100_000;
+
+/// With rates, a plan is not shared if nobody has to wait longer than this for its slowest source or pair: three minutes
+/// are what an administrator waits for without asking why.
+pub const AFFORDABLE_SECONDS: u64 = 180;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+use super::*;
+use crate::{
+    cluster,
+    evidence::{Group, SwarmKind},
+    id::Role,
+    profile,
+    source::SourceText,
+};
+
+fn inventory(sample: &str) -> Inventory {
+    let text = match sample {
+        "user" => include_str!("../../tests/clusters/01-user-l2-dedicated-lb-1.29.yaml"),
+        "hybrid" => include_str!("../../tests/clusters/02-hybrid-l2-1.28.yaml"),
+        "admin" => include_str!("../../tests/clusters/04-admin-1.16.yaml"),
+        _ => include_str!("../../tests/clusters/07-standalone-dualstack-1.31.yaml"),
+    };
+    let source = SourceText {
+        name: sample.to_owned(),
+        text: text.to_owned(),
+    };
+    Inventory::derive(&cluster::read(&source).unwrap_or_else(|refused| panic!("{refused}")))
+}
+
+fn profiles() -> Vec<Profile> {
+    vec![profile::read(&profile::builtin("gdc-bare-metal").unwrap()).unwrap()]
+}
+
+fn parameters() -> Parameters {
+    Parameters {
+        swarm: SwarmKind::Lab,
+        groups: vec![Group::Config, Group::Reach],
+        nodes: Vec::new(),
+        exclude: Vec::new(),
+        version: None,
+        exhaustive: false,
+        seed: 1,
+        attempts: 3,
+        attempt_timeout_ms: 500,
+        max_rate_node: 0,
+        max_rate_pair: 0,
+    }
+}
+
+fn plan(sample: &str) -> Plan {
+    Plan::new(&inventory(sample), &profiles(), &parameters())
+}
+
+fn id(text: &str) -> NodeId {
+    text.parse().unwrap()
+}
+
+#[test]
+fn without_the_group_reach_nothing_is_planned() {
+    let parameters = Parameters {
+        groups: vec![Group::Config],
+        ..parameters()
+    };
+    let plan = Plan::new(&inventory("user"), &profiles(), &parameters);
+    assert_eq!(
+        (plan.blocks.len(), plan.no_vantage.len(), plan.size()),
+        (0, 0, Size::default())
+    );
+}
+
+#[test]
+fn a_user_clusters_ssh_from_its_admin_cluster_has_no_vantage_and_says_so() {
+    let plan = plan("user");
+    let rules: Vec<&str> = plan.no_vantage.iter().map(|entry| entry.rule.as_str()).collect();
+    assert_eq!(rules, ["w.ssh", "lb.ssh", "mc.ssh", "mc.api"]);
+    assert!(
+        plan.no_vantage
+            .iter()
+            .all(|entry| entry.source == Source::AdminClusterNodes)
+    );
+    let ssh = plan.blocks.iter().find(|block| block.rule == "cp.ssh").unwrap();
+    assert_eq!(ssh.sources, [NodeId::Coordinator]);
+}
+
+#[test]
+fn a_self_managed_clusters_nodes_are_provisioned_by_workstation_and_control_plane() {
+    let plan = plan("hybrid");
+    assert_eq!(plan.no_vantage, []);
+    let ssh = plan.blocks.iter().find(|block| block.rule == "w.ssh").unwrap();
+    assert_eq!(
+        ssh.sources,
+        ["10.200.0.2", "10.200.0.3", "10.200.0.4", "coordinator"].map(id)
+    );
+    assert_eq!(ssh.destinations, ["10.200.0.5", "10.200.0.6"].map(id));
+}
+
+#[test]
+fn a_target_version_adds_its_ports_to_the_nodes_own() {
+    let version = Some("1.29".parse().unwrap());
+    let plan = Plan::new(
+        &inventory("hybrid"),
+        &profiles(),
+        &Parameters {
+            version,
+            ..parameters()
+        },
+    );
+    let ports = plan.ports_at(id("10.200.0.2"), Protocol::Tcp);
+    for port in [8443, 8444, 11000, 11001] {
+        assert!(ports.contains(port), "{port}");
+    }
+    assert!(!plan_ports("hybrid", "10.200.0.2").contains(11000));
+}
+
+#[test]
+fn only_and_exclude_choose_who_takes_part() {
+    let nodes = ["10.200.0.2", "10.200.0.3", "10.200.0.5"].map(id).to_vec();
+    let exclude = ["10.200.0.3", "coordinator"].map(id).to_vec();
+    let plan = Plan::new(
+        &inventory("hybrid"),
+        &profiles(),
+        &Parameters {
+            nodes,
+            exclude,
+            ..parameters()
+        },
+    );
+    assert_eq!(plan.participants, ["10.200.0.2", "10.200.0.5"].map(id));
+    assert!(
+        plan.no_vantage
+            .iter()
+            .all(|entry| entry.source == Source::AdminWorkstation)
+    );
+}
+
+#[test]
+fn loopback_and_self_ports_udp_and_the_outside_are_not_planned() {
+    for sample in ["user", "hybrid", "admin", "standalone"] {
+        let plan = plan(sample);
+        for node in &inventory(sample).nodes {
+            let ports = plan.ports_at(node.id, Protocol::Tcp);
+            for port in [9101, 10257, 10259, 11002, 9977, 6081, 179, 53] {
+                assert!(!ports.contains(port), "{sample}: {} has {port}", node.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_nodeport_of_a_destination_is_tested_by_exactly_one_source() {
+    let plan = Plan::new(&inventory("user"), &profiles(), &parameters());
+    let block = plan
+        .blocks
+        .iter()
+        .find(|block| block.rule == "w.nodeport")
+        .unwrap();
+    assert_eq!(block.sharing, Sharing::Strata);
+    for destination in &block.destinations {
+        let mut seen = PortSet::new();
+        let mut sum = 0;
+        for source in &block.sources {
+            let ports = block.ports_for(*source, *destination);
+            sum += ports.count();
+            seen.extend(&ports);
+        }
+        assert_eq!((seen, sum), (block.ports.clone(), 2768));
+    }
+}
+
+#[test]
+fn what_is_cheap_is_tested_exhaustively() {
+    // Four control plane rules aside, two workers from four other nodes: 22,144 NodePort tests.
+    let is_shared = |plan: &Plan| plan.blocks.iter().any(|block| block.sharing == Sharing::Strata);
+    assert!(!is_shared(&plan("hybrid")));
+    assert!(is_shared(&plan("user")));
+    // 2,768 ports of a pair take 138 s at 20 a second, 277 s at 10.
+    let rated = |pair| Parameters {
+        max_rate_node: 200,
+        max_rate_pair: pair,
+        ..parameters()
+    };
+    assert!(!is_shared(&Plan::new(
+        &inventory("hybrid"),
+        &profiles(),
+        &rated(20)
+    )));
+    assert!(is_shared(&Plan::new(
+        &inventory("hybrid"),
+        &profiles(),
+        &rated(10)
+    )));
+    let exhaustive = Parameters {
+        exhaustive: true,
+        ..parameters()
+    };
+    assert!(!is_shared(&Plan::new(
+        &inventory("user"),
+        &profiles(),
+        &exhaustive
+    )));
+}
+
+#[test]
+fn a_thousand_nodes_plan_every_sources_targets() {
+    let mut inventory = inventory("user");
+    let workers = (0..1000u16).map(|index| crate::inventory::Node {
+        id: id(&format!("10.220.{}.{}", index / 250, index % 250 + 1)),
+        roles: [Role::Worker].into(),
+        ..inventory.nodes[9].clone()
+    });
+    inventory.nodes.extend(workers.collect::<Vec<_>>());
+    inventory.nodes.sort_by_key(|node| node.id);
+    let plan = Plan::new(&inventory, &profiles(), &parameters());
+    let index = plan.index();
+    let tests: u64 = (index.sources().iter())
+        .flat_map(|source| index.targets_from(*source))
+        .map(|target| u64::from(target.ports.count()) * target.destinations.len() as u64)
+        .sum();
+    assert_eq!(tests, plan.size().tests);
+}
+
+fn plan_ports(sample: &str, node: &str) -> PortSet {
+    plan(sample).ports_at(id(node), Protocol::Tcp)
+}
