@@ -194,7 +194,8 @@ impl InputArgs {
             ids
         };
         let (max_rate_node, max_rate_pair) = match (self.max_rate, swarm) {
-            (Some(rate), _) => (rate, rate.min(DEFAULT_RATE_PAIR)),
+            // A pair keeps its share of the node's rate.
+            (Some(rate), _) => (rate, (rate / (DEFAULT_RATE_NODE / DEFAULT_RATE_PAIR)).max(1)),
             // A lab's network is this machine's own: nobody watches it.
             (None, SwarmKind::Lab) => (0, 0),
             (None, SwarmKind::Joined) => (DEFAULT_RATE_NODE, DEFAULT_RATE_PAIR),

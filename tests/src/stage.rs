@@ -1,0 +1,254 @@
+//! A lab with the real programs in it: the coordinator on the admin workstation, a probe on every host.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use plumbline_lab::{Lab, LabChild, Program, Topology};
+use plumbline_model::{
+    canonical,
+    cluster,
+    id::NodeId,
+    inventory::Inventory,
+    report::Report,
+    source::SourceText,
+};
+
+use crate::scenario::{Event, Scenario, What};
+
+/// The longest that any scenario may take: what hangs is a failure, not a wait.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How often a file or a process is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// How long the coordinator sleeps in [`What::StopTenSeconds`].
+const STOP: Duration = Duration::from_secs(10);
+/// Well above what two cores reach: the lab's network belongs to nobody else, so nothing is paced.
+const RATE: &str = "100000";
+
+/// The programs under test, built by `cargo xtask test`.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// The coordinator.
+    pub plumbline: PathBuf,
+    /// The probe.
+    pub probe: PathBuf,
+}
+
+impl Programs {
+    /// The programs that the environment names.
+    ///
+    /// # Errors
+    /// If they are not named: a test must never pass because nothing was tested.
+    pub fn from_env() -> Result<Self, String> {
+        let path = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_file())
+                .ok_or_else(|| format!("{name} names no program: run the tests with `cargo xtask test`"))
+        };
+        Ok(Self { plumbline: path("PLUMBLINE_BIN")?, probe: path("PLUMBLINE_PROBE_BIN")? })
+    }
+}
+
+/// What came of an audit.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How the coordinator ended.
+    pub exit: Option<i32>,
+    /// The report, if there is one.
+    pub report: Option<Report>,
+    /// Where the report directory is.
+    pub out: PathBuf,
+    /// The coordinator's standard error.
+    pub log: String,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The topology that a cluster file implies, VIPs taken into account.
+///
+/// # Errors
+/// A sentence.
+pub fn topology(cluster_path: &Path) -> Result<(Topology, Inventory), String> {
+    let text = std::fs::read_to_string(cluster_path)
+        .map_err(|error| format!("read {}: {error}", cluster_path.display()))?;
+    let source = SourceText { name: cluster_path.display().to_string(), text };
+    let inventory = Inventory::derive(&cluster::read(&source).map_err(|refused| refused.to_string())?);
+    let nodes: Vec<IpAddr> = inventory.nodes.iter().filter_map(|node| node.id.address()).collect();
+    let vips: Vec<(IpAddr, IpAddr)> =
+        inventory.control_plane_vip.iter().chain(&inventory.ingress_vip).map(|vip| (*vip, *vip)).collect();
+    let topology = Topology::from_addresses(&nodes, &vips).map_err(|error| error.to_string())?;
+    Ok((topology, inventory))
+}
+
+/// Runs one audit in a lab that is up, and verifies its report.
+///
+/// # Errors
+/// A sentence, if the stage itself fails (not the audit).
+pub fn audit(
+    lab: &mut Lab,
+    programs: &Programs,
+    scenario: &Scenario,
+    work: &Path,
+) -> Result<Outcome, String> {
+    let started = Instant::now();
+    let join_file = work.join("join.json");
+    let out = work.join("report");
+    let mut coordinator = start_coordinator(lab, programs, scenario, work, &join_file, &out)?;
+    let strings = join_strings(&join_file, &mut coordinator)?;
+    let mut probes = BTreeMap::new();
+    for (node, string) in strings {
+        let log = File::create(work.join(format!("probe-{node}.log"))).map_err(|error| error.to_string())?;
+        let program = Program {
+            program: programs.probe.clone().into(),
+            args: vec!["join".into(), "-".into()],
+            stdin: format!("{string}\n").into_bytes(),
+            stderr: Some(log),
+        };
+        let child = lab.spawn_in(node, program).map_err(|error| error.to_string())?;
+        probes.insert(node, child);
+    }
+    let log = follow(&mut coordinator, &scenario.events, &probes)?;
+    let exit = wait(&mut coordinator, started)?.code();
+    for child in probes.values() {
+        child.kill();
+    }
+    let report = std::fs::read(out.join("report.json"))
+        .ok()
+        .map(|bytes| canonical::decode(&bytes).map_err(|error| format!("read report.json: {error}")))
+        .transpose()?;
+    Ok(Outcome { exit, report, out, log, took: started.elapsed() })
+}
+
+fn start_coordinator(
+    lab: &Lab,
+    programs: &Programs,
+    scenario: &Scenario,
+    work: &Path,
+    join_file: &Path,
+    out: &Path,
+) -> Result<Child, String> {
+    Command::new(&programs.plumbline)
+        .arg("check")
+        .arg(scenario.cluster_path())
+        .args(["--swarm", "joined", "--json-events", "--max-rate", RATE, "--join-timeout", "20"])
+        .args(["--listen", &format!("{}:0", lab.admin_address())])
+        .arg("--join-file")
+        .arg(join_file)
+        .arg("--out")
+        .arg(out)
+        .arg("--identity")
+        .arg(work.join("identity.pem"))
+        .args(&scenario.arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("start the coordinator: {error}"))
+}
+
+fn join_strings(path: &Path, coordinator: &mut Child) -> Result<BTreeMap<NodeId, String>, String> {
+    #[derive(serde::Deserialize)]
+    struct JoinFile {
+        nodes: BTreeMap<NodeId, String>,
+    }
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < deadline {
+        if let Ok(bytes) = std::fs::read(path) {
+            let file: JoinFile =
+                serde_json::from_slice(&bytes).map_err(|error| format!("read {}: {error}", path.display()))?;
+            return Ok(file.nodes);
+        }
+        if let Some(status) = coordinator.try_wait().map_err(|error| error.to_string())? {
+            let mut log = String::new();
+            if let Some(stderr) = coordinator.stderr.take() {
+                let _ = std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut log);
+            }
+            return Err(format!("the coordinator ended with {status} before it wrote the join file: {log}"));
+        }
+        std::thread::sleep(POLL);
+    }
+    Err("the coordinator wrote no join file within 15 s".to_owned())
+}
+
+/// Reads the coordinator's events to their end and lets happen what the scenario wants.
+fn follow(
+    coordinator: &mut Child,
+    events: &[Event],
+    probes: &BTreeMap<NodeId, LabChild>,
+) -> Result<String, String> {
+    let stderr = coordinator.stderr.take().ok_or("the coordinator has no standard error")?;
+    let own = coordinator.id();
+    let mut log = String::new();
+    let mut done = vec![false; events.len()];
+    for line in BufReader::new(stderr).lines() {
+        let line = line.map_err(|error| format!("read the coordinator's events: {error}"))?;
+        log.push_str(&line);
+        log.push('\n');
+        let parsed: Option<serde_json::Value> = serde_json::from_str(&line).ok();
+        let Some(phase) = parsed.as_ref().and_then(|event| event["phase"].as_str()) else { continue };
+        for (event, done) in events.iter().zip(&mut done).filter(|(event, done)| event.at == phase && !**done) {
+            *done = true;
+            happen(event, own, probes)?;
+        }
+    }
+    for (event, _) in events.iter().zip(&done).filter(|(_, done)| !**done) {
+        return Err(format!("the run never came to phase {:?}:\n{log}", event.at));
+    }
+    Ok(log)
+}
+
+fn happen(event: &Event, coordinator: u32, probes: &BTreeMap<NodeId, LabChild>) -> Result<(), String> {
+    let pid = match event.to {
+        NodeId::Coordinator => coordinator,
+        node => probes.get(&node).ok_or_else(|| format!("{node} has no probe"))?.pid(),
+    };
+    let signal = |name: &str| -> Result<(), String> {
+        let status = Command::new("kill")
+            .args([format!("-{name}"), pid.to_string()])
+            .status()
+            .map_err(|error| format!("signal {pid}: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("signal {pid}: kill ended with {status}")) }
+    };
+    match event.what {
+        What::Kill => signal("KILL"),
+        What::Freeze => signal("STOP"),
+        What::Interrupt => signal("INT"),
+        What::StopTenSeconds => {
+            signal("STOP")?;
+            std::thread::sleep(STOP);
+            signal("CONT")
+        }
+    }
+}
+
+fn wait(coordinator: &mut Child, started: Instant) -> Result<ExitStatus, String> {
+    while started.elapsed() < PATIENCE {
+        if let Some(status) = coordinator.try_wait().map_err(|error| error.to_string())? {
+            return Ok(status);
+        }
+        std::thread::sleep(POLL);
+    }
+    let _ = coordinator.kill();
+    Err(format!("the coordinator did not end within {} s", PATIENCE.as_secs()))
+}
+
+/// Runs `plumbline verify` on a report directory and returns its exit code and what it printed.
+///
+/// # Errors
+/// If it cannot be run.
+pub fn verify(programs: &Programs, dir: &Path) -> Result<(Option<i32>, String), String> {
+    let output = Command::new(&programs.plumbline)
+        .arg("verify")
+        .arg(dir)
+        .output()
+        .map_err(|error| format!("run plumbline verify: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code(), text))
+}

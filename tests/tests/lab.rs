@@ -1,0 +1,127 @@
+//! The lab tier: every file in `tests/scenarios/` is run with the real programs in network namespaces.
+//!
+//! This program starts itself once for each scenario, since a process must be single-threaded when it enters its
+//! namespaces. Scenarios run one after the other: the hosts of one lab share this machine's cores already.
+
+#![expect(missing_docs, reason = "a test program")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use plumbline_lab::Lab;
+use plumbline_tests::{
+    scenario::{Scenario, tests_dir},
+    stage::{self, Programs},
+};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [flag, path] if flag == "--scenario" => match run(Path::new(path)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                println!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        [flag] if flag == "--list" => {
+            for path in scenarios() {
+                println!("{}: test", name(&path));
+            }
+            ExitCode::SUCCESS
+        }
+        filters => all(filters),
+    }
+}
+
+fn all(filters: &[String]) -> ExitCode {
+    let wanted: Vec<&String> = filters.iter().filter(|filter| !filter.starts_with('-')).collect();
+    let paths: Vec<PathBuf> = scenarios()
+        .into_iter()
+        .filter(|path| wanted.is_empty() || wanted.iter().any(|filter| name(path).contains(filter.as_str())))
+        .collect();
+    println!("\nrunning {} tests", paths.len());
+    if let Err(unavailable) = plumbline_lab::capabilities() {
+        return cannot(&paths, &unavailable.to_string());
+    }
+    let (mut passed, mut failed) = (0, Vec::new());
+    for path in &paths {
+        let output = std::env::current_exe()
+            .and_then(|program| Command::new(program).arg("--scenario").arg(path).output());
+        match output {
+            Ok(output) if output.status.success() => {
+                println!("test scenario::{} ... ok", name(path));
+                passed += 1;
+            }
+            Ok(output) => {
+                println!("test scenario::{} ... FAILED", name(path));
+                failed.push((name(path), String::from_utf8_lossy(&output.stdout).into_owned()
+                    + &String::from_utf8_lossy(&output.stderr)));
+            }
+            Err(error) => failed.push((name(path), format!("start the scenario: {error}"))),
+        }
+    }
+    for (name, why) in &failed {
+        println!("\n---- scenario::{name} ----\n{why}");
+    }
+    let word = if failed.is_empty() { "ok" } else { "FAILED" };
+    println!("\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out\n", failed.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Names and counts what cannot run here; with PLUMBLINE_REQUIRE_LAB=1 that is a failure.
+fn cannot(paths: &[PathBuf], why: &str) -> ExitCode {
+    for path in paths {
+        println!("test scenario::{} ... ignored, {why}", name(path));
+    }
+    let required = std::env::var_os("PLUMBLINE_REQUIRE_LAB").is_some_and(|value| value == "1");
+    let (word, failed, ignored) = if required { ("FAILED", paths.len(), 0) } else { ("ok", 0, paths.len()) };
+    println!("\ntest result: {word}. 0 passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out\n");
+    if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn scenarios() -> Vec<PathBuf> {
+    let folder = tests_dir().join("scenarios");
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("tests/scenarios is part of the repository")
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn run(path: &Path) -> Result<(), String> {
+    let entered = plumbline_lab::enter().map_err(|error| error.to_string())?;
+    let programs = Programs::from_env()?;
+    let scenario = Scenario::read(path)?;
+    let (topology, _) = stage::topology(&scenario.cluster_path())?;
+    for turn in 1..=scenario.times {
+        let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let mut lab = Lab::up(&entered, topology.clone()).map_err(|error| error.to_string())?;
+        for fault in &scenario.faults {
+            lab.apply(fault).map_err(|error| format!("plant {fault:?}: {error}"))?;
+        }
+        let outcome = stage::audit(&mut lab, &programs, &scenario, work.path())?;
+        let fail = |what: String| {
+            let kept = work.path().display().to_string();
+            format!("{}\nrun {turn} of {}: {what}\n{}\n({kept})", scenario.about, scenario.times, outcome.log)
+        };
+        let report = outcome.report.as_ref().ok_or_else(|| fail("no report".to_owned()))?;
+        let differences = scenario.expect.differences(outcome.exit, report);
+        if !differences.is_empty() {
+            return Err(fail(differences.join("\n")));
+        }
+        let (code, printed) = stage::verify(&programs, &outcome.out)?;
+        if code != Some(0) {
+            return Err(fail(format!("verify ended with {code:?}: {printed}")));
+        }
+    }
+    Ok(())
+}
