@@ -5,6 +5,7 @@ mod inputs;
 mod plan;
 mod profiles;
 mod render;
+mod verify;
 
 use std::{
     fmt,
@@ -33,6 +34,8 @@ enum Command {
     /// The port tables that Plumbline knows.
     #[command(subcommand)]
     Profiles(profiles::ProfilesCommand),
+    /// Proves that a report is what was measured: signatures, digests, and the verdict computed again.
+    Verify(verify::VerifyArgs),
     /// Prints a report directory in another format.
     Render(render::RenderArgs),
 }
@@ -65,6 +68,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match cli.command {
         Command::Plan(args) => plan::plan(&args),
         Command::Profiles(command) => profiles::profiles(&command),
+        Command::Verify(args) => verify::verify(&args),
         Command::Render(args) => render::render(&args),
     };
     match result {
