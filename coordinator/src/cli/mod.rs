@@ -21,7 +21,7 @@ use crate::{exit::Exit, render::Style};
 
 /// Proves a network before a cluster is built on it.
 #[derive(Debug, Parser)]
-#[command(name = "plumbline", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "plumbline", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -193,4 +193,16 @@ fn too_large(name: &str) -> Failure {
         "read {name}: it is larger than {} MiB, which no cluster file is",
         MAX_INPUT_BYTES / (1024 * 1024)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
 }

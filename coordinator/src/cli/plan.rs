@@ -131,7 +131,7 @@ fn table(inputs: &Inputs) -> String {
             node.pool.clone(),
         ]);
     }
-    let _ = writeln!(out, "{nodes}\n");
+    let _ = writeln!(out, "{}\n", nodes.trim_fmt());
 
     let mut rules = plain_table(["RULE", "PROTO", "PORTS", "FROM", "TO", "IF IT FAILS", "PURPOSE"]);
     for block in &plan.blocks {
@@ -149,7 +149,7 @@ fn table(inputs: &Inputs) -> String {
             block.purpose.clone(),
         ]);
     }
-    let _ = writeln!(out, "{rules}\n");
+    let _ = writeln!(out, "{}\n", rules.trim_fmt());
 
     for gap in &plan.no_vantage {
         let _ = writeln!(

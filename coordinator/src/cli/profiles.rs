@@ -77,7 +77,7 @@ fn list() -> Result<Exit, Failure> {
             profile.title,
         ]);
     }
-    print(&format!("{table}\n"))?;
+    print(&format!("{}\n", table.trim_fmt()))?;
     Ok(Exit::Passed)
 }
 
@@ -96,7 +96,11 @@ fn show(args: &ShowArgs) -> Result<Exit, Failure> {
             let json = serde_json::to_string_pretty(&rows).map_err(|error| Failure::usage(&error))?;
             print(&format!("{json}\n"))?;
         }
-        Output::Table => print(&format!("{}\n{}", show_table(&rows), footnote(&profile, minor)))?,
+        Output::Table => print(&format!(
+            "{}\n{}",
+            show_table(&rows).trim_fmt(),
+            footnote(&profile, minor)
+        ))?,
     }
     Ok(Exit::Passed)
 }

@@ -51,7 +51,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         Recomputed::Same => (
             "VERIFIED",
             Exit::Passed,
-            "report.json and report.html computed again from the evidence: the same, byte for byte".to_owned(),
+            "report.json and report.html computed again from the evidence: the same, byte for byte"
+                .to_owned(),
         ),
         Recomputed::Differs(what) => ("NOT VERIFIED", Exit::Unverified, what),
         Recomputed::Skipped { analysis } => (
@@ -69,7 +70,11 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
 
 fn summary(checked: &Checked) -> String {
     let batches: u64 = checked.batches.values().sum();
-    let pin = if checked.pinned { "the pinned key" } else { "signer not pinned; --trust PEM pins it" };
+    let pin = if checked.pinned {
+        "the pinned key"
+    } else {
+        "signer not pinned; --trust PEM pins it"
+    };
     format!(
         "  run {}: {} lines of evidence, {batches} batches signed by {} probes\n  signed by {} ({pin})\n",
         checked.run,
@@ -81,7 +86,9 @@ fn summary(checked: &Checked) -> String {
 
 fn recompute(files: &BTreeMap<String, Vec<u8>>, checked: &Checked) -> Recomputed {
     if checked.analysis != ANALYSIS_VERSION {
-        return Recomputed::Skipped { analysis: checked.analysis };
+        return Recomputed::Skipped {
+            analysis: checked.analysis,
+        };
     }
     let report = match report::report(&checked.evidence) {
         Ok(report) => report,
