@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 mod evaluate;
 mod expression;
 mod judgement;
+mod load;
 mod octets;
 mod packet;
-// mod register;
-// mod render;
-// mod sets;
-// mod xt;
+mod register;
+mod render;
+mod sets;
+mod xt;
 
 pub use expression::{Bitwise, CompareOp, Expression, NatKind, PayloadBase, RejectWith, Verdict};
 pub use judgement::{Judgement, Manager, Place, RejectKind};

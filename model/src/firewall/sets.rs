@@ -1,0 +1,117 @@
+//! Looking a value up in a set.
+
+use super::{
+    CompareOp, ELEMENT_CATCHALL, ELEMENT_INTERVAL_END, Element, SET_INTERVAL, Set,
+    register::{Cell, Truth, compare, octets, within},
+};
+
+/// What a lookup finds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'a> {
+    Element(&'a Element),
+    Nothing,
+    /// It depends on bits that are unknown, on a limit of the element, or on elements that were not read.
+    Unclear,
+}
+
+impl Set {
+    pub(super) fn lookup(&self, key: &[Cell]) -> Found<'_> {
+        if self.truncated {
+            return Found::Unclear;
+        }
+        let found = if self.flags & SET_INTERVAL != 0 && !self.has_upper_ends() {
+            self.lookup_interval(key)
+        } else {
+            self.lookup_each(key)
+        };
+        match found {
+            Found::Nothing => match self
+                .elements
+                .iter()
+                .find(|element| element.flags & ELEMENT_CATCHALL != 0)
+            {
+                Some(element) => gives(element),
+                None => Found::Nothing,
+            },
+            other => other,
+        }
+    }
+
+    pub(super) fn key_bytes(&self) -> usize {
+        usize::try_from(self.key_length).unwrap_or(usize::MAX)
+    }
+
+    /// Concatenated ranges say their upper ends; plain ranges mark the first value outside.
+    fn has_upper_ends(&self) -> bool {
+        !self.fields.is_empty() || self.elements.iter().any(|element| element.key_end.is_some())
+    }
+
+    fn lookup_each(&self, key: &[Cell]) -> Found<'_> {
+        let mut unclear = false;
+        for element in self
+            .elements
+            .iter()
+            .filter(|element| element.flags & ELEMENT_CATCHALL == 0)
+        {
+            match self.holds(element, key) {
+                Truth::Yes => return gives(element),
+                Truth::Maybe => unclear = true,
+                Truth::No => {}
+            }
+        }
+        if unclear { Found::Unclear } else { Found::Nothing }
+    }
+
+    fn holds(&self, element: &Element, key: &[Cell]) -> Truth {
+        let first = &element.key.0;
+        let Some(last) = element.key_end.as_ref().map(|end| &end.0) else {
+            return compare(key, CompareOp::Eq, first);
+        };
+        if self.fields.is_empty() {
+            return within(key, first, last);
+        }
+        let mut at = 0_usize;
+        self.fields.iter().fold(Truth::Yes, |truth, length| {
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            let end = at.saturating_add(length);
+            let field = match (key.get(at..end), first.get(at..end), last.get(at..end)) {
+                (Some(cells), Some(low), Some(high)) => within(cells, low, high),
+                _ => Truth::Maybe,
+            };
+            at = end.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+            truth.and(field)
+        })
+    }
+
+    /// The nearest mark at or below the key decides: a start holds it, an end does not.
+    fn lookup_interval(&self, key: &[Cell]) -> Found<'_> {
+        let marks = || {
+            self.elements
+                .iter()
+                .filter(|element| element.flags & ELEMENT_CATCHALL == 0)
+        };
+        let Some(key) = octets(key) else {
+            return if marks().next().is_none() {
+                Found::Nothing
+            } else {
+                Found::Unclear
+            };
+        };
+        let nearest = marks()
+            .filter(|element| element.key.0 <= key)
+            // At the same value one range ends and the next begins: the start counts.
+            .max_by_key(|element| (&element.key.0, element.flags & ELEMENT_INTERVAL_END == 0));
+        match nearest {
+            Some(element) if element.flags & ELEMENT_INTERVAL_END == 0 => gives(element),
+            _ => Found::Nothing,
+        }
+    }
+}
+
+fn gives(element: &Element) -> Found<'_> {
+    if element.conditional {
+        Found::Unclear
+    } else {
+        Found::Element(element)
+    }
+}
