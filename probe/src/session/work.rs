@@ -1,0 +1,437 @@
+//! Assignments under way. Each is in one stage; what blocks (binding thousands of ports, deriving keys, joining a thread) runs
+//! on tokio's blocking threads and comes back as an operation's result, so that the session's loop never waits.
+//!
+//! ```text
+//!              +----------+  bound    +------+  release, lease  +---------+
+//!   arm  ----->|          |---------->| open |----------------->|         |
+//!   look ----->| starting |  started  +------+                  | closing |---> finished
+//!   ask  ----->|          |---------->| asking |-- all asked -->|         |
+//!   survey --->|          |           +--------+                +---------+
+//!              +----------+--- could not start ---> failed
+//! ```
+//!
+//! Dropping [`Works`] ends everything: responders close their ports, runners stop their threads.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use plumbline_identity::{key::AgreementKey, pair::pair_key};
+use plumbline_model::{
+    evidence::Member,
+    id::{NodeId, RunId},
+    observation::Record,
+    port::PortSet,
+};
+use plumbline_proto::convert::{Progress, ProgressState, Roster};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior},
+};
+
+use crate::{
+    facts,
+    guard::{Permit, PermittedAsk, PermittedWork},
+    responder::tcp::{ArmTask, Caller, Responder, arm},
+    runner::tcp::{AskTarget, AskTask, Asking, Peer, start},
+};
+
+/// Who asks and answers: what every task of this probe needs.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) run: RunId,
+    pub(super) node: NodeId,
+    pub(super) agreement_key: AgreementKey,
+}
+
+/// All assignments under way.
+#[derive(Debug)]
+pub(super) struct Works {
+    identity: Arc<Identity>,
+    running: BTreeMap<u32, Running>,
+    operations: JoinSet<(u32, Result<Operation, String>)>,
+    /// When runners are looked at.
+    poll: Interval,
+    progress_due: Instant,
+}
+
+/// What became of an assignment.
+#[derive(Debug)]
+pub(super) enum WorkEvent {
+    /// It is open: responders listen, captures run. What it has seen so far is worth a batch.
+    Ready { id: u32, records: Vec<Record> },
+    /// It is over, and this is what it saw.
+    Finished { id: u32, records: Vec<Record> },
+    /// It could not start.
+    Failed { id: u32, reason: String },
+    /// How far runners are.
+    Progress(Vec<Progress>),
+}
+
+#[derive(Debug)]
+struct Running {
+    stage: Stage,
+    /// How long it may go on without a word from the coordinator.
+    lease: Duration,
+    /// When it ends at the latest.
+    ends_at: Instant,
+    /// Whether it is ending, or is to end as soon as it has started.
+    leaving: bool,
+    /// What the guard excluded; reported with what was seen.
+    excluded: Vec<Record>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Starting,
+    Open(Vec<Responder>),
+    Asking(Asking),
+    Closing,
+}
+
+/// The result of what blocked.
+#[derive(Debug)]
+enum Operation {
+    Armed(Vec<Responder>, Vec<Record>),
+    Asking(Asking),
+    Seen(Vec<Record>),
+}
+
+impl Works {
+    pub(super) fn new(identity: Arc<Identity>) -> Self {
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            identity,
+            running: BTreeMap::new(),
+            operations: JoinSet::new(),
+            poll,
+            progress_due: Instant::now(),
+        }
+    }
+
+    /// Starts what the guard permits.
+    pub(super) fn start(&mut self, id: u32, permit: Permit, roster: Arc<Roster>) {
+        let identity = Arc::clone(&self.identity);
+        let lease = permit.lease;
+        self.operations
+            .spawn_blocking(move || (id, begin(permit.work, lease, &identity, &roster)));
+        let running = Running {
+            stage: Stage::Starting,
+            lease,
+            ends_at: Instant::now() + permit.duration,
+            leaving: false,
+            excluded: permit.excluded,
+        };
+        self.running.insert(id, running);
+    }
+
+    /// Ends one assignment; its [`WorkEvent::Finished`] follows. Unknown ones are over already.
+    pub(super) fn end(&mut self, id: u32) {
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        running.leaving = true;
+        match std::mem::replace(&mut running.stage, Stage::Closing) {
+            Stage::Open(responders) => {
+                self.operations.spawn_blocking(move || {
+                    let heard = responders.into_iter().flat_map(Responder::release).collect();
+                    (id, Ok(Operation::Seen(heard)))
+                });
+            }
+            Stage::Asking(asking) => {
+                asking.cancel();
+                running.stage = Stage::Asking(asking);
+            }
+            // It ends when it has started.
+            Stage::Starting => running.stage = Stage::Starting,
+            Stage::Closing => {}
+        }
+    }
+
+    /// Ends every assignment.
+    pub(super) fn end_all(&mut self) {
+        for id in self.running.keys().copied().collect::<Vec<_>>() {
+            self.end(id);
+        }
+    }
+
+    /// Ends every assignment whose lease or time is over.
+    pub(super) fn end_overdue(&mut self, last_heard: Instant, now: Instant) {
+        let overdue: Vec<u32> = self
+            .deadlines(last_heard)
+            .filter(|(_, deadline)| *deadline <= now)
+            .map(|(id, _)| id)
+            .collect();
+        for id in overdue {
+            self.end(id);
+        }
+    }
+
+    /// When the next assignment is overdue.
+    pub(super) fn next_deadline(&self, last_heard: Instant) -> Option<Instant> {
+        self.deadlines(last_heard).map(|(_, deadline)| deadline).min()
+    }
+
+    /// The coordinator was heard.
+    pub(super) fn extend_leases(&self) {
+        for running in self.running.values() {
+            if let Stage::Asking(asking) = &running.stage {
+                asking.extend_lease();
+            }
+        }
+    }
+
+    /// Whether this assignment is under way.
+    pub(super) fn is_running(&self, id: u32) -> bool {
+        self.running.contains_key(&id)
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// How far everything is that has started.
+    pub(super) fn progress(&self) -> Vec<Progress> {
+        self.running
+            .iter()
+            .filter_map(|(id, running)| running.progress(*id))
+            .collect()
+    }
+
+    /// What happens next; never, while nothing is under way. Cancel-safe: nothing is taken before it is returned.
+    pub(super) async fn next_event(&mut self) -> WorkEvent {
+        loop {
+            let asking = self
+                .running
+                .values()
+                .any(|running| matches!(running.stage, Stage::Asking(_)));
+            let event = tokio::select! {
+                Some(joined) = self.operations.join_next() => match joined {
+                    Ok((id, result)) => self.on_operation(id, result),
+                    // Operations are never aborted, so this one panicked: a bug, which the panic hook ends the process for.
+                    Err(_) => None,
+                },
+                _ = self.poll.tick(), if asking => self.poll_runners(),
+                else => std::future::pending().await,
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    fn on_operation(&mut self, id: u32, result: Result<Operation, String>) -> Option<WorkEvent> {
+        let running = self.running.get_mut(&id)?;
+        let leaving = running.leaving;
+        let event = match result {
+            Ok(Operation::Armed(responders, records)) => {
+                running.stage = Stage::Open(responders);
+                let records = records
+                    .into_iter()
+                    .chain(std::mem::take(&mut running.excluded))
+                    .collect();
+                Some(WorkEvent::Ready { id, records })
+            }
+            Ok(Operation::Asking(asking)) => {
+                running.stage = Stage::Asking(asking);
+                None
+            }
+            Ok(Operation::Seen(records)) => {
+                let excluded = self.running.remove(&id)?.excluded;
+                Some(WorkEvent::Finished {
+                    id,
+                    records: records.into_iter().chain(excluded).collect(),
+                })
+            }
+            Err(reason) => {
+                self.running.remove(&id);
+                Some(WorkEvent::Failed { id, reason })
+            }
+        };
+        if leaving {
+            self.end(id);
+        }
+        event
+    }
+
+    fn poll_runners(&mut self) -> Option<WorkEvent> {
+        for (id, running) in &mut self.running {
+            let id = *id;
+            if matches!(&running.stage, Stage::Asking(asking) if asking.is_finished())
+                && let Stage::Asking(asking) = std::mem::replace(&mut running.stage, Stage::Closing)
+            {
+                self.operations
+                    .spawn_blocking(move || (id, Ok(Operation::Seen(asking.finish()))));
+            }
+        }
+        let now = Instant::now();
+        if now < self.progress_due {
+            return None;
+        }
+        self.progress_due = now + PROGRESS;
+        Some(WorkEvent::Progress(self.progress()))
+    }
+
+    fn deadlines(&self, last_heard: Instant) -> impl Iterator<Item = (u32, Instant)> + '_ {
+        self.running
+            .iter()
+            .filter(|(_, running)| !running.leaving)
+            .map(move |(id, running)| (*id, running.ends_at.min(last_heard + running.lease)))
+    }
+}
+
+impl Running {
+    fn progress(&self, assignment: u32) -> Option<Progress> {
+        let (state, done, total) = match &self.stage {
+            Stage::Starting | Stage::Closing => return None,
+            Stage::Open(_) => (ProgressState::Ready, 0, 0),
+            Stage::Asking(asking) => {
+                let total = asking.total();
+                (ProgressState::Running, asking.done().min(total), total)
+            }
+        };
+        Some(Progress {
+            assignment,
+            state,
+            done,
+            total,
+        })
+    }
+}
+
+/// Does what blocks at the start of an assignment.
+fn begin(
+    work: PermittedWork,
+    lease: Duration,
+    identity: &Identity,
+    roster: &Roster,
+) -> Result<Operation, String> {
+    match work {
+        PermittedWork::Arm(addresses) => open_responders(addresses, identity, roster),
+        PermittedWork::Ask(ask) => {
+            let task = ask_task(ask, lease, identity, roster)?;
+            start(task)
+                .map(Operation::Asking)
+                .map_err(|error| format!("start the runner: {error}"))
+        }
+        PermittedWork::Look(_) => Err("this build captures nothing".to_owned()),
+        PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::gather()))])),
+    }
+}
+
+fn open_responders(
+    addresses: Vec<(IpAddr, PortSet)>,
+    identity: &Identity,
+    roster: &Roster,
+) -> Result<Operation, String> {
+    let callers: Vec<Caller> = others(identity, roster)
+        .map(|(index, member)| {
+            Ok(Caller {
+                index,
+                node: member.node,
+                addresses: member.addresses.clone(),
+                key: key(identity, member, member.node, identity.node)?,
+            })
+        })
+        .collect::<Result<_, String>>()?;
+    let own_index = own_index(identity, roster)?;
+    let mut responders = Vec::new();
+    let mut records = Vec::new();
+    for (address, ports) in addresses {
+        let task = ArmTask {
+            run: identity.run.to_bytes(),
+            own_index,
+            address,
+            ports,
+            callers: callers.clone(),
+        };
+        let (responder, armed) =
+            arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
+        responders.push(responder);
+        records.push(Record::Armed(armed));
+    }
+    Ok(Operation::Armed(responders, records))
+}
+
+fn ask_task(
+    ask: PermittedAsk,
+    lease: Duration,
+    identity: &Identity,
+    roster: &Roster,
+) -> Result<AskTask, String> {
+    let members: BTreeMap<NodeId, (u32, &Member)> = others(identity, roster)
+        .map(|(index, member)| (member.node, (index, member)))
+        .collect();
+    let targets = ask
+        .targets
+        .into_iter()
+        .filter_map(|((node, address), ports)| {
+            // The guard took every target from this roster.
+            let (index, member) = members.get(&node)?;
+            Some(key(identity, member, identity.node, node).map(|key| AskTarget {
+                peer: Peer {
+                    index: *index,
+                    node,
+                    address,
+                    key,
+                },
+                ports,
+                live: false,
+            }))
+        })
+        .collect::<Result<_, String>>()?;
+    Ok(AskTask {
+        run: identity.run.to_bytes(),
+        own_index: own_index(identity, roster)?,
+        // A node speaks from the address that its peers know it by, if it has it; the workstation from any.
+        local: identity.node.address().filter(|own| facts::is_own(*own)),
+        targets,
+        attempts: ask.attempts,
+        attempt_timeout: ask.attempt_timeout,
+        max_rate_node: ask.max_rate_node.map_or(0, Into::into),
+        max_rate_pair: ask.max_rate_pair.map_or(0, Into::into),
+        second_look: ask.second_look,
+        lease,
+    })
+}
+
+/// Everybody else on the roster, with the index by which the wire knows them.
+fn others<'a>(identity: &'a Identity, roster: &'a Roster) -> impl Iterator<Item = (u32, &'a Member)> {
+    (0..)
+        .zip(roster.members())
+        .filter(|(_, member)| member.node != identity.node)
+}
+
+fn own_index(identity: &Identity, roster: &Roster) -> Result<u32, String> {
+    let at = roster
+        .members()
+        .iter()
+        .position(|member| member.node == identity.node);
+    at.and_then(|at| u32::try_from(at).ok())
+        .ok_or_else(|| "this node is not on the roster".to_owned())
+}
+
+fn key(identity: &Identity, peer: &Member, from: NodeId, to: NodeId) -> Result<[u8; 32], String> {
+    let public = public_key(&peer.agreement_key)
+        .ok_or_else(|| format!("the agreement key of {} is not 64 hexadecimal digits", peer.node))?;
+    pair_key(&identity.agreement_key, &public, &identity.run, from, to)
+        .map(|key| *key.as_bytes())
+        .map_err(|error| format!("the agreement key of {}: {error}", peer.node))
+}
+
+fn public_key(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if text.len() != 2 * key.len() {
+        return None;
+    }
+    for (index, octet) in key.iter_mut().enumerate() {
+        *octet = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(key)
+}
+
+/// How often a runner is looked at: what finishes is noticed within this time, and an idle probe does not poll at all.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How often progress is told: a bar that moves four times a second looks alive.
+const PROGRESS: Duration = Duration::from_millis(250);
