@@ -333,7 +333,7 @@ impl Admission {
         let signing_key = point.and_then(|point| VerifyingKey::from_point(&point).ok());
         let signing_key = signing_key.ok_or_else(|| bad_key(node, KeyKind::Signing, KeyFault::Malformed))?;
         let agreement_key = <[u8; 32]>::try_from(claim.agreement_key.as_slice()).ok();
-        let agreement_key = agreement_key.filter(|key| AgreementKey::contributes(key));
+        let agreement_key = agreement_key.filter(AgreementKey::contributes);
         let agreement_key =
             agreement_key.ok_or_else(|| bad_key(node, KeyKind::Agreement, KeyFault::Malformed))?;
         let member = Member {

@@ -237,3 +237,118 @@ impl fmt::Debug for VerifyingKey {
         write!(f, "VerifyingKey({})", self.fingerprint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> SigningKey {
+        SigningKey::from_scalar(&[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_6979_in_their_lower_form() {
+        // RFC 6979 appendix A.2.5, P-256 with SHA-256, message "sample"; its s is in the upper half, ours is n - s.
+        let scalar = hex::decode("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721").unwrap();
+        let signature = SigningKey::from_scalar(&scalar).unwrap().sign(b"sample");
+        let r = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716";
+        let s = "0834e36ad29a83bf2bc9385e491d6099c8fdf9d1ed67aa7ea5f51f93782857a9";
+        assert_eq!(hex::encode(&signature), format!("{r}{s}"));
+    }
+
+    #[test]
+    fn the_other_value_of_s_verifies_nowhere() {
+        let signature = Signature::from_slice(&key(1).sign(b"message")).unwrap();
+        let (r, s) = signature.split_scalars();
+        let high = Signature::from_scalars(r.to_bytes(), (-*s).to_bytes()).unwrap();
+        let public = key(1).verifying_key();
+        assert!(
+            public.0.verify(b"message", &high).is_ok(),
+            "the curve's arithmetic takes it"
+        );
+        assert_eq!(public.verify(b"message", &high.to_bytes()), Err(BadSignature));
+        assert_eq!(
+            public.verify_der(b"message", high.to_der().as_bytes()),
+            Err(BadSignature)
+        );
+    }
+
+    #[test]
+    fn both_forms_of_a_signature_verify() {
+        let public = key(1).verifying_key();
+        assert_eq!(public.verify(b"message", &key(1).sign(b"message")), Ok(()));
+        assert_eq!(
+            public.verify_der(b"message", &key(1).sign_der(b"message")),
+            Ok(())
+        );
+        assert_eq!(
+            public.verify(b"message", &key(2).sign(b"message")),
+            Err(BadSignature)
+        );
+        assert_eq!(
+            public.verify(b"massage", &key(1).sign(b"message")),
+            Err(BadSignature)
+        );
+        assert_eq!(public.verify(b"message", b"short"), Err(BadSignature));
+    }
+
+    #[test]
+    fn keys_survive_their_encodings() {
+        let (private, public) = (key(1), key(1).verifying_key());
+        assert_eq!(
+            SigningKey::from_pkcs8_pem(&private.to_pkcs8_pem())
+                .unwrap()
+                .verifying_key(),
+            public
+        );
+        assert_eq!(
+            SigningKey::from_scalar(&private.to_scalar())
+                .unwrap()
+                .verifying_key(),
+            public
+        );
+        assert_eq!(VerifyingKey::from_point(&public.point()), Ok(public));
+        assert_eq!(VerifyingKey::from_point_hex(&public.point_hex()), Ok(public));
+        assert_eq!(VerifyingKey::from_pem(&public.to_pem()), Ok(public));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let public = key(1).verifying_key();
+        let mut off_the_curve = public.point();
+        off_the_curve[64] ^= 1;
+        let compressed = public.0.to_encoded_point(true);
+        for point in [
+            &off_the_curve[..],
+            compressed.as_bytes(),
+            &public.point()[..64],
+            &[],
+            &[4; 65],
+        ] {
+            assert_eq!(VerifyingKey::from_point(point), Err(BadKey::Point));
+        }
+        assert_eq!(SigningKey::from_scalar(&[0; 32]).map(|_| ()), Err(BadKey::Scalar));
+        assert_eq!(
+            SigningKey::from_scalar(&[0xff; 32]).map(|_| ()),
+            Err(BadKey::Scalar)
+        );
+        assert_eq!(
+            VerifyingKey::from_pem("-----BEGIN PUBLIC KEY-----"),
+            Err(BadKey::PublicPem)
+        );
+        assert_eq!(
+            SigningKey::from_pkcs8_pem(&public.to_pem()).map(|_| ()),
+            Err(BadKey::PrivatePem)
+        );
+    }
+
+    #[test]
+    fn debug_shows_the_public_half_only() {
+        let shown = format!("{:?}", key(0x5c));
+        assert!(
+            shown.contains(&key(0x5c).verifying_key().fingerprint()),
+            "{shown}"
+        );
+        assert!(!shown.contains("5c5c"), "{shown}");
+    }
+}

@@ -1,0 +1,471 @@
+//! The report directory's cryptography: seal seven files, check seven files. Pure: the caller reads and writes them.
+//!
+//! The coordinator's own key signs the attestation, the run record and the swarm's events; every batch is signed by the probe
+//! that made it, with the key that it joined with. `docs/report-format.md` tells how to check it all without this program.
+//!
+//! ```text
+//! attestation.sig --SSHSIG--> attestation.json --DSSE--> statement --SHA-256--> report.json, report.html, evidence.jsonl
+//!        signer.pem = allowed_signers: the key of both                              evidence.jsonl --DSSE--> each line
+//! ```
+
+mod evidence;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use evidence::Evidence;
+pub use evidence::LineFault;
+use plumbline_model::{
+    canonical::{self, NotCanonical},
+    evidence::{ANALYSIS_VERSION, Entry},
+    id::{NodeId, RunId},
+    report::Report,
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    attest::{self, EvidenceAnnotations, Statement},
+    dsse::{Envelope, EnvelopeFault},
+    hex,
+    key::{SigningKey, VerifyingKey},
+    sshsig,
+};
+
+/// The report, canonical JSON.
+pub const REPORT_JSON: &str = "report.json";
+/// The same for people.
+pub const REPORT_HTML: &str = "report.html";
+/// The signed lines that the report is made of.
+pub const EVIDENCE_JSONL: &str = "evidence.jsonl";
+/// The DSSE envelope over the in-toto statement.
+pub const ATTESTATION_JSON: &str = "attestation.json";
+/// The SSH signature over attestation.json.
+pub const ATTESTATION_SIG: &str = "attestation.sig";
+/// The coordinator's public key.
+pub const SIGNER_PEM: &str = "signer.pem";
+/// The same key as ssh-keygen wants it.
+pub const ALLOWED_SIGNERS: &str = "allowed_signers";
+
+/// Every name of a report directory.
+pub const FILES: [&str; 7] = [
+    REPORT_JSON,
+    REPORT_HTML,
+    EVIDENCE_JSONL,
+    ATTESTATION_JSON,
+    ATTESTATION_SIG,
+    SIGNER_PEM,
+    ALLOWED_SIGNERS,
+];
+
+/// The three files that are sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportFiles<'a> {
+    /// Canonical JSON of `report`.
+    pub report_json: &'a [u8],
+    /// HTML.
+    pub report_html: &'a [u8],
+    /// Evidence: one envelope a line, each line ending with a line feed.
+    pub evidence_jsonl: &'a [u8],
+}
+
+/// The four files that sealing adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// `attestation.json`.
+    pub attestation_json: Vec<u8>,
+    /// `attestation.sig`.
+    pub attestation_sig: Vec<u8>,
+    /// `signer.pem`.
+    pub signer_pem: Vec<u8>,
+    /// `allowed_signers`.
+    pub allowed_signers: Vec<u8>,
+}
+
+/// A directory of which every signature and digest holds.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The evidence; empty if it is of another analysis version.
+    pub evidence: Vec<Entry>,
+    /// The run.
+    pub run: RunId,
+    /// The analysis version of the evidence; recompute the report only if it is this build's.
+    pub analysis: u32,
+    /// Fingerprint of the key that signed.
+    pub signer: String,
+    /// Whether that key was the pinned one; without a pin it is `false`: "signer not pinned".
+    pub pinned: bool,
+    /// Lines of evidence.
+    pub lines: u32,
+    /// How many batches each node testified.
+    pub batches: BTreeMap<NodeId, usize>,
+}
+
+/// One thing that is wrong with a directory. The message names the file, and the line where there is one.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleFault {
+    /// A file is not there.
+    #[error("{file}: the file is missing")]
+    Missing {
+        /// Which.
+        file: &'static str,
+    },
+    /// A file that does not belong there.
+    #[error("{name}: the file does not belong to a report")]
+    Further {
+        /// Its name.
+        name: String,
+    },
+    /// signer.pem is no key, or not how it is written.
+    #[error("signer.pem: it is not a P-256 public key as plumbline writes it")]
+    SignerPem,
+    /// signer.pem is a key, but not the one that signed.
+    #[error("signer.pem: it is key {found}, the attestation is signed by key {attested}")]
+    OtherSigner {
+        /// Fingerprint of the key in signer.pem.
+        found: String,
+        /// The key id in attestation.json.
+        attested: String,
+    },
+    /// The signer is not the pinned one.
+    #[error("signer.pem: the report is signed by key {signer}, the trusted key is {trusted}")]
+    NotTrusted {
+        /// Fingerprint of the signer.
+        signer: String,
+        /// Fingerprint of the pinned key.
+        trusted: String,
+    },
+    /// allowed_signers is not made of signer.pem.
+    #[error("allowed_signers: it is not the line that belongs to signer.pem")]
+    AllowedSigners,
+    /// The attestation's envelope.
+    #[error("attestation.json: the envelope does not hold")]
+    Attestation(#[source] EnvelopeFault),
+    /// The attestation's statement.
+    #[error("attestation.json: the statement is not canonical")]
+    Statement(#[source] NotCanonical),
+    /// The attestation says something that the files do not.
+    #[error("attestation.json: the statement does not say what the files say")]
+    OtherStatement,
+    /// The SSH signature.
+    #[error("attestation.sig: it is not the signature of signer.pem over attestation.json")]
+    SshSignature,
+    /// A file was changed.
+    #[error("{file}: it was changed: its SHA-256 is {found}, attested is {attested}")]
+    Changed {
+        /// Which.
+        file: &'static str,
+        /// What it is.
+        found: String,
+        /// What it was.
+        attested: String,
+    },
+    /// report.json is not the canonical encoding of a report.
+    #[error("report.json: it is not a canonical report")]
+    Report(#[source] NotCanonical),
+    /// report.json belongs to another run than the evidence.
+    #[error("report.json: it is of run {report}, the evidence of run {evidence}")]
+    OtherRun {
+        /// The report's run.
+        report: RunId,
+        /// The evidence's.
+        evidence: RunId,
+    },
+    /// The evidence does not end with a line feed.
+    #[error("evidence.jsonl: its last line does not end")]
+    Unterminated,
+    /// A line of evidence.
+    #[error("evidence.jsonl:{line}")]
+    Line {
+        /// Its number, from 1.
+        line: u32,
+        /// What is wrong.
+        #[source]
+        fault: LineFault,
+    },
+    /// A batch is not there.
+    #[error("evidence.jsonl: batch {seq} of node {node} is missing")]
+    BatchMissing {
+        /// Whose.
+        node: NodeId,
+        /// Its sequence number.
+        seq: u64,
+    },
+    /// A batch stands elsewhere than it did.
+    #[error(
+        "evidence.jsonl:{line}: batch {seq} of node {node} stands here; it stood in line {attested} when the report was signed"
+    )]
+    BatchMoved {
+        /// Where it stands.
+        line: u32,
+        /// Whose.
+        node: NodeId,
+        /// Its sequence number.
+        seq: u64,
+        /// Where it stood.
+        attested: u32,
+    },
+    /// The number of lines differs.
+    #[error("evidence.jsonl: it has {found} lines, attested are {attested}")]
+    LineCount {
+        /// How many there are.
+        found: u32,
+        /// How many there were.
+        attested: u32,
+    },
+    /// There is more than is worth listing.
+    #[error("and {count} more")]
+    More {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Signs a report. `report` is what `files.report_json` encodes.
+pub fn seal(files: ReportFiles<'_>, report: &Report, key: &SigningKey) -> Sealed {
+    let statement = statement(files, report, evidence::annotate(files.evidence_jsonl));
+    let attestation_json =
+        Envelope::sign(key, attest::PAYLOAD_TYPE, &canonical::encode(&statement)).to_bytes();
+    let public = key.verifying_key();
+    Sealed {
+        attestation_sig: sshsig::sign(key, &attestation_json).into_bytes(),
+        attestation_json,
+        signer_pem: public.to_pem().into_bytes(),
+        allowed_signers: sshsig::allowed_signers(&public).into_bytes(),
+    }
+}
+
+/// Checks a report directory: `files` holds every name in it with its bytes (a directory or anything else that is no file by
+/// its name alone), `trust` pins the signer. Whether report.json follows from the evidence is for the caller to recompute.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the chain of trust, at most [`MAX_FAULTS`].
+pub fn check(
+    files: &BTreeMap<String, Vec<u8>>,
+    trust: Option<&VerifyingKey>,
+) -> Result<Checked, Vec<BundleFault>> {
+    let mut faults = names(files);
+    if faults
+        .iter()
+        .any(|fault| matches!(fault, BundleFault::Missing { .. }))
+    {
+        return Err(capped(faults));
+    }
+    let file = |name: &str| files.get(name).map_or(&[][..], Vec::as_slice);
+    let Some(signer) = signer(file(SIGNER_PEM)) else {
+        faults.push(BundleFault::SignerPem);
+        return Err(capped(faults));
+    };
+    if let Some(trusted) = trust.filter(|trusted| **trusted != signer) {
+        faults.push(BundleFault::NotTrusted {
+            signer: signer.fingerprint(),
+            trusted: trusted.fingerprint(),
+        });
+    }
+    let allowed = file(ALLOWED_SIGNERS) == sshsig::allowed_signers(&signer).as_bytes();
+    if !allowed {
+        faults.push(BundleFault::AllowedSigners);
+    }
+    let attested = match attested(file(ATTESTATION_JSON), &signer) {
+        Ok(statement) => Some(statement),
+        // Two against one: signer.pem is the stranger, and every line of evidence would be called foreign, too.
+        Err(BundleFault::Attestation(EnvelopeFault::OtherKey { found, expected })) if !allowed => {
+            faults.insert(
+                0,
+                BundleFault::OtherSigner {
+                    found: expected,
+                    attested: found,
+                },
+            );
+            return Err(capped(faults));
+        }
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    };
+    if sshsig::verify(&signer, file(ATTESTATION_JSON), file(ATTESTATION_SIG)).is_err() {
+        faults.push(BundleFault::SshSignature);
+    }
+
+    let sealed = ReportFiles {
+        report_json: file(REPORT_JSON),
+        report_html: file(REPORT_HTML),
+        evidence_jsonl: file(EVIDENCE_JSONL),
+    };
+    if !sealed.evidence_jsonl.ends_with(b"\n") {
+        faults.push(BundleFault::Unterminated);
+    }
+    let mut evidence = evidence::read(sealed.evidence_jsonl, &signer);
+    if let Some(attested) = &attested {
+        compare_files(attested, sealed, &mut faults);
+        match attested.evidence() {
+            Some(attested) => compare_lines(attested, &mut evidence),
+            None => faults.push(BundleFault::OtherStatement),
+        }
+    }
+    faults.append(&mut evidence.faults);
+    // Only a report of this analysis version can be read; another's is covered by its digest.
+    if let Some((run, ANALYSIS_VERSION)) = &evidence.first {
+        match canonical::decode::<Report>(sealed.report_json) {
+            Err(fault) => faults.push(BundleFault::Report(fault)),
+            Ok(report) if report.run != *run => {
+                faults.push(BundleFault::OtherRun {
+                    report: report.run,
+                    evidence: run.clone(),
+                });
+            }
+            Ok(report)
+                if faults.is_empty()
+                    && attested != Some(statement(sealed, &report, evidence.annotations.clone())) =>
+            {
+                faults.push(BundleFault::OtherStatement);
+            }
+            Ok(_) => {}
+        }
+    }
+    match evidence.first {
+        Some((run, analysis)) if faults.is_empty() => Ok(Checked {
+            evidence: evidence.entries,
+            run,
+            analysis,
+            signer: signer.fingerprint(),
+            pinned: trust.is_some(),
+            lines: evidence.annotations.lines,
+            batches: evidence
+                .annotations
+                .batches
+                .iter()
+                .map(|(node, lines)| (*node, lines.len()))
+                .collect(),
+        }),
+        _ => Err(capped(faults)),
+    }
+}
+
+fn statement(files: ReportFiles<'_>, report: &Report, evidence: EvidenceAnnotations) -> Statement {
+    Statement::new(named(files), report, evidence)
+}
+
+fn names(files: &BTreeMap<String, Vec<u8>>) -> Vec<BundleFault> {
+    let missing = FILES
+        .iter()
+        .filter(|file| !files.contains_key(**file))
+        .map(|file| BundleFault::Missing { file });
+    let further = files.keys().filter(|name| !FILES.contains(&name.as_str()));
+    missing
+        .chain(further.map(|name| BundleFault::Further { name: name.clone() }))
+        .collect()
+}
+
+fn signer(pem: &[u8]) -> Option<VerifyingKey> {
+    let key = VerifyingKey::from_pem(std::str::from_utf8(pem).ok()?).ok()?;
+    (key.to_pem().as_bytes() == pem).then_some(key)
+}
+
+fn attested(bytes: &[u8], signer: &VerifyingKey) -> Result<Statement, BundleFault> {
+    let payload = Envelope::parse(bytes)
+        .and_then(|envelope| envelope.verify(signer, attest::PAYLOAD_TYPE))
+        .map_err(BundleFault::Attestation)?;
+    canonical::decode(&payload).map_err(BundleFault::Statement)
+}
+
+/// Compares the files with their attested digests.
+fn compare_files(attested: &Statement, files: ReportFiles<'_>, faults: &mut Vec<BundleFault>) {
+    for (index, (file, bytes)) in named(files).into_iter().enumerate() {
+        let found = hex::encode(&Sha256::digest(bytes));
+        match attested.subject.get(index).filter(|subject| subject.name == file) {
+            None => faults.push(BundleFault::OtherStatement),
+            Some(subject) if subject.digest.sha256 != found => {
+                faults.push(BundleFault::Changed {
+                    file,
+                    found,
+                    attested: subject.digest.sha256.clone(),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Compares the places of batches with those attested. The digest tells already whether anything was changed; this names it.
+fn compare_lines(attested: &EvidenceAnnotations, evidence: &mut Evidence) {
+    let found = evidence.annotations.lines;
+    let same_count = found == attested.lines;
+    if !same_count {
+        evidence.faults.push(BundleFault::LineCount {
+            found,
+            attested: attested.lines,
+        });
+    }
+    let broken: BTreeSet<u32> = evidence
+        .faults
+        .iter()
+        .filter_map(|fault| {
+            if let BundleFault::Line { line, .. } = fault {
+                Some(*line)
+            } else {
+                None
+            }
+        })
+        .collect();
+    // A line that does not even tell whose it is leaves a gap, and has been named already.
+    let unreadable = |node: &NodeId, seq: u64| {
+        let line = usize::try_from(seq - 1)
+            .ok()
+            .and_then(|index| attested.batches.get(node)?.get(index));
+        same_count && line.is_some_and(|line| broken.contains(line))
+    };
+    evidence.faults.retain(|fault| match fault {
+        BundleFault::BatchMissing { node, seq } => !unreadable(node, *seq),
+        _ => true,
+    });
+    for (node, lines) in &attested.batches {
+        let places = evidence.batches.get(node);
+        let last = places
+            .and_then(|places| places.keys().next_back())
+            .copied()
+            .unwrap_or(0);
+        for (seq, line) in (1_u64..).zip(lines) {
+            match places.and_then(|places| places.get(&seq)) {
+                // Gaps before the last one have been found by the sequence.
+                None if seq > last && !unreadable(node, seq) => {
+                    evidence
+                        .faults
+                        .push(BundleFault::BatchMissing { node: *node, seq });
+                }
+                // With a line more or less everything behind it has moved.
+                Some(place) if same_count && place != line => {
+                    evidence.faults.push(BundleFault::BatchMoved {
+                        line: *place,
+                        node: *node,
+                        seq,
+                        attested: *line,
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn named(files: ReportFiles<'_>) -> [(&'static str, &[u8]); 3] {
+    [
+        (REPORT_JSON, files.report_json),
+        (REPORT_HTML, files.report_html),
+        (EVIDENCE_JSONL, files.evidence_jsonl),
+    ]
+}
+
+fn capped(mut faults: Vec<BundleFault>) -> Vec<BundleFault> {
+    if faults.len() > MAX_FAULTS {
+        let count = faults.len() - MAX_FAULTS;
+        faults.truncate(MAX_FAULTS);
+        faults.push(BundleFault::More { count });
+    }
+    faults
+}
+
+/// Faults that are listed one by one: one byte in the wrong place can break every line after it.
+pub const MAX_FAULTS: usize = 100;
+
+#[cfg(test)]
+mod tests;
