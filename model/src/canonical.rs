@@ -2,6 +2,7 @@
 //! floats in evidence, no trailing newline. A text is canonical if reading it and writing it again gives the same bytes.
 
 use serde::{Serialize, de::DeserializeOwned};
+use sha2::{Digest, Sha256};
 
 /// Why bytes are not canonical.
 #[derive(Debug, thiserror::Error)]
@@ -30,5 +31,45 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, NotCan
         Ok(value)
     } else {
         Err(NotCanonical::Differs)
+    }
+}
+
+/// SHA-256 of some bytes, lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::PortSet;
+
+    #[test]
+    fn a_value_survives_its_own_encoding() {
+        let ports: PortSet = "22,80-90".parse().unwrap();
+        assert_eq!(decode::<PortSet>(&encode(&ports)).unwrap(), ports);
+    }
+
+    #[test]
+    fn white_space_and_other_spellings_of_the_same_value_are_refused() {
+        for text in [&b" \"22\""[..], b"\"22\"\n", b"\"\\u0032\\u0032\""] {
+            assert!(
+                matches!(decode::<PortSet>(text), Err(NotCanonical::Differs)),
+                "{text:?}"
+            );
+        }
+        assert!(matches!(decode::<PortSet>(b"{"), Err(NotCanonical::Syntax(_))));
+    }
+
+    #[test]
+    fn a_digest_is_the_published_one_for_abc() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

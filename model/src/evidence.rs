@@ -31,6 +31,13 @@ pub enum Payload {
     Batch(Batch),
 }
 
+impl Payload {
+    /// SHA-256 of the canonical bytes, lower-case hexadecimal: what the next batch of the same node names as `previous`.
+    pub fn digest(&self) -> String {
+        crate::canonical::sha256(&crate::canonical::encode(self))
+    }
+}
+
 /// What was asked for, with everything that is needed to plan it again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +168,13 @@ pub enum SwarmEvent {
         /// In the probe's words.
         reason: String,
     },
+    /// A probe said up to which sequence number it has closed batches; what the evidence lacks of them is missing.
+    Closed {
+        /// Who.
+        node: NodeId,
+        /// The highest sequence number that it closed.
+        last_seq: u64,
+    },
     /// A batch that had been accepted before arrived again.
     Duplicate {
         /// From whom.
@@ -215,7 +229,8 @@ pub struct Batch {
     pub node: NodeId,
     /// From 1, without gaps.
     pub seq: u64,
-    /// SHA-256 of the payload of the batch before, lower-case hexadecimal; empty in the first.
+    /// SHA-256 of the canonical bytes of the [`Payload`] of this node's batch before ([`Payload::digest`]), lower-case
+    /// hexadecimal; empty in the first.
     pub previous: String,
     /// The roster that the probe worked with; empty before it got one.
     pub roster_sha256: String,

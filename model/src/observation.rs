@@ -275,6 +275,9 @@ pub struct Heard {
 }
 
 /// What a capture saw of one pair's ports during a second look, on one end. Counts are of TCP segments or UDP datagrams.
+///
+/// Ports that were watched without anything being seen are reported with zeros: that is what places a drop. Ports without
+/// a record were not watched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seen {
