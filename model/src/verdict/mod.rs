@@ -1,6 +1,16 @@
 //! Both sides' testimony joined: what became of each planned test.
 
+mod decide;
+mod infer;
+mod pair;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
+
+pub(crate) use decide::is_live_service;
+pub(crate) use infer::infer_rejections;
+pub(crate) use pair::{Cell, PairVerdict, pairs_of};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,4 +80,69 @@ pub enum Why {
     Unreported,
     /// This build cannot test it.
     Unsupported,
+}
+
+/// Where a failing test ended, as far as captures and errors tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Spot {
+    /// Nobody saw it.
+    Unknown,
+    /// On the source, before the question left.
+    SourceOut,
+    /// Between the nodes, on the way there.
+    Forward,
+    /// On the destination, after the question had arrived.
+    Destination,
+    /// Between the nodes, on the way back.
+    Return,
+    /// On the source, after the answer had arrived.
+    SourceIn,
+}
+
+impl Outcome {
+    /// The bare word of report.json.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::OpenUnverified => "open_unverified",
+            Self::IdentityMismatch => "identity_mismatch",
+            Self::Closed => "closed",
+            Self::Rejected { .. } => "rejected",
+            Self::FilteredForward => "filtered_forward",
+            Self::FilteredReturn => "filtered_return",
+            Self::Filtered => "filtered",
+            Self::LocalBlocked => "local_blocked",
+            Self::NoRoute => "no_route",
+            Self::NeighborUnresolved => "neighbor_unresolved",
+            Self::Lossy { .. } => "lossy",
+            Self::Resource { .. } => "resource",
+            Self::NotMeasured(_) => "not_measured",
+        }
+    }
+
+    /// Whether the peer answered every attempt.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open | Self::OpenUnverified)
+    }
+
+    /// Whether it says something about the network: a prober that ran out of sockets has measured nothing.
+    pub fn is_measured(&self) -> bool {
+        !matches!(self, Self::NotMeasured(_) | Self::Resource { .. })
+    }
+}
+
+impl Why {
+    /// The word of report.json.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::SourceLost => "source_lost",
+            Self::DestinationLost => "destination_lost",
+            Self::NotArmed => "not_armed",
+            Self::LiveNode => "live_node",
+            Self::Policy => "policy",
+            Self::Interrupted => "interrupted",
+            Self::Unreported => "unreported",
+            Self::Unsupported => "unsupported",
+        }
+    }
 }

@@ -1,14 +1,23 @@
 //! The report: a pure function of the evidence. `docs/report.schema.json` is its contract.
 
+mod assemble;
+pub mod check;
+#[cfg(test)]
+mod tests;
+mod time;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cause::{Cause, Fix},
     evidence::Entry,
     id::{NodeId, Role, RunId},
+    inventory::Inventory,
+    ledger::Ledger,
     observation::HostFacts,
-    plan::{Expect, NoVantage},
+    plan::{Expect, NoVantage, Plan},
     port::{Family, PortSet, Protocol},
+    profile::{self, Profile},
     version::Version,
 };
 
@@ -143,7 +152,7 @@ pub struct Finding {
     pub affects_total: u64,
     /// Attempts made at them, in all.
     pub attempts: u64,
-    /// Lines of evidence.jsonl that show it.
+    /// Lines of evidence.jsonl that show it, ascending, at most [`MAX_EVIDENCE`].
     pub evidence: Vec<u32>,
     /// What mends it.
     pub fix: Fix,
@@ -151,6 +160,9 @@ pub struct Finding {
 
 /// How many tests a finding lists one by one; `affects_total` has the whole number and `reachability` has every test.
 pub const MAX_AFFECTS: usize = 5_000;
+
+/// How many lines of evidence a finding names: enough to look it up, few enough to read.
+pub const MAX_EVIDENCE: usize = 256;
 
 /// One failing test.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -294,6 +306,9 @@ pub enum ReportError {
         /// The version in the run record.
         found: u32,
     },
+    /// The run record has no cluster file.
+    #[error("build the report: the run record has no cluster file")]
+    NoInput,
     /// The inputs do not read or plan any more.
     #[error("build the report: read the inputs again")]
     Inputs(#[source] crate::source::Refused),
@@ -304,6 +319,19 @@ pub enum ReportError {
 /// # Errors
 /// If the evidence is not one run's, in order.
 pub fn report(evidence: &[Entry]) -> Result<Report, ReportError> {
-    let _ = evidence;
-    unimplemented!("owned by the judging step")
+    let ledger = Ledger::replay(evidence)?;
+    let Some(cluster_file) = ledger.run.inputs.first() else {
+        return Err(ReportError::NoInput);
+    };
+    let cluster = crate::cluster::read(cluster_file).map_err(ReportError::Inputs)?;
+    let inventory = Inventory::derive(&cluster);
+    let profiles: Vec<Profile> = ledger
+        .run
+        .profiles
+        .iter()
+        .map(profile::read)
+        .collect::<Result<_, _>>()
+        .map_err(ReportError::Inputs)?;
+    let plan = Plan::new(&inventory, &profiles, &ledger.run.parameters);
+    Ok(assemble::judge(&inventory, &profiles, &plan, &ledger))
 }

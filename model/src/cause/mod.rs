@@ -1,8 +1,21 @@
 //! From failing tests to the fewest causes that explain them, each with the node to touch and the command that mends it.
 
+mod blame;
+mod cover;
+mod explain;
+mod fix;
+mod host;
+mod subnet;
+mod tell;
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
+
+pub(crate) use explain::explain;
+pub(crate) use host::drops_silently;
 
 /// What kind of thing is wrong (report.json, `findings[].cause.kind`). More may join; none is renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

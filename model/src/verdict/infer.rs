@@ -1,0 +1,39 @@
+//! Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
+//! (`icmp_ratelimit`, `icmp_msgs_burst`), so that a host which rejects 2,768 ports looks as if it dropped most of them.
+
+use super::{Outcome, PairVerdict, Spot};
+use crate::port::PortSet;
+
+/// Takes silent ports of a pair for rejected ones, where an offender has rejected others of the same pair and nothing
+/// places the silence elsewhere. `is_dropped` says for which of the silent ports the destination's packet filter is known
+/// to drop rather than to reject; those stay as they are.
+pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVerdict, &PortSet) -> bool) {
+    let rejection = pair.cells.iter().find_map(|cell| match &cell.outcome {
+        Outcome::Rejected {
+            icmp: Some(icmp),
+            offender: Some(offender),
+            ..
+        } => Some((*icmp, *offender, cell.spot, cell.lines.clone())),
+        _ => None,
+    });
+    let Some((icmp, offender, spot, lines)) = rejection else {
+        return;
+    };
+    for index in 0..pair.cells.len() {
+        let cell = &pair.cells[index];
+        let is_silent = matches!(cell.outcome, Outcome::Filtered | Outcome::FilteredForward);
+        let fits = cell.spot == spot || cell.spot == Spot::Unknown;
+        if is_silent && fits && !(spot == Spot::Destination && is_dropped(pair, &cell.ports)) {
+            let cell = &mut pair.cells[index];
+            cell.outcome = Outcome::Rejected {
+                icmp: Some(icmp),
+                offender: Some(offender),
+                inferred: true,
+            };
+            cell.spot = spot;
+            cell.lines.extend(&lines);
+            cell.lines.sort_unstable();
+            cell.lines.dedup();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Every planned test of every ordered pair, in runs of ports that fared alike.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    id::NodeId,
+    ledger::{Ledger, Look, Transport},
+    observation::End,
+    plan::Plan,
+    port::{PortRange, PortSet},
+    range_map::{RangeMap, add_cuts, pieces},
+};
+
+use super::{
+    Outcome, Spot,
+    decide::{Ends, Point, Ruling, decide},
+};
+
+/// Ports of a pair that fared alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cell {
+    pub(crate) ports: PortSet,
+    pub(crate) outcome: Outcome,
+    pub(crate) spot: Spot,
+    /// Attempts for each port.
+    pub(crate) attempts: u32,
+    /// Lines of the evidence behind it, ascending; empty for what is as expected.
+    pub(crate) lines: Vec<u32>,
+}
+
+/// What became of the tests of one ordered pair.
+#[derive(Debug)]
+pub(crate) struct PairVerdict {
+    pub(crate) src: NodeId,
+    pub(crate) dst: NodeId,
+    pub(crate) transport: Transport,
+    /// Every planned port.
+    pub(crate) planned: PortSet,
+    /// The plan's blocks by index, with the ports that each asks of this pair.
+    pub(crate) blocks: Vec<(usize, PortSet)>,
+    /// Disjoint, together `planned`, in the order of their lowest ports.
+    pub(crate) cells: Vec<Cell>,
+}
+
+/// Judges every pair of the plan, ascending by source, destination, family and protocol.
+pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Vec<PairVerdict> {
+    let mut asked: BTreeMap<(NodeId, NodeId, Transport), Vec<(usize, PortSet)>> = BTreeMap::new();
+    for (index, block) in plan.blocks.iter().enumerate() {
+        for &src in &block.sources {
+            for &dst in &block.destinations {
+                let ports = block.ports_for(src, dst);
+                if !ports.is_empty() {
+                    asked
+                        .entry((src, dst, (block.family, block.protocol)))
+                        .or_default()
+                        .push((index, ports));
+                }
+            }
+        }
+    }
+    asked
+        .into_iter()
+        .map(|((src, dst, transport), blocks)| {
+            let planned = union(blocks.iter().map(|(_, ports)| ports));
+            let cells = cells_of(ledger, src, dst, transport, &planned);
+            PairVerdict {
+                src,
+                dst,
+                transport,
+                planned,
+                blocks,
+                cells,
+            }
+        })
+        .collect()
+}
+
+fn union<'a>(sets: impl Iterator<Item = &'a PortSet>) -> PortSet {
+    let mut out = PortSet::new();
+    for set in sets {
+        out.extend(set);
+    }
+    out
+}
+
+fn cells_of(
+    ledger: &Ledger<'_>,
+    src: NodeId,
+    dst: NodeId,
+    transport: Transport,
+    planned: &PortSet,
+) -> Vec<Cell> {
+    let (source, destination) = (ledger.node(src), ledger.node(dst));
+    let first = source.and_then(|log| log.reach(dst, transport, Look::First));
+    let second = source.and_then(|log| log.reach(dst, transport, Look::Second));
+    let arm = destination.and_then(|log| log.armed(transport));
+    let heard = destination.and_then(|log| log.heard(src, transport));
+    let at_source = source.and_then(|log| log.seen(dst, transport, End::Source));
+    let at_destination = destination.and_then(|log| log.seen(src, transport, End::Destination));
+
+    let mut cuts = Vec::new();
+    cut(&mut cuts, first);
+    cut(&mut cuts, second);
+    cut(&mut cuts, arm);
+    cut(&mut cuts, heard);
+    cut(&mut cuts, at_source);
+    cut(&mut cuts, at_destination);
+    // What stands on the SSH port is judged by its number.
+    cuts.extend([22, 23]);
+
+    let owns = |node: NodeId, address| {
+        node.address() == Some(address) || ledger.node(node).is_some_and(|log| log.owns(address))
+    };
+    let ends = Ends {
+        source_gone: ledger.is_gone(src),
+        destination_gone: ledger.is_gone(dst),
+        source_refused: source.is_some_and(|log| log.refused.is_some()),
+        interrupted: ledger.interrupted.is_some(),
+        is_sources_own: &|address| owns(src, address),
+        is_destinations_own: &|address| owns(dst, address),
+    };
+    let mut gathered = Gathered::default();
+    for range in pieces(planned, cuts) {
+        let port = range.first();
+        let point = Point {
+            port,
+            first: first.and_then(|map| map.get(port)),
+            second: second.and_then(|map| map.get(port)),
+            arm: arm.and_then(|map| map.get(port)),
+            heard: heard.and_then(|map| map.get(port)),
+            at_source: at_source.and_then(|map| map.get(port)),
+            at_destination: at_destination.and_then(|map| map.get(port)),
+        };
+        gathered.add(range, decide(&point, &ends), &point);
+    }
+    gathered.cells
+}
+
+fn cut<T: Copy>(cuts: &mut Vec<u32>, map: Option<&RangeMap<T>>) {
+    if let Some(map) = map {
+        add_cuts(cuts, map.runs().iter().map(|(range, _)| *range));
+    }
+}
+
+/// Cells of a pair in the making: pieces that fared alike become one, wherever they lie.
+#[derive(Default)]
+struct Gathered {
+    cells: Vec<Cell>,
+    index: BTreeMap<(Outcome, Spot, u32), usize>,
+}
+
+impl Gathered {
+    fn add(&mut self, range: PortRange, ruling: Ruling, point: &Point<'_>) {
+        let Ruling {
+            outcome,
+            spot,
+            attempts,
+        } = ruling;
+        let lines = if outcome.is_open() {
+            Vec::new()
+        } else {
+            lines_of(point)
+        };
+        let key = (outcome, spot, attempts);
+        match self.index.get(&key) {
+            Some(&index) => {
+                let cell = &mut self.cells[index];
+                cell.ports.insert(range);
+                merge_lines(&mut cell.lines, &lines);
+            }
+            None => {
+                let outcome = key.0.clone();
+                self.index.insert(key, self.cells.len());
+                self.cells.push(Cell {
+                    ports: range.into(),
+                    outcome,
+                    spot,
+                    attempts,
+                    lines,
+                });
+            }
+        }
+    }
+}
+
+fn lines_of(point: &Point<'_>) -> Vec<u32> {
+    let mut lines: Vec<u32> = [
+        point.first.map(|told| told.line),
+        point.second.map(|told| told.line),
+        point.arm.map(|told| told.line),
+        point.heard.map(|told| told.line),
+        point.at_source.map(|told| told.line),
+        point.at_destination.map(|told| told.line),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    lines.sort_unstable();
+    lines.dedup();
+    lines
+}
+
+fn merge_lines(lines: &mut Vec<u32>, more: &[u32]) {
+    for line in more {
+        if let Err(place) = lines.binary_search(line) {
+            lines.insert(place, *line);
+        }
+    }
+}
