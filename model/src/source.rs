@@ -72,6 +72,8 @@ pub(crate) struct Placed<T> {
 pub(crate) struct Complaints {
     file: String,
     list: Vec<Diagnostic>,
+    /// Complaints beyond [`MAX_COLLECTED`].
+    uncollected: usize,
 }
 
 impl Complaints {
@@ -80,6 +82,7 @@ impl Complaints {
         Self {
             file: source.name.clone(),
             list: Vec::new(),
+            uncollected: 0,
         }
     }
 
@@ -108,7 +111,7 @@ impl Complaints {
         self.list
             .sort_by_key(|complaint| (complaint.line, complaint.column));
         self.list.dedup();
-        let more = self.list.len().saturating_sub(MAX_COMPLAINTS);
+        let more = self.list.len().saturating_sub(MAX_COMPLAINTS) + self.uncollected;
         self.list.truncate(MAX_COMPLAINTS);
         if more > 0
             && let Some(last) = self.list.last_mut()
@@ -119,6 +122,10 @@ impl Complaints {
     }
 
     fn push(&mut self, place: Place, message: String, help: Option<String>) {
+        if self.list.len() >= MAX_COLLECTED {
+            self.uncollected += 1;
+            return;
+        }
         let file = self.file.clone();
         self.list.push(Diagnostic {
             file,
@@ -132,6 +139,9 @@ impl Complaints {
 
 /// More complaints than this tell nobody more: a binary or mistaken file would fill the screen.
 const MAX_COMPLAINTS: usize = 40;
+
+/// Complaints are kept until they can be sorted by line; a megabyte of mistakes must not become a gigabyte of complaints.
+const MAX_COLLECTED: usize = 1_000;
 
 /// The nearest of `words` to what was written, if it is near enough to be a slip (a third of its length, at least one
 /// edit; Levenshtein distance without regard to case).

@@ -39,7 +39,7 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
     check_fields_of_type(&cluster, &pools, complaints);
     check_load_balancer_modes(&cluster, complaints);
     let nodes = check_nodes(&cluster, &pools, complaints);
-    check_vips(&cluster.spec.load_balancer, &nodes, complaints);
+    check_vips(&cluster, &nodes, complaints);
     check_ranges(&cluster.spec.load_balancer, &nodes, complaints);
     check_peers(&cluster, complaints);
     let namespace = match cluster.metadata.namespace {
@@ -127,7 +127,7 @@ fn listed(nodes: &[RawNode]) -> Vec<ListedNode> {
 }
 
 fn ranges(raw: &RawLoadBalancer) -> &[Placed<AddressRange>] {
-    raw.pools.as_ref().map_or(&[], |pools| &pools.value)
+    raw.pools.as_ref().map_or(&[], |pools| &pools.ranges)
 }
 
 /// Pools belong to the file's cluster, live in its namespace, and are not newer than it.
@@ -214,14 +214,6 @@ fn check_fields_of_type(cluster: &RawCluster, pools: &[RawPool], complaints: &mu
             spec.control_plane.nodes_place,
             "the control plane has no nodes",
             help,
-        );
-    }
-    if spec.network.pods.is_empty() || spec.network.services.is_empty() {
-        let message = "`spec.clusterNetwork`: pods and services each need an IPv4 range";
-        complaints.add_with_help(
-            spec.place,
-            message,
-            "write `cidrBlocks: [192.168.0.0/16]` for pods",
         );
     }
     if cluster_type != ClusterType::Admin {
@@ -319,11 +311,8 @@ fn check_nodes(
 }
 
 /// VIPs are nobody's address; the control plane's is outside the pools, the ingress VIP inside.
-fn check_vips(
-    load_balancer: &RawLoadBalancer,
-    nodes: &BTreeMap<IpAddr, (Place, String)>,
-    complaints: &mut Complaints,
-) {
+fn check_vips(cluster: &RawCluster, nodes: &BTreeMap<IpAddr, (Place, String)>, complaints: &mut Complaints) {
+    let load_balancer = &cluster.spec.load_balancer;
     let control_plane = &load_balancer.control_plane_vip;
     let vips = [
         ("controlPlaneVIP", Some(control_plane)),
@@ -355,13 +344,17 @@ fn check_vips(
             "choose an address outside the pools, or shrink the pool",
         );
     }
+    // Elsewhere the ingress VIP is not announced from a pool, or not allowed at all.
+    let needs_pool = load_balancer.mode.value == LoadBalancerMode::Bundled
+        && cluster.spec.cluster_type.value != ClusterType::Admin
+        && load_balancer.pools.as_ref().is_none_or(|pools| pools.is_complete);
     let Some(ingress) = &load_balancer.ingress_vip else {
         return;
     };
     if ingress.value == control_plane.value {
         let message = format!("ingressVIP {} is the controlPlaneVIP", ingress.value);
         complaints.add_with_help(ingress.place, message, "choose another address from the pools");
-    } else if load_balancer.mode.value == LoadBalancerMode::Bundled && pool_of(ingress.value).is_none() {
+    } else if needs_pool && pool_of(ingress.value).is_none() {
         let message = format!("ingressVIP {} is in no address pool", ingress.value);
         let help = match ranges(load_balancer).first() {
             Some(range) => format!("choose an address from {}, or extend a pool", range.value),

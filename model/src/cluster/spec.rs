@@ -25,7 +25,6 @@ pub(super) struct RawNode {
 /// `spec` of the Cluster document.
 #[derive(Debug)]
 pub(super) struct RawSpec {
-    pub(super) place: Place,
     pub(super) cluster_type: Placed<ClusterType>,
     pub(super) is_edge: Option<Placed<bool>>,
     pub(super) version: Placed<Version>,
@@ -53,9 +52,18 @@ pub(super) struct RawLoadBalancer {
     pub(super) port: u16,
     pub(super) control_plane_vip: Placed<IpAddr>,
     pub(super) ingress_vip: Option<Placed<IpAddr>>,
-    pub(super) pools: Option<Placed<Vec<Placed<AddressRange>>>>,
+    pub(super) pools: Option<RawPools>,
     pub(super) nodes: Option<Placed<Vec<RawNode>>>,
     pub(super) peers: Vec<RawPeer>,
+}
+
+/// `spec.loadBalancer.addressPools`, the ranges of all pools together.
+#[derive(Debug)]
+pub(super) struct RawPools {
+    pub(super) place: Place,
+    pub(super) ranges: Vec<Placed<AddressRange>>,
+    /// Whether every range could be read; otherwise what seems to be in no pool may be in one.
+    pub(super) is_complete: bool,
 }
 
 /// `spec.clusterNetwork`.
@@ -161,7 +169,6 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
     fields.free(&["workloadIdentityConfig"]);
     fields.finish(complaints);
     Some(RawSpec {
-        place: at.place(),
         cluster_type: cluster_type?,
         is_edge,
         version: version?,
@@ -337,8 +344,12 @@ fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<(Placed<IpAddr>, Opt
     Some((control_plane?, ingress))
 }
 
-fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> Placed<Vec<Placed<AddressRange>>> {
-    let mut ranges = Vec::new();
+fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> RawPools {
+    let mut pools = RawPools {
+        place: at.place(),
+        ranges: Vec::new(),
+        is_complete: true,
+    };
     for item in at.items(complaints) {
         let Some(mut fields) = item.fields(complaints) else {
             continue;
@@ -351,21 +362,18 @@ fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> Placed<Vec<Placed<
                 at.boolean(complaints);
             }
         }
-        if let Some(list) =
-            fields.required("addresses", "write `addresses:` and a list of ranges", complaints)
-        {
-            ranges.extend(
-                list.items(complaints)
-                    .iter()
-                    .filter_map(|item| address::range(item, complaints)),
-            );
+        let list = fields.required("addresses", "write `addresses:` and a list of ranges", complaints);
+        let items = list.map(|list| list.items(complaints)).unwrap_or_default();
+        for item in &items {
+            match address::range(item, complaints) {
+                Some(range) => pools.ranges.push(range),
+                None => pools.is_complete = false,
+            }
         }
+        pools.is_complete &= !items.is_empty();
         fields.finish(complaints);
     }
-    Placed {
-        value: ranges,
-        place: at.place(),
-    }
+    pools
 }
 
 fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
@@ -417,12 +425,17 @@ fn cidr_blocks(
     );
     fields.finish(complaints);
     let list = list?;
-    let blocks = list
-        .items(complaints)
-        .iter()
-        .filter_map(|item| address::prefix(item, bounds, complaints))
-        .collect();
-    Some(blocks)
+    let items = list.items(complaints);
+    if items.is_empty() {
+        let message = format!("`{}` has no range", list.path);
+        complaints.add_with_help(list.place(), message, "write `- ADDRESS/LENGTH` below it");
+    }
+    Some(
+        items
+            .iter()
+            .filter_map(|item| address::prefix(item, bounds, complaints))
+            .collect(),
+    )
 }
 
 fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {

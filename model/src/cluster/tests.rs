@@ -64,3 +64,37 @@ fn a_version_that_never_existed_is_one_that_no_table_knows() {
         assert_eq!(read(&source).is_ok(), exists, "1.{minor}");
     }
 }
+
+#[test]
+fn a_large_file_of_nonsense_is_refused_with_few_words() {
+    let lines: String = (0..100_000).map(|line| format!("key{line}: 1\n")).collect();
+    let refused = read(&SourceText {
+        name: "f".into(),
+        text: lines,
+    })
+    .unwrap_err();
+    assert_eq!(refused.0.len(), 40);
+    assert!(
+        refused.0[39]
+            .help
+            .as_ref()
+            .unwrap()
+            .contains("further complaints follow")
+    );
+}
+
+#[test]
+fn an_empty_file_and_one_without_a_cluster_are_refused() {
+    for text in [
+        "",
+        "---\n# nothing\n",
+        "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n",
+    ] {
+        let refused = read(&SourceText {
+            name: "f".into(),
+            text: text.into(),
+        })
+        .unwrap_err();
+        assert_eq!(refused.0[0].message, "no document of kind Cluster", "{text:?}");
+    }
+}

@@ -337,7 +337,10 @@ fn remedy(error: &ScanError) -> &'static str {
             "give the cluster file that bmctl reads: it never nests this deep"
         }
         ErrorKind::UnknownAnchor => "write the value out, or define its anchor before it",
-        ErrorKind::UnclosedQuotedScalar => "close the quotation mark",
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            "close the quotation mark"
+        }
+        ErrorKind::MappingValueNotAllowed => "write a colon and a space after the key of the line above",
         ErrorKind::SimpleKeyExpected => "write a colon and a space after the key, `name: value`",
         _ => "compare the indentation and punctuation of this line with the lines above it",
     }
