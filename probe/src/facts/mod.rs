@@ -5,6 +5,7 @@
 
 mod host;
 mod life;
+mod ruleset;
 
 use std::net::IpAddr;
 
@@ -31,9 +32,15 @@ pub fn gather() -> HostFacts {
         },
         firewalld: life::runs_here("firewalld"),
         open_files: host::open_files(),
-        ruleset_unread: Some("this build does not read it".to_owned()),
         ..HostFacts::default()
     };
+    match ruleset::read() {
+        Ok(ruleset) => {
+            facts.capabilities.read_ruleset = true;
+            facts.ruleset = Some(ruleset);
+        }
+        Err(error) => facts.ruleset_unread = Some(chain(&error)),
+    }
     match read_network() {
         Ok((interfaces, gateways)) => (facts.interfaces, facts.gateways) = (interfaces, gateways),
         Err(error) => warn!("failed to {}", chain(&error)),
