@@ -98,7 +98,9 @@ impl RunId {
     /// The eight bytes that [`Self::from_bytes`] takes.
     pub fn to_bytes(&self) -> [u8; 8] {
         // 16 hexadecimal digits by construction.
-        u64::from_str_radix(&self.0, 16).expect("a run id is 16 hexadecimal digits").to_be_bytes()
+        u64::from_str_radix(&self.0, 16)
+            .expect("a run id is 16 hexadecimal digits")
+            .to_be_bytes()
     }
 }
 

@@ -101,6 +101,11 @@ impl Complaints {
         self.push(place, message.into(), Some(help.into()));
     }
 
+    /// Whether further complaints are counted only, so that working out remedies for them is wasted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_COLLECTED
+    }
+
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -122,10 +127,11 @@ impl Complaints {
     }
 
     fn push(&mut self, place: Place, message: String, help: Option<String>) {
-        if self.list.len() >= MAX_COLLECTED {
+        if self.is_full() {
             self.uncollected += 1;
             return;
         }
+        let (message, help) = (shortened(message), help.map(shortened));
         let file = self.file.clone();
         self.list.push(Diagnostic {
             file,
@@ -137,6 +143,17 @@ impl Complaints {
     }
 }
 
+/// A complaint quotes the file, and a file may be one long line.
+fn shortened(text: String) -> String {
+    match text.char_indices().nth(MAX_MESSAGE_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
+/// Five lines of a terminal: no message of ours about readable text is longer.
+const MAX_MESSAGE_CHARS: usize = 400;
+
 /// More complaints than this tell nobody more: a binary or mistaken file would fill the screen.
 const MAX_COMPLAINTS: usize = 40;
 
@@ -147,9 +164,12 @@ const MAX_COLLECTED: usize = 1_000;
 /// edit; Levenshtein distance without regard to case).
 pub fn nearest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written_lower = written.to_lowercase();
-    let limit = (written_lower.chars().count() / 3).max(1);
+    let length = written_lower.chars().count();
+    let limit = (length / 3).max(1);
     words
         .into_iter()
+        // The distance is at least the difference in length, and much cheaper not to compute.
+        .filter(|word| word.chars().count().abs_diff(length) <= limit)
         .map(|word| (distance(&written_lower, &word.to_lowercase()), word))
         .filter(|(distance, _)| *distance <= limit)
         .min()

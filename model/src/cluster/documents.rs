@@ -110,7 +110,8 @@ fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: 
         return;
     };
     let Some(kind) = fields.optional("kind").and_then(|at| at.text(complaints)) else {
-        if is_first {
+        // The header has no API version either; what has one lost its kind.
+        if is_first && fields.optional("apiVersion").is_none() {
             spec::header(fields, complaints);
         } else {
             let known: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();

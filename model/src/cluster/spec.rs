@@ -92,7 +92,6 @@ pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) {
         "privateRegistries",
         "proxy",
         "nodeAgentCredentialPath",
-        "kind",
     ]);
     fields.finish(complaints);
 }

@@ -98,3 +98,101 @@ fn an_empty_file_and_one_without_a_cluster_are_refused() {
         assert_eq!(refused.0[0].message, "no document of kind Cluster", "{text:?}");
     }
 }
+
+#[test]
+fn a_file_of_one_long_line_is_quoted_briefly() {
+    let text = format!("kind: {}\n", "x".repeat(1 << 20));
+    let refused = read(&SourceText {
+        name: "f".into(),
+        text,
+    })
+    .unwrap_err();
+    assert!(refused.to_string().len() < 1_000);
+}
+
+#[test]
+fn bgp_across_racks_is_read_with_its_gateways_and_peers() {
+    let mut text = sample("user").text.replacen("1.29.1100-gke.84", "1.32.400-gke.68", 1).replacen(
+        "    type: layer2\n",
+        "    type: bgp\n    localASN: 65001\n    bgpPeers:\n    - ip: 10.200.0.1\n      asn: \"65000\"\n      \
+         controlPlaneNodes:\n      - 10.200.0.11\n    - {ip: 10.201.0.1, asn: 65000}\n",
+        1,
+    );
+    text += "---
+apiVersion: networking.gke.io/v1
+kind: NetworkGatewayGroup
+metadata: {name: default, namespace: cluster-user-l2}
+spec:
+  floatingIPs: [10.200.0.100, 10.200.0.101]
+---
+apiVersion: networking.gke.io/v1
+kind: BGPLoadBalancer
+metadata: {name: default, namespace: cluster-user-l2}
+spec:
+  peerSelector:
+    cluster.baremetal.gke.io/default-peer: \"true\"
+---
+apiVersion: networking.gke.io/v1
+kind: BGPPeer
+metadata:
+  name: peer1
+  namespace: cluster-user-l2
+  labels: {cluster.baremetal.gke.io/default-peer: \"true\"}
+spec:
+  localASN: 65001
+  peerASN: 65002
+  peerIP: 10.202.0.1
+  sessions: 2
+---
+";
+    let cluster = read(&SourceText {
+        name: "bgp".into(),
+        text,
+    })
+    .unwrap_or_else(|refused| panic!("{refused}"));
+    assert_eq!(cluster.load_balancer.kind, LoadBalancerType::Bgp);
+    assert_eq!(cluster.floating_ips.len(), 2);
+    let peers: Vec<String> = cluster
+        .bgp_peers
+        .iter()
+        .map(|peer| format!("{} {}", peer.address, peer.asn))
+        .collect();
+    assert_eq!(
+        peers,
+        ["10.200.0.1 65000", "10.201.0.1 65000", "10.202.0.1 65002"]
+    );
+    assert_eq!(cluster.bgp_peers[0].control_plane_nodes.len(), 1);
+}
+
+#[test]
+fn a_manual_edge_cluster_with_another_port_and_mirrors_is_read() {
+    let text = sample("standalone").text;
+    let start = text.find("    addressPools:").unwrap();
+    let end = text.find("  clusterOperations:").unwrap();
+    let text = format!("{}{}", &text[..start], &text[end..])
+        .replacen("mode: bundled", "mode: manual", 1)
+        .replacen(
+            "profile: default",
+            "profile: edge\n  periodicHealthCheck: {enable: true}",
+            1,
+        )
+        .replacen("controlPlaneLBPort: 443", "controlPlaneLBPort: 8443", 1)
+        .replacen(
+            "gcrKeyPath:",
+            "registryMirrors:\n- endpoint: https://10.0.0.99:5000\n  hosts: [a.b]\ngcrKeyPath:",
+            1,
+        )
+        .replacen(
+            "  clusterNetwork:\n",
+            "  clusterNetwork:\n    forwardMode: dsr\n    flatIPv4: true\n",
+            1,
+        );
+    let cluster = read(&SourceText {
+        name: "edge".into(),
+        text,
+    })
+    .unwrap_or_else(|refused| panic!("{refused}"));
+    assert_eq!(cluster.load_balancer.mode, LoadBalancerMode::Manual);
+    assert_eq!(cluster.load_balancer.control_plane_port, 8443);
+    assert!(cluster.network.direct_server_return && cluster.network.flat_ipv4);
+}

@@ -234,6 +234,10 @@ impl<'a> Fields<'a> {
             .filter(|entry| !self.known.contains(&entry.key.as_str()))
         {
             let message = format!("unknown field `{}`", self.path_of(&entry.key));
+            if complaints.is_full() {
+                complaints.add(entry.place, message);
+                continue;
+            }
             match nearest(&entry.key, self.known.iter().copied()) {
                 Some(word) => {
                     complaints.add_with_help(entry.place, message, format!("did you mean `{word}`?"))

@@ -127,7 +127,7 @@ fn in_english(row: &str) -> String {
     let (_, used_by) = USED_BY
         .iter()
         .find(|(japanese, _)| *japanese == fields[2])
-        .unwrap();
+        .expect("a word of the list below");
     format!("{} {} {used_by}", fields[0], fields[1])
 }
 
