@@ -1,9 +1,11 @@
 //! The command line: arguments to typed options, results to text and an exit code. Each command has a file; what they do
 //! lives elsewhere.
 
+mod check;
 mod inputs;
 mod plan;
 mod profiles;
+mod progress;
 mod render;
 mod verify;
 
@@ -29,6 +31,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// One audit of a cluster file: the verdict, and a signed report.
+    Check(Box<check::CheckArgs>),
     /// What an audit would send, and how long it would take. Nothing is sent.
     Plan(plan::PlanArgs),
     /// The port tables that Plumbline knows.
@@ -66,6 +70,7 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::Check(args) => check::check(*args),
         Command::Plan(args) => plan::plan(&args),
         Command::Profiles(command) => profiles::profiles(&command),
         Command::Verify(args) => verify::verify(&args),
@@ -74,7 +79,7 @@ pub(crate) fn run() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            complain(&failure);
+            remark(&failure.to_string());
             failure.exit.into()
         }
     }
@@ -96,7 +101,15 @@ impl Failure {
         }
     }
 
-    /// The same with a message of its own.
+    /// A failure with an exit code of its own.
+    pub(crate) fn with(exit: Exit, error: &dyn std::error::Error) -> Self {
+        Self {
+            exit,
+            message: chain(error),
+        }
+    }
+
+    /// A failure of usage with a message of its own.
     pub(crate) fn usage_message(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
@@ -123,9 +136,19 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn complain(failure: &Failure) {
+/// A remark beside the result.
+pub(crate) fn remark(text: &str) {
     // A closed stderr leaves nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "plumbline: {failure}");
+    let _ = writeln!(io::stderr().lock(), "plumbline: {text}");
+}
+
+/// Runs an asynchronous command to its end.
+pub(crate) fn block_on<F: Future>(work: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage_message(format!("start the runtime: {error}")))?;
+    Ok(runtime.block_on(work))
 }
 
 /// Prints a result. A reader that closed the pipe (`| head`) is content, not a failure.

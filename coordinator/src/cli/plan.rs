@@ -37,7 +37,7 @@ enum Output {
 pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     let inputs = args.inputs.load(SwarmKind::Joined)?;
     for remark in &inputs.remarks {
-        tell(remark);
+        super::remark(remark);
     }
     let text = match args.output {
         Output::Table => table(&inputs),
@@ -46,11 +46,6 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     };
     print(&text)?;
     Ok(Exit::Passed)
-}
-
-#[expect(clippy::print_stderr, reason = "a remark beside the result")]
-fn tell(remark: &str) {
-    eprintln!("plumbline: {remark}");
 }
 
 /// How long an audit lasts at its rates, the silence of everything included, and how much it sends.
