@@ -42,6 +42,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Prints a report directory in another format.
     Render(render::RenderArgs),
+    /// Runs a probe: the same as the program plumbline-probe.
+    Probe(plumbline_probe::cli::ProbeArgs),
 }
 
 const AFTER_HELP: &str = "\
@@ -75,6 +77,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Profiles(command) => profiles::profiles(&command),
         Command::Verify(args) => verify::verify(&args),
         Command::Render(args) => render::render(&args),
+        Command::Probe(args) => return plumbline_probe::cli::run(args),
     };
     match result {
         Ok(exit) => exit.into(),
