@@ -49,12 +49,48 @@ pub struct Link {
     pub up: bool,
     /// Can carry packets (IFF_RUNNING): up, and there is a carrier.
     pub running: bool,
+    /// Whether it works, as far as the kernel knows. Ahead of [`Self::running`], which is also true while it does not know.
+    pub state: OperState,
     /// Whether this is the loopback device.
     pub loopback: bool,
     /// What kind of virtual device it is (`veth`, `bridge`, `bond`, `vlan`, ...), absent for hardware.
     pub kind: Option<String>,
     /// The bridge or bond that it belongs to.
     pub master: Option<u32>,
+}
+
+/// Whether a device works (RFC 2863, ifOperStatus).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperState {
+    /// Not known (yet), or the driver never says: loopback devices.
+    Unknown,
+    /// Some part is missing.
+    NotPresent,
+    /// It does not.
+    Down,
+    /// What it stands on does not: the far end of a cable, a bridge without a working port.
+    LowerLayerDown,
+    /// Under test.
+    Testing,
+    /// Waiting, for example for authentication.
+    Dormant,
+    /// It does.
+    Up,
+}
+
+impl OperState {
+    /// linux/if.h, `IF_OPER_*`.
+    fn from_kernel(number: u8) -> Self {
+        match number {
+            1 => Self::NotPresent,
+            2 => Self::Down,
+            3 => Self::LowerLayerDown,
+            4 => Self::Testing,
+            5 => Self::Dormant,
+            6 => Self::Up,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// An address of the host.
@@ -220,6 +256,10 @@ fn link(fixed: &[u8; IFINFOMSG_BYTES], attributes: Attributes<'_>) -> Option<Lin
             .and_then(|mac| mac.bytes().try_into().ok()),
         up: has(libc::IFF_UP),
         running: has(libc::IFF_RUNNING),
+        state: attributes
+            .get(libc::IFLA_OPERSTATE)
+            .and_then(netlink::Attribute::u8)
+            .map_or(OperState::Unknown, OperState::from_kernel),
         loopback: has(libc::IFF_LOOPBACK),
         kind,
         master: attributes

@@ -39,23 +39,25 @@ pub enum RouteTarget {
 }
 
 impl Network {
-    /// Makes a virtual cable with one end here and the other in another namespace. Both ends are down.
+    /// Makes a virtual cable with one end here, of this index (the next free one if absent), and the other in another
+    /// namespace. Both ends are down.
     ///
     /// # Errors
     /// EEXIST if a name is taken, EOPNOTSUPP without the `veth` module.
-    pub fn add_veth(&mut self, name: &str, peer: VethPeer<'_>) -> Result<(), Error> {
-        let message = Message::new(libc::RTM_NEWLINK, CREATE, &ifinfomsg(0, 0, 0)).with(|top| {
-            top.text(libc::IFLA_IFNAME, name)
-                .nested(libc::IFLA_LINKINFO, |info| {
-                    info.text(libc::IFLA_INFO_KIND, "veth")
-                        .nested(libc::IFLA_INFO_DATA, |data| {
-                            data.nested_after(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), |end| {
-                                end.text(libc::IFLA_IFNAME, peer.name)
-                                    .u32(libc::IFLA_NET_NS_FD, descriptor(peer.namespace));
+    pub fn add_veth(&mut self, name: &str, index: Option<u32>, peer: VethPeer<'_>) -> Result<(), Error> {
+        let message =
+            Message::new(libc::RTM_NEWLINK, CREATE, &ifinfomsg(index.unwrap_or(0), 0, 0)).with(|top| {
+                top.text(libc::IFLA_IFNAME, name)
+                    .nested(libc::IFLA_LINKINFO, |info| {
+                        info.text(libc::IFLA_INFO_KIND, "veth")
+                            .nested(libc::IFLA_INFO_DATA, |data| {
+                                data.nested_after(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), |end| {
+                                    end.text(libc::IFLA_IFNAME, peer.name)
+                                        .u32(libc::IFLA_NET_NS_FD, descriptor(peer.namespace));
+                                });
                             });
-                        });
-                });
-        });
+                    });
+            });
         self.change(message, format!("make the cable {name} to {}", peer.name))
     }
 

@@ -1,0 +1,309 @@
+//! The lab itself, over real namespaces: it enters a network of its own as a process of one thread, then runs its tests one
+//! after the other. A machine that cannot hold a lab runs none, says so, and fails if `PLUMBLINE_REQUIRE_LAB=1`.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "the results of a test binary without a harness"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test, which clippy cannot know without a harness"
+)]
+
+use std::{
+    env, fs,
+    io::{self, ErrorKind, Read},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use plumbline_lab::{Entered, Lab, Program, Topology, capabilities, enter};
+use plumbline_model::id::NodeId;
+
+type Test = (&'static str, fn(&Entered));
+
+const TESTS: &[Test] = &[
+    (
+        "hosts_of_one_subnet_and_of_two_reach_each_other",
+        hosts_of_one_subnet_and_of_two_reach_each_other,
+    ),
+    (
+        "the_admin_workstation_and_the_hosts_reach_each_other",
+        the_admin_workstation_and_the_hosts_reach_each_other,
+    ),
+    (
+        "a_program_runs_on_its_host_and_reads_its_input",
+        a_program_runs_on_its_host_and_reads_its_input,
+    ),
+    ("programs_end_with_the_lab", programs_end_with_the_lab),
+    (
+        "a_second_lab_can_be_built_after_the_first",
+        a_second_lab_can_be_built_after_the_first,
+    ),
+    ("sixty_hosts_reach_each_other", sixty_hosts_reach_each_other),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
+    let selected = |name: &str| {
+        filters.is_empty()
+            || filters.iter().any(|filter| {
+                if has("--exact") {
+                    name == **filter
+                } else {
+                    name.contains(filter.as_str())
+                }
+            })
+    };
+    let tests: Vec<&Test> = TESTS.iter().filter(|(name, _)| selected(name)).collect();
+    if has("--list") {
+        // What cargo-nextest asks for.
+        for (name, _) in tests.iter().filter(|_| !has("--ignored")) {
+            println!("{name}: test");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let outside = devices();
+    let entered = match capabilities()
+        .map_err(|why| why.to_string())
+        .and_then(|()| enter().map_err(chain))
+    {
+        Ok(entered) => entered,
+        Err(why) => {
+            println!("{} lab tests not run: {why}", tests.len());
+            let required = env::var_os("PLUMBLINE_REQUIRE_LAB").is_some_and(|value| value == "1");
+            return if required {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    assert_ne!(outside, "", "a machine without devices proves nothing");
+    println!(
+        "running {} lab tests by right of {:?}",
+        tests.len(),
+        entered.privilege()
+    );
+    let mut failed = 0;
+    for (name, test) in tests {
+        let started = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| test(&entered)));
+        failed += usize::from(outcome.is_err());
+        println!(
+            "test {name} ... {} ({:?})",
+            if outcome.is_ok() { "ok" } else { "FAILED" },
+            started.elapsed()
+        );
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn hosts_of_one_subnet_and_of_two_reach_each_other(entered: &Entered) {
+    let lab = up(entered, &["10.91.0.11", "10.91.0.12", "10.92.0.13"]);
+    let target = listen(&lab, "10.91.0.12", 7000);
+    assert_eq!(connect(&lab, "10.91.0.11", target.address), Connected::Yes);
+    assert_eq!(connect(&lab, "10.92.0.13", target.address), Connected::Yes);
+    let closed = SocketAddr::new(target.address.ip(), 7001);
+    assert_eq!(
+        connect(&lab, "10.92.0.13", closed),
+        Connected::No(ErrorKind::ConnectionRefused)
+    );
+}
+
+fn the_admin_workstation_and_the_hosts_reach_each_other(entered: &Entered) {
+    let lab = up(entered, &["10.91.0.11", "10.92.0.13"]);
+    let target = listen(&lab, "10.91.0.11", 22);
+    // This process stands at the workstation, so no namespace is joined.
+    assert_eq!(outcome(target.address), Connected::Yes);
+    let ours = TcpListener::bind((lab.admin_address(), 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    assert_eq!(
+        connect(&lab, "10.92.0.13", ours),
+        Connected::No(ErrorKind::ConnectionRefused)
+    );
+    let ours = TcpListener::bind((lab.admin_address(), 0)).unwrap();
+    assert_eq!(
+        connect(&lab, "10.92.0.13", ours.local_addr().unwrap()),
+        Connected::Yes
+    );
+}
+
+fn a_program_runs_on_its_host_and_reads_its_input(entered: &Entered) {
+    let mut lab = up(entered, &["10.91.0.11"]);
+    let out = tempfile::tempfile().unwrap();
+    let script = "read -r line; echo \"$line on $(cat /proc/sys/kernel/hostname)\" >&2; exit 7";
+    let child = lab
+        .spawn_in(
+            node("10.91.0.11"),
+            shell(script, b"secret\n", Some(out.try_clone().unwrap())),
+        )
+        .unwrap();
+    let status = until(Duration::from_secs(10), || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(7));
+    assert_eq!(read_all(out), "secret on lab-10-91-0-11\n");
+}
+
+fn programs_end_with_the_lab(entered: &Entered) {
+    let mut lab = up(entered, &["10.91.0.11"]);
+    let running = lab
+        .spawn_in(node("10.91.0.11"), shell("sleep 600; :", b"", None))
+        .unwrap();
+    let frozen = lab
+        .spawn_in(NodeId::Coordinator, shell("sleep 600; :", b"", None))
+        .unwrap();
+    frozen.freeze().unwrap();
+    let alive = |pid: u32| fs::exists(format!("/proc/{pid}")).unwrap();
+    assert!(alive(running.pid()) && alive(frozen.pid()));
+    drop(lab);
+    assert!(!alive(running.pid()) && !alive(frozen.pid()));
+}
+
+fn a_second_lab_can_be_built_after_the_first(entered: &Entered) {
+    for _ in 0..3 {
+        let lab = up(entered, &["10.91.0.11", "10.92.0.12"]);
+        let target = listen(&lab, "10.91.0.11", 7000);
+        assert_eq!(connect(&lab, "10.92.0.12", target.address), Connected::Yes);
+        drop(lab);
+        let names: Vec<String> = devices().lines().map(str::to_owned).collect();
+        assert_eq!(names, ["lo"], "what is left at the workstation");
+    }
+}
+
+fn sixty_hosts_reach_each_other(entered: &Entered) {
+    let addresses: Vec<String> = (11..71).map(|last| format!("10.91.0.{last}")).collect();
+    let texts: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    if entered.privilege() == plumbline_sys::ns::Privilege::UserNamespace {
+        let refused = Lab::up(entered, topology(&texts)).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                plumbline_lab::LabError::NeighbourTable {
+                    hosts: 60,
+                    entries: 3660,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        return;
+    }
+    let lab = up(entered, &texts);
+    let targets: Vec<Listening> = texts.iter().map(|address| listen(&lab, address, 7000)).collect();
+    for source in &texts {
+        let failed: Vec<SocketAddr> = lab
+            .in_host(node(source), || {
+                targets
+                    .iter()
+                    .map(|t| t.address)
+                    .filter(|target| outcome(*target) != Connected::Yes)
+                    .collect()
+            })
+            .unwrap();
+        assert_eq!(failed, [], "from {source}");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Connected {
+    Yes,
+    No(ErrorKind),
+}
+
+/// A socket that accepts (in its kernel's backlog) as long as it lives.
+struct Listening {
+    address: SocketAddr,
+    _socket: TcpListener,
+}
+
+fn listen(lab: &Lab, host: &str, port: u16) -> Listening {
+    let address = SocketAddr::new(host.parse().unwrap(), port);
+    let socket = lab
+        .in_host(node(host), || TcpListener::bind(address))
+        .unwrap()
+        .unwrap();
+    Listening {
+        address,
+        _socket: socket,
+    }
+}
+
+fn connect(lab: &Lab, host: &str, target: SocketAddr) -> Connected {
+    lab.in_host(node(host), || outcome(target)).unwrap()
+}
+
+fn outcome(target: SocketAddr) -> Connected {
+    // Longer than the first retransmission of a SYN, so that a late answer is not taken for silence.
+    match TcpStream::connect_timeout(&target, Duration::from_millis(1500)) {
+        Ok(_) => Connected::Yes,
+        Err(error) => Connected::No(error.kind()),
+    }
+}
+
+fn up(entered: &Entered, hosts: &[&str]) -> Lab {
+    Lab::up(entered, topology(hosts)).unwrap_or_else(|error| panic!("{}", chain(error)))
+}
+
+fn topology(hosts: &[&str]) -> Topology {
+    let hosts: Vec<IpAddr> = hosts.iter().map(|host| host.parse().unwrap()).collect();
+    Topology::from_addresses(&hosts, &[]).unwrap()
+}
+
+fn node(address: &str) -> NodeId {
+    address.parse().unwrap()
+}
+
+fn shell(script: &str, stdin: &[u8], stderr: Option<fs::File>) -> Program {
+    Program {
+        path: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into()],
+        stdin: stdin.to_vec(),
+        stderr,
+    }
+}
+
+/// Polls until there is something, and fails after the limit.
+fn until<T>(limit: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = poll() {
+            return found;
+        }
+        assert!(started.elapsed() < limit, "nothing within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn read_all(mut file: fs::File) -> String {
+    io::Seek::rewind(&mut file).unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// The names of the devices of this thread's namespace, one a line.
+fn devices() -> String {
+    let links = plumbline_sys::route::Network::open().unwrap().links().unwrap();
+    links.into_iter().map(|link| link.name + "\n").collect()
+}
+
+fn chain(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
