@@ -5,9 +5,24 @@ use crate::{
     verdict::Why,
 };
 
-/// A cause in the making. Equal blames are one finding.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A cause in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Blame {
+    /// At a node, or nowhere in particular.
+    Local(Local),
+    /// Between nodes; who exactly is found by [`super::cover`].
+    Between(Between),
+}
+
+impl From<Local> for Blame {
+    fn from(local: Local) -> Self {
+        Self::Local(local)
+    }
+}
+
+/// A cause at a node. Equal ones are one finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Local {
     /// A node's packet filter.
     HostFirewall {
         node: NodeId,
@@ -34,8 +49,6 @@ pub(super) enum Blame {
     Exposure { node: NodeId },
     /// Not measured for another reason; at a node if one is to be looked at.
     Unmeasured { why: Why, node: Option<NodeId> },
-    /// Between nodes; who exactly is found by [`super::cover`].
-    Between(Between),
 }
 
 /// What happens between nodes.
@@ -45,8 +58,6 @@ pub(super) struct Between {
     pub(super) transport: Transport,
     /// Who rejects and how; empty for other kinds.
     pub(super) by: String,
-    /// Whether captures at the ends place it between them. Without, a host may be to blame as well.
-    pub(super) is_placed: bool,
 }
 
 /// Which way through a node's packet filter.

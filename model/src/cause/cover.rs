@@ -29,6 +29,8 @@ pub(super) struct Piece {
     pub(super) attempts: u32,
     pub(super) lines: Vec<u32>,
     pub(super) severity: Severity,
+    /// Whether a capture at one end, or an error's sender, places it between the nodes.
+    pub(super) is_placed: bool,
 }
 
 /// When a candidate may explain.
@@ -46,6 +48,8 @@ pub(super) struct Group {
     pub(super) tests: Tests,
     /// Sources and destinations, ascending.
     pub(super) sides: [Vec<NodeId>; 2],
+    /// Whether captures or errors place any of it between the nodes; without, a host may be to blame as well.
+    pub(super) is_placed: bool,
     /// Whether nothing at all got through between its pairs.
     pub(super) is_whole: bool,
     /// Whether the other direction is under it, too.
@@ -274,11 +278,15 @@ fn group(
             tests.add(key, &ports, piece.attempts, &piece.lines, piece.severity);
         }
     }
+    let is_placed = pieces
+        .iter()
+        .any(|piece| piece.is_placed && taken.contains_key(&piece.pair));
     let is_whole = taken.keys().all(|pair| got_through(&pairs[*pair]).is_empty());
     let sides = [tests.sources(), tests.destinations()];
     Group {
         tests,
         sides,
+        is_placed,
         is_whole,
         both_ways: false,
         scope,
@@ -331,6 +339,7 @@ fn join_both_ways(groups: Vec<Group>, admission: Admission) -> Vec<Group> {
                     union(&other.sides[1], sources),
                 ];
                 other.tests.merge(&group.tests);
+                other.is_placed |= group.is_placed;
                 other.both_ways = true;
             }
             _ => out.push(group),
@@ -344,6 +353,7 @@ impl Group {
     pub(super) fn absorb(&mut self, other: &Self) {
         self.tests.merge(&other.tests);
         self.sides = [self.tests.sources(), self.tests.destinations()];
+        self.is_placed |= other.is_placed;
         self.is_whole &= other.is_whole;
         if self.scope != other.scope {
             self.scope = None;

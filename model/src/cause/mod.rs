@@ -1,10 +1,12 @@
 //! From failing tests to the fewest causes that explain them, each with the node to touch and the command that mends it.
 
+mod attribute;
 mod blame;
 mod cover;
 mod explain;
 mod fix;
 mod host;
+mod place;
 mod subnet;
 mod tell;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use crate::id::NodeId;
 
 pub(crate) use explain::explain;
 pub(crate) use host::drops_silently;
+pub(crate) use place::place_unsampled;
 
 /// What kind of thing is wrong (report.json, `findings[].cause.kind`). More may join; none is renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

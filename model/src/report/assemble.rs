@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     canonical,
-    cause::{drops_silently, explain},
+    cause::{drops_silently, explain, place_unsampled},
     evidence::ANALYSIS_VERSION,
     id::NodeId,
     inventory::Inventory,
@@ -27,7 +27,8 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
     for pair in &mut pairs {
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
-    let findings = explain(inventory, plan, ledger, &pairs);
+    place_unsampled(ledger, &mut pairs);
+    let findings = explain(plan, ledger, &pairs);
     let coverage = coverage(plan, ledger, &pairs);
     let checks = checks(inventory, profiles, plan, ledger, &pairs);
     let run = ledger.run;

@@ -1,0 +1,125 @@
+//! Causes between nodes.
+
+use crate::{
+    id::NodeId,
+    report::{Status, check},
+};
+
+use super::{
+    super::{CauseKind, Fix, blame::Between, cover::Group, fix::said_ports},
+    Teller, Told,
+};
+
+impl Teller<'_> {
+    pub(super) fn between(&self, between: &Between, group: &Group) -> Told {
+        let ports = said_ports(&group.tests);
+        let count = self.count(&group.tests);
+        let [from, to] = [self.side(&group.sides[0]), self.side(&group.sides[1])];
+        let way = if group.both_ways {
+            format!("between {from} and {to}")
+        } else {
+            format!("from {from} to {to}")
+        };
+        let what = if group.is_whole {
+            format!("nothing passes {way} (asked: {ports})")
+        } else {
+            format!("{ports} {way}")
+        };
+        let unplaced = "no capture could tell whether a host or the path is to blame, and no packet filter that could be \
+                        read stops it";
+        let (most, detail) = match between.kind {
+            CauseKind::PathReject => (
+                Status::Fail,
+                format!("{what} is rejected on the way by {}: {count}", between.by),
+            ),
+            CauseKind::ReturnPathFilter => (
+                Status::Fail,
+                format!(
+                    "{ports} {way}: questions arrive and answers leave, but are lost on their way back: {count}"
+                ),
+            ),
+            CauseKind::WrongResponder => (
+                Status::Fail,
+                format!(
+                    "something other than the peer answers {ports} {way}: {count}; the peers' responders heard nothing of it"
+                ),
+            ),
+            CauseKind::NotAdjacent => (
+                Status::Fail,
+                format!("link addresses do not resolve {way}: {count}, though the peers' probes are up"),
+            ),
+            CauseKind::LossyPath => (
+                Status::Warn,
+                format!("some attempts at {ports} {way} were answered and some were not: {count}"),
+            ),
+            _ if group.is_placed && group.is_whole => (
+                Status::Fail,
+                format!("{what}: {count}; questions leave their hosts and do not arrive"),
+            ),
+            _ if group.is_placed => (
+                Status::Fail,
+                format!(
+                    "{what} is dropped on the way: {count}; questions leave their hosts and do not arrive"
+                ),
+            ),
+            _ => (
+                Status::Fail,
+                format!("{what}: {count} without an answer; {unplaced}"),
+            ),
+        };
+        Told {
+            check: check::REACH_TCP.id,
+            kind: between.kind,
+            node: None,
+            detail,
+            fix: self.ask_the_network_team(between.kind, group, &way),
+            most,
+        }
+    }
+
+    pub(super) fn ask_the_network_team(&self, kind: CauseKind, group: &Group, way: &str) -> Fix {
+        let ports = said_ports(&group.tests);
+        let text = match kind {
+            CauseKind::LossyPath => format!(
+                "Look for errors on links, switch ports and bonds {way} (ethtool -S, switch counters), then audit again."
+            ),
+            CauseKind::NotAdjacent => format!(
+                "Look at VLANs, switch ports and port isolation {way}: ARP or neighbour discovery gets no answer."
+            ),
+            CauseKind::WrongResponder => format!(
+                "Ask the network team for proxies, translations and duplicate addresses {way} that answer {ports}."
+            ),
+            CauseKind::ReturnPathFilter => format!(
+                "Ask the network team which filter or asymmetric route loses the answers to {ports} {way}."
+            ),
+            _ => format!("Ask the network team to allow {ports} {way}; the addresses are in cause.between."),
+        };
+        let sample = group.tests.by_pair.iter().next();
+        let retest = sample.and_then(|((src, dst, _), ports)| {
+            let port = ports.ranges().first()?.first();
+            Some(match src {
+                NodeId::Coordinator => format!("nc -vz -w 3 {dst} {port}"),
+                NodeId::Address(address) => format!("ssh {address} nc -vz -w 3 {dst} {port}"),
+            })
+        });
+        let mut nodes: Vec<String> = group.sides.iter().flatten().map(ToString::to_string).collect();
+        nodes.sort();
+        nodes.dedup();
+        let again = if nodes.len() <= MAX_NODES_IN_COMMAND {
+            format!(
+                "plumbline check {} --only reach --nodes {}",
+                self.cluster_file,
+                nodes.join(",")
+            )
+        } else {
+            format!("plumbline check {} --only reach", self.cluster_file)
+        };
+        Fix {
+            text,
+            commands: retest.into_iter().chain([again]).collect(),
+        }
+    }
+}
+
+/// More nodes than this make a command line nobody types.
+const MAX_NODES_IN_COMMAND: usize = 20;

@@ -1,0 +1,226 @@
+//! A cause told to a person: one sentence of what and where, and what mends it.
+
+mod absent;
+mod between;
+mod node;
+
+use crate::{
+    id::NodeId,
+    ledger::Ledger,
+    observation::Life,
+    plan::Plan,
+    profile::Severity,
+    report::{Affect, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status},
+};
+
+use super::{
+    Cause, CauseKind, Fix,
+    blame::{Between, Local, Tests},
+    cover::Group,
+    fix::said_list,
+    subnet::Subnets,
+};
+
+/// Knows the names of things.
+pub(super) struct Teller<'a> {
+    plan: &'a Plan,
+    ledger: &'a Ledger<'a>,
+    subnets: &'a Subnets,
+    cluster_file: &'a str,
+}
+
+/// What is said of a cause.
+pub(super) struct Told {
+    pub(super) check: &'static str,
+    pub(super) kind: CauseKind,
+    pub(super) node: Option<NodeId>,
+    pub(super) detail: String,
+    pub(super) fix: Fix,
+    /// Caps the weight that the tests' rules give.
+    pub(super) most: Status,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(plan: &'a Plan, ledger: &'a Ledger<'a>, subnets: &'a Subnets) -> Self {
+        let cluster_file = ledger
+            .run
+            .inputs
+            .first()
+            .map_or("cluster.yaml", |input| input.name.as_str());
+        Self {
+            plan,
+            ledger,
+            subnets,
+            cluster_file,
+        }
+    }
+
+    /// The finding of a cause at a node (or nowhere in particular), its id still empty.
+    pub(super) fn at_node(&self, local: &Local, tests: &Tests) -> Finding {
+        let told = match local {
+            Local::HostFirewall { node, side, by } => self.host_firewall(*node, *side, by, tests),
+            Local::HostSetting { node, setting } => self.host_setting(*node, *setting, tests),
+            Local::PortTaken {
+                node,
+                transport,
+                process,
+                pid,
+                alone,
+            } => self.port_taken(*node, *transport, process.as_deref(), *pid, *alone, tests),
+            Local::NoListener { node } => self.no_listener(*node, tests),
+            Local::ProbeLost { node } => self.probe_lost(*node, tests),
+            Local::WrongResponder { node } => self.wrong_responder_on(*node, tests),
+            Local::Exposure { node } => self.exposure(*node, tests),
+            Local::Unmeasured { why, node } => self.unmeasured(*why, *node, tests),
+        };
+        finding(told, tests, None)
+    }
+
+    /// The finding of a cause between nodes, its id still empty.
+    pub(super) fn between_nodes(&self, between: &Between, group: &Group) -> Finding {
+        finding(
+            self.between(between, group),
+            &group.tests,
+            Some(group.sides.clone()),
+        )
+    }
+
+    /// `10.0.0.3 (lb-1)`.
+    pub(super) fn name(&self, node: NodeId) -> String {
+        let facts = self.ledger.node(node).and_then(|log| log.facts);
+        match facts.map(|told| told.what.hostname.as_str()) {
+            Some(hostname) if !hostname.is_empty() => format!("{node} ({hostname})"),
+            _ => node.to_string(),
+        }
+    }
+
+    /// Nodes as a person says them: a whole subnet by its prefix, everybody as everybody, else by name.
+    pub(super) fn side(&self, nodes: &[NodeId]) -> String {
+        let first_subnet = nodes.first().and_then(|node| self.subnets.get(*node));
+        if nodes.len() > 1 && nodes.len() == self.plan.participants.len() {
+            return "every participant".to_owned();
+        }
+        if nodes.len() > 1
+            && let Some(subnet) = first_subnet
+            && self.subnets.nodes_in(subnet).eq(nodes.iter().copied())
+        {
+            return format!("{subnet}");
+        }
+        let names: Vec<String> = nodes.iter().map(|node| self.name(*node)).collect();
+        said_list(&names, MAX_SAID_NODES)
+    }
+
+    pub(super) fn count(&self, tests: &Tests) -> String {
+        let total = tests.total();
+        let pairs = tests.by_pair.len();
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let pair_count = u64::try_from(pairs).unwrap_or(u64::MAX);
+        format!(
+            "{total} test{} over {pairs} pair{}",
+            plural(total),
+            plural(pair_count)
+        )
+    }
+
+    pub(super) fn unread(&self, node: NodeId) -> String {
+        let Some(log) = self.ledger.node(node) else {
+            return "its packet filter is not known".to_owned();
+        };
+        let reason = log.facts.and_then(|told| told.what.ruleset_unread.as_deref());
+        match (log.ruleset, reason) {
+            (Some(_), _) => "its packet filter was read and no single rule could be named".to_owned(),
+            (None, Some(reason)) => format!("its packet filter could not be read ({reason})"),
+            (None, None) => "its packet filter was not read".to_owned(),
+        }
+    }
+
+    pub(super) fn is_live(&self, node: NodeId) -> bool {
+        let facts = self.ledger.node(node).and_then(|log| log.facts);
+        facts.is_some_and(|told| told.what.life == Life::Live)
+    }
+
+    /// The data interface, if firewalld runs there.
+    pub(super) fn firewalld_interface(&self, node: NodeId) -> Option<&str> {
+        let facts = self.ledger.node(node)?.facts?.what;
+        let address = node.address()?.to_string();
+        let has = |with_length: &String| with_length.split('/').next() == Some(address.as_str());
+        let own = facts
+            .interfaces
+            .iter()
+            .find(|interface| interface.addresses.iter().any(has))?;
+        facts.firewalld.then_some(own.name.as_str())
+    }
+}
+
+fn finding(told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> Finding {
+    let by_rules = match tests.severity {
+        Some(Severity::Info) => FindingSeverity::Info,
+        Some(Severity::Warn) => FindingSeverity::Warn,
+        Some(Severity::Fail) | None => FindingSeverity::Fail,
+    };
+    let (status, severity) = match (told.most, by_rules) {
+        (Status::NotMeasured, _) => (Status::NotMeasured, by_rules.min(FindingSeverity::Warn)),
+        (Status::Fail, FindingSeverity::Fail) => (Status::Fail, FindingSeverity::Fail),
+        _ => (Status::Warn, by_rules.min(FindingSeverity::Warn)),
+    };
+    Finding {
+        id: String::new(),
+        check: told.check.to_owned(),
+        status,
+        severity,
+        cause: Cause {
+            kind: told.kind,
+            node: told.node,
+            between,
+            detail: told.detail,
+        },
+        affects: affects(tests),
+        affects_total: tests.total(),
+        attempts: tests.attempts,
+        evidence: evidence(tests),
+        fix: told.fix,
+    }
+}
+
+/// The failing tests one by one: if they are too many, the same number from each pair.
+fn affects(tests: &Tests) -> Vec<Affect> {
+    let within = |quota: usize| -> usize {
+        tests
+            .by_pair
+            .values()
+            .map(|ports| usize::try_from(ports.count()).map_or(quota, |count| count.min(quota)))
+            .sum()
+    };
+    let (mut low, mut high) = (1, usize::from(u16::MAX));
+    while low < high {
+        let middle = usize::midpoint(low, high + 1);
+        if within(middle) <= MAX_AFFECTS {
+            low = middle
+        } else {
+            high = middle - 1
+        }
+    }
+    let all = tests
+        .by_pair
+        .iter()
+        .flat_map(|((src, dst, (family, protocol)), ports)| {
+            let affect = |port| Affect {
+                src: *src,
+                dst: *dst,
+                family: *family,
+                protocol: *protocol,
+                port,
+            };
+            ports.iter().take(low).map(affect)
+        });
+    all.take(MAX_AFFECTS).collect()
+}
+
+/// Lines that show it: if they are too many, every n-th.
+fn evidence(tests: &Tests) -> Vec<u32> {
+    let step = tests.lines.len().div_ceil(MAX_EVIDENCE).max(1);
+    tests.lines.iter().copied().step_by(step).collect()
+}
+
+/// More nodes than this in one sentence are not read by anybody; cause.between has them all.
+const MAX_SAID_NODES: usize = 6;
