@@ -52,15 +52,8 @@ impl Duties {
     }
 }
 
-impl Duty {
-    /// How many tests this is.
-    pub(crate) fn tests(&self) -> u64 {
-        count(&self.targets)
-    }
-}
-
 /// How many tests there are in some targets.
-pub(crate) fn count(targets: &[Target]) -> u64 {
+pub(super) fn count(targets: &[Target]) -> u64 {
     targets
         .iter()
         .map(|target| u64::from(target.ports.count()) * target.destinations.len() as u64)
