@@ -9,7 +9,11 @@ mod ruleset;
 
 use std::net::IpAddr;
 
-use plumbline_model::observation::{Capabilities, HostFacts, Interface};
+use plumbline_model::{
+    canonical,
+    observation::{Capabilities, HostFacts, Interface},
+};
+use plumbline_proto::limits;
 use plumbline_sys::route::{Address, Link, Network, Scope};
 use tracing::warn;
 
@@ -44,6 +48,21 @@ pub fn gather() -> HostFacts {
     match read_network() {
         Ok((interfaces, gateways)) => (facts.interfaces, facts.gateways) = (interfaces, gateways),
         Err(error) => warn!("failed to {}", chain(&error)),
+    }
+    within_batch(facts)
+}
+
+/// A packet filter too large for any batch is left out, and that is said.
+fn within_batch(mut facts: HostFacts) -> HostFacts {
+    let octets = facts
+        .ruleset
+        .as_ref()
+        .map_or(0, |ruleset| canonical::encode(ruleset).len());
+    if octets > MAX_RULESET_BYTES {
+        facts.ruleset = None;
+        facts.ruleset_unread = Some(format!(
+            "it has {octets} octets, more than the {MAX_RULESET_BYTES} that can be reported"
+        ));
     }
     facts
 }
@@ -111,8 +130,13 @@ fn mac(octets: [u8; 6]) -> String {
     octets.map(|octet| format!("{octet:02x}")).join(":")
 }
 
+/// Leaves room in a batch for everything else that is known of a host.
+const MAX_RULESET_BYTES: usize = limits::MAX_BATCH_PAYLOAD_BYTES - (256 << 10);
+
 #[cfg(test)]
 mod tests {
+    use plumbline_sys::route::OperState;
+
     use super::*;
 
     #[test]
@@ -129,12 +153,13 @@ mod tests {
             index,
             name: name.to_owned(),
             mtu: 1500,
-            mac: Some([2, 0, 0, 0, 0xab, index as u8]),
+            mac: Some([2, 0, 0, 0, 0xab, 0]),
             up,
             running: up,
             loopback: false,
             kind: None,
             master: None,
+            state: OperState::Up,
         };
         let address = Address {
             link: 2,
@@ -153,7 +178,7 @@ mod tests {
         assert_eq!(names, ["up", "down-with-address"]);
         assert_eq!(
             (seen[1].mac.as_str(), seen[1].addresses[0].as_str()),
-            ("02:00:00:00:ab:02", "10.0.0.2/24")
+            ("02:00:00:00:ab:00", "10.0.0.2/24")
         );
     }
 }

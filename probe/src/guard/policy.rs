@@ -96,7 +96,7 @@ impl Policy {
         })
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("it is empty; leave --policy out to allow what the roster allows".to_owned());
         }

@@ -1,1 +1,345 @@
+use super::*;
 
+const OWN: &str = "10.0.0.2";
+
+fn own() -> Own {
+    let member = member(OWN);
+    Own {
+        node: member.node,
+        tls_key_sha256: member.tls_key_sha256,
+        signing_key: member.signing_key,
+        agreement_key: member.agreement_key,
+    }
+}
+
+fn member(node: &str) -> Member {
+    let node: NodeId = node.parse().unwrap();
+    Member {
+        node,
+        addresses: vec![node.address().unwrap_or_else(|| [10, 0, 0, 1].into())],
+        tls_key_sha256: "ab".repeat(32),
+        signing_key: format!("04{}", "cd".repeat(64)),
+        agreement_key: "ef".repeat(32),
+    }
+}
+
+fn roster(members: Vec<Member>) -> Roster {
+    Roster::new(members).unwrap()
+}
+
+fn everybody() -> Roster {
+    roster(vec![
+        member(OWN),
+        member("10.0.0.3"),
+        member("10.0.1.4"),
+        member("coordinator"),
+    ])
+}
+
+fn guard(policy: &str) -> Guard {
+    let policy = if policy.is_empty() {
+        Policy::default()
+    } else {
+        Policy::parse(policy).unwrap()
+    };
+    Guard::new(policy, own())
+}
+
+fn ports(text: &str) -> PortSet {
+    text.parse().unwrap()
+}
+
+fn ask(destinations: &[&str], ask_ports: &str) -> Ask {
+    Ask {
+        targets: vec![plumbline_model::plan::Target {
+            family: Family::Ipv4,
+            protocol: Protocol::Tcp,
+            ports: ports(ask_ports),
+            destinations: destinations.iter().map(|node| node.parse().unwrap()).collect(),
+        }],
+        attempts: 3,
+        attempt_timeout: Duration::from_secs(1),
+        max_rate_node: NonZeroU32::new(200),
+        max_rate_pair: None,
+        second_look: false,
+    }
+}
+
+fn arm(protocol: Protocol, arm_ports: &str) -> Work {
+    Work::Arm(vec![ArmPorts {
+        family: Family::Ipv4,
+        protocol,
+        ports: ports(arm_ports),
+    }])
+}
+
+fn permit(guard: &Guard, work: Work, life: Life) -> Result<Permit, Refused> {
+    guard.permit(
+        Assignment {
+            id: 1,
+            lease: Duration::from_secs(7200),
+            work,
+        },
+        &everybody(),
+        life,
+    )
+}
+
+fn asked(permit: &Permit) -> &PermittedAsk {
+    let PermittedWork::Ask(ask) = &permit.work else {
+        panic!("{permit:?}")
+    };
+    ask
+}
+
+fn not_bound(permit: &Permit) -> Vec<(String, BindFailure)> {
+    let of_record = |record: &Record| match record {
+        Record::Armed(armed) => armed
+            .refused
+            .iter()
+            .map(|no| (no.ports.to_string(), no.why.clone()))
+            .collect(),
+        other => panic!("{other:?}"),
+    };
+    permit
+        .excluded
+        .iter()
+        .flat_map(|record| -> Vec<_> { of_record(record) })
+        .collect()
+}
+
+#[test]
+fn a_roster_with_this_node_as_it_is_and_plain_addresses_is_worked_with() {
+    assert_eq!(guard("").check_roster(&everybody()), Ok(()));
+}
+
+#[test]
+fn a_roster_without_this_node_or_with_another_key_of_it_is_refused() {
+    let guard = guard("");
+    assert_eq!(
+        guard.check_roster(&roster(vec![member("10.0.0.3")])),
+        Err(RosterRefused::NotOnIt)
+    );
+    for key in ["TLS", "signing", "agreement"] {
+        let mut own = member(OWN);
+        let field = match key {
+            "TLS" => &mut own.tls_key_sha256,
+            "signing" => &mut own.signing_key,
+            _ => &mut own.agreement_key,
+        };
+        *field = field.replace(['a', 'c', 'e'], "0");
+        let refused = guard.check_roster(&roster(vec![own, member("10.0.0.3")]));
+        assert_eq!(refused, Err(RosterRefused::OtherKey(key)));
+    }
+}
+
+#[test]
+fn a_roster_with_an_address_that_no_node_has_is_refused() {
+    let hostile = [
+        "0.0.0.0",
+        "127.0.0.1",
+        "169.254.169.254",
+        "224.0.0.18",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:10.0.0.9",
+        "fd00:ec2::254",
+    ];
+    for address in hostile {
+        let mut second = member("10.0.0.3");
+        second.addresses.push(address.parse().unwrap());
+        let refused = guard("").check_roster(&roster(vec![member(OWN), second]));
+        assert!(
+            matches!(refused, Err(RosterRefused::Address { .. })),
+            "{address}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_roster_that_moves_a_node_to_another_data_address_is_refused() {
+    let mut moved = member("10.0.0.3");
+    moved.addresses = vec!["192.0.2.66".parse().unwrap()];
+    let refused = guard("").check_roster(&roster(vec![member(OWN), moved]));
+    assert!(
+        matches!(refused, Err(RosterRefused::OtherAddress(_))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn loopback_peers_are_peers_only_of_a_loopback_node() {
+    let on_loopback = Guard::new(
+        Policy::default(),
+        Own {
+            node: "127.0.0.2".parse().unwrap(),
+            ..own()
+        },
+    );
+    let all = roster(vec![member("127.0.0.2"), member("127.0.0.3")]);
+    assert_eq!(on_loopback.check_roster(&all), Ok(()));
+}
+
+#[test]
+fn without_a_policy_everything_on_the_roster_may_be_asked_for_an_hour_without_a_word() {
+    let permit = permit(
+        &guard(""),
+        Work::Ask(ask(&["10.0.0.3", "10.0.1.4"], "22,443")),
+        Life::Bare,
+    )
+    .unwrap();
+    assert_eq!((asked(&permit).targets.len(), permit.excluded.len()), (2, 0));
+    assert_eq!(permit.lease, Duration::from_secs(3600));
+    assert_eq!(asked(&permit).max_rate_node, NonZeroU32::new(200));
+}
+
+#[test]
+fn what_the_policy_excludes_is_named_and_the_rest_is_done() {
+    let guard = guard(
+        "networks: [10.0.0.0/24]\nports: 22,100-200\nmax_rate: 50\nmax_rate_pair: 5\nmax_lease_s: 60\n",
+    );
+    let permit = permit(
+        &guard,
+        Work::Ask(ask(&["10.0.0.3", "10.0.1.4"], "22,150-250")),
+        Life::Bare,
+    )
+    .unwrap();
+    let key = ("10.0.0.3".parse().unwrap(), "10.0.0.3".parse().unwrap());
+    assert_eq!(
+        asked(&permit).targets,
+        BTreeMap::from([(key, ports("22,150-200"))])
+    );
+    let excluded: Vec<_> = permit
+        .excluded
+        .iter()
+        .map(|record| match record {
+            Record::Reach(reach) => (
+                reach.dst.to_string(),
+                reach.ports.to_string(),
+                reach.signal.clone(),
+            ),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let policy = Signal::NotTried {
+        why: NotTried::Policy,
+    };
+    let expected = [
+        ("10.0.0.3".to_owned(), "201-250".to_owned(), policy.clone()),
+        ("10.0.1.4".to_owned(), "22,150-250".to_owned(), policy),
+    ];
+    assert_eq!(excluded, expected);
+    assert_eq!(
+        (asked(&permit).max_rate_node, asked(&permit).max_rate_pair),
+        (NonZeroU32::new(50), NonZeroU32::new(5))
+    );
+    assert_eq!(permit.lease, Duration::from_secs(60));
+}
+
+#[test]
+fn testing_oneself_or_the_coordinator_is_refused_whole_and_every_test_is_accounted_for() {
+    let asked = ask(&["10.0.0.3", OWN], "22");
+    assert_eq!(
+        permit(&guard(""), Work::Ask(asked.clone()), Life::Bare),
+        Err(Refused::Itself)
+    );
+    assert_eq!(nothing_tried(&Work::Ask(asked)).len(), 2);
+    let coordinator = Work::Ask(ask(&["coordinator"], "22"));
+    assert_eq!(
+        permit(&guard(""), coordinator, Life::Bare),
+        Err(Refused::Coordinator)
+    );
+}
+
+#[test]
+fn a_live_node_binds_nothing_and_says_so() {
+    let permit = permit(&guard(""), arm(Protocol::Tcp, "22,6443"), Life::Live).unwrap();
+    assert_eq!(permit.work, PermittedWork::Arm(Vec::new()));
+    assert_eq!(not_bound(&permit), [("22,6443".to_owned(), BindFailure::Live)]);
+}
+
+#[test]
+fn a_bare_node_binds_its_data_address_within_its_policy() {
+    let permit = permit(&guard("ports: 6443"), arm(Protocol::Tcp, "22,6443"), Life::Bare).unwrap();
+    assert_eq!(
+        permit.work,
+        PermittedWork::Arm(vec![(OWN.parse().unwrap(), ports("6443"))])
+    );
+    assert_eq!(not_bound(&permit), [("22".to_owned(), BindFailure::Policy)]);
+}
+
+#[test]
+fn what_this_build_cannot_test_is_said_and_not_skipped() {
+    let armed = permit(&guard(""), arm(Protocol::Udp, "6081"), Life::Bare).unwrap();
+    assert_eq!(
+        not_bound(&armed),
+        [(
+            "6081".to_owned(),
+            BindFailure::Other {
+                errno: EPROTONOSUPPORT
+            }
+        )]
+    );
+    let mut asked = ask(&["10.0.0.3"], "6081");
+    asked.targets[0].protocol = Protocol::Udp;
+    let permit = permit(&guard(""), Work::Ask(asked), Life::Bare).unwrap();
+    let [Record::Reach(reach)] = permit.excluded.as_slice() else {
+        panic!("{permit:?}")
+    };
+    assert_eq!(
+        reach.signal,
+        Signal::NotTried {
+            why: NotTried::Unsupported
+        }
+    );
+}
+
+#[test]
+fn the_coordinators_own_vantage_opens_no_ports() {
+    let guard = Guard::new(
+        Policy::default(),
+        Own {
+            node: NodeId::Coordinator,
+            ..own()
+        },
+    );
+    assert_eq!(
+        permit(&guard, arm(Protocol::Tcp, "22"), Life::Bare),
+        Err(Refused::Vantage)
+    );
+}
+
+#[test]
+fn captures_may_be_forbidden() {
+    assert_eq!(
+        permit(&guard("capture: false"), Work::Look(Vec::new()), Life::Bare),
+        Err(Refused::Capture)
+    );
+}
+
+#[test]
+fn a_policy_that_is_not_understood_is_refused_with_its_line() {
+    for (text, word) in [
+        ("", "empty"),
+        ("networks: [10.0.0.0/33]", "line 1"),
+        ("max_rate: 10\nmax_raet: 5", "max_raet"),
+        ("max_rate: 10\nports: 5-3", "line 2"),
+        ("max_rate: 0", "max_rate is 0"),
+        ("max_lease_s: 0", "max_lease_s is 0"),
+        ("max_rate: 1\nmax_rate: 2", "max_rate"),
+        ("- networks", "line 1"),
+    ] {
+        let message = Policy::parse(text).unwrap_err();
+        assert!(message.contains(word), "{text:?}: {message}");
+    }
+}
+
+#[test]
+fn a_policy_narrows_and_never_widens() {
+    let policy = Policy::parse("max_lease_s: 4000000000\nmax_duration_s: 4000000000").unwrap();
+    assert_eq!(policy, Policy::default());
+}

@@ -25,12 +25,12 @@
 mod backoff;
 mod link;
 mod outbox;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod work;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -51,6 +51,7 @@ use tracing::{debug, warn};
 use self::{
     link::{Credentials, Link, LinkEvent},
     outbox::{Heading, NeverClosed, Outbox},
+    queue::{Queue, Settled},
     work::{Identity, WorkEvent, Works},
 };
 use crate::{
@@ -124,15 +125,13 @@ struct Session {
     hello: Hello,
     outbox: Outbox,
     works: Works,
-    /// Assignments that are over, so that one that is given again is answered and not done again.
-    settled: BTreeMap<u32, Settled>,
     roster: Option<AcceptedRoster>,
     /// The way out of the present session; absent while there is none.
     outgoing: Option<mpsc::Sender<v1::FromProbe>>,
     /// Present once the coordinator has welcomed the present session: nothing but Hello is said before.
     welcome: Option<Welcome>,
-    /// What is to be said beside batches. Refilled with every session, so that nothing is lost with one.
-    queue: VecDeque<FromProbe>,
+    /// What is to be said beside batches.
+    queue: Queue,
     last_heard: Instant,
     last_said: Instant,
     /// The end of its life.
@@ -146,12 +145,6 @@ struct Session {
 struct AcceptedRoster {
     roster: Arc<Roster>,
     refused: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Settled {
-    Done { last_seq: u64 },
-    Refused { reason: String },
 }
 
 impl Session {
@@ -202,11 +195,10 @@ impl Session {
             hello,
             outbox,
             works: Works::new(Arc::new(identity)),
-            settled: BTreeMap::new(),
             roster: None,
             outgoing: None,
             welcome: None,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             last_heard: now,
             last_said: now,
             expires: now + ttl,
@@ -305,7 +297,7 @@ impl Session {
                 if self.works.is_running(assignment) {
                     self.works.end(assignment);
                 } else {
-                    self.repeat(assignment);
+                    self.queue.repeat(assignment);
                 }
             }
             ToProbe::Finish { reason } => return Some(End::Finished { reason }),
@@ -318,14 +310,7 @@ impl Session {
         let result = self.outbox.resume(welcome.applied_seq);
         self.check_acknowledgement(result);
         self.welcome = Some(welcome);
-        // Whatever was said on an earlier session may have been lost with it.
-        self.queue.clear();
-        for progress in self.works.progress() {
-            self.say(FromProbe::Progress(progress));
-        }
-        for id in self.settled.keys().copied().collect::<Vec<_>>() {
-            self.repeat(id);
-        }
+        self.queue.restate(self.works.progress());
     }
 
     /// A coordinator that confirms what it was never sent is not to be trusted with testimony, but the testimony stays as it
@@ -354,14 +339,14 @@ impl Session {
     fn on_assignment(&mut self, wire: &v1::Assignment) {
         let id = wire.id;
         if self.works.is_running(id) {
-            let of_this = self
+            let progress = self
                 .works
                 .progress()
                 .into_iter()
                 .filter(|progress| progress.assignment == id);
-            of_this.for_each(|progress| self.say(FromProbe::Progress(progress)));
-        } else if self.settled.contains_key(&id) {
-            self.repeat(id);
+            progress.for_each(|progress| self.queue.push(FromProbe::Progress(progress)));
+        } else if self.queue.repeat(id) {
+            debug!("assignment {id} was given again");
         } else if self.flush_until.is_some() {
             self.refuse(id, "the probe is ending".to_owned());
         } else if !self.outbox.has_room() {
@@ -463,7 +448,7 @@ impl Session {
         self.last_said = Instant::now();
         let message = match self.outbox.take_next() {
             Some(batch) => FromProbe::Batch(batch),
-            None => self.queue.pop_front().unwrap_or(FromProbe::Heartbeat),
+            None => self.queue.pop().unwrap_or(FromProbe::Heartbeat),
         };
         room.send(message.into());
     }
@@ -486,46 +471,19 @@ impl Session {
     }
 
     fn settle(&mut self, id: u32, settled: Settled) {
-        self.settled.insert(id, settled);
-        if self.settled.len() > MAX_SETTLED {
-            self.settled.pop_first();
-        }
-        self.repeat(id);
+        self.queue.settle(id, settled);
+        self.drop_unsayable();
     }
 
-    /// Says again what became of an assignment that is over.
-    fn repeat(&mut self, assignment: u32) {
-        let message = match self.settled.get(&assignment).cloned() {
-            Some(Settled::Done { last_seq }) => FromProbe::Progress(Progress {
-                assignment,
-                state: ProgressState::Done { last_seq },
-                done: 0,
-                total: 0,
-            }),
-            Some(Settled::Refused { reason }) => FromProbe::Refusal { assignment, reason },
-            None => return,
-        };
-        self.say(message);
-    }
-
-    /// Queues a message for the present session. Of several reports on a running assignment only the latest waits.
     fn say(&mut self, message: FromProbe) {
+        self.queue.push(message);
+        self.drop_unsayable();
+    }
+
+    /// Without a session nothing waits: the next one begins with the present state.
+    fn drop_unsayable(&mut self) {
         if self.welcome.is_none() {
-            return;
-        }
-        let running = |message: &FromProbe| match message {
-            FromProbe::Progress(Progress {
-                assignment,
-                state: ProgressState::Running,
-                ..
-            }) => Some(*assignment),
-            _ => None,
-        };
-        let same = running(&message)
-            .and_then(|id| self.queue.iter_mut().find(|waiting| running(waiting) == Some(id)));
-        match same {
-            Some(waiting) => *waiting = message,
-            None => self.queue.push_back(message),
+            self.queue.clear();
         }
     }
 }
@@ -553,6 +511,3 @@ const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// The probe's certificate outlives the probe by a day: a clock that is set right in mid-run must not end it.
 const CERTIFICATE_MARGIN: Duration = Duration::from_secs(24 * 3600);
-
-/// Assignments that are remembered after their end. A run gives each probe a handful.
-const MAX_SETTLED: usize = 1024;
