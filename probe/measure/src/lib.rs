@@ -8,3 +8,4 @@ pub mod attempt;
 pub mod hello;
 pub mod pacer;
 pub mod time;
+pub mod window;

@@ -1,12 +1,43 @@
 //! The connect engine: asks the TCP ports of peers.
+//!
+//! One task is one thread with one epoll instance, apart from the probe's async runtime: a control message must not wait
+//! for a scan, nor a scan for a control message. The thread is owned by [`Asking`]; it ends when every test has its
+//! outcome, when the lease ends, or soon after [`AskControl::cancel`], and dropping [`Asking`] waits for it.
+//!
+//! ```text
+//!   queue (who is next, rates) --> engine (sockets, deadlines) --> ledger (outcomes) --> records
+//!                                   |  attempt: what to do next
+//!                                   |  hello:   who answered
+//!                                   |  window:  how many at a time
+//!                                   |  signal:  what the kernel said
+//! ```
+//!
+//! A connection's life, in the fast case, is five system calls: connect, send, recv, disconnect by RST, and clearing the
+//! error that this leaves. Sockets are used again, and stay registered with epoll, which is why they are not closed.
 
-use std::{net::IpAddr, time::Duration};
-
-use plumbline_model::{
-    id::NodeId,
-    observation::{NotTried, Reach, Record, Signal},
-    port::{Family, PortSet, Protocol},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
+
+use plumbline_model::{id::NodeId, observation::Record, port::PortSet};
+use plumbline_sys::epoll::Waker;
+
+use engine::Engine;
+
+mod clock;
+mod engine;
+mod flight;
+mod ledger;
+mod next_hops;
+mod nonces;
+mod queue;
+mod signal;
 
 /// Somebody to ask.
 #[derive(Debug, Clone)]
@@ -54,14 +85,32 @@ pub struct AskTask {
     pub max_rate_pair: u32,
     /// Whether this is the second look, which is only noted in the records.
     pub second_look: bool,
-    /// How long the task may go on unless [`Asking::extend_lease`] is called.
+    /// How long the task may go on unless [`AskControl::extend_lease`] is called.
     pub lease: Duration,
 }
 
 /// A task under way. Dropping it cancels the task and waits for its thread.
 #[derive(Debug)]
 pub struct Asking {
-    task: AskTask,
+    control: AskControl,
+    /// Present until [`Asking::finish`] takes it.
+    thread: Option<JoinHandle<Vec<Record>>>,
+}
+
+/// Follows and steers a task from any thread.
+#[derive(Debug, Clone)]
+pub struct AskControl(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    waker: Waker,
+    started: Instant,
+    lease: Duration,
+    /// When the lease ends, in nanoseconds after `started`.
+    lease_until_ns: AtomicU64,
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    total: u64,
 }
 
 /// Starts to ask.
@@ -70,52 +119,116 @@ pub struct Asking {
 ///
 /// The kernel's error, if there are no descriptors or threads left for an engine.
 pub fn start(task: AskTask) -> std::io::Result<Asking> {
-    Ok(Asking { task })
+    let total = task
+        .targets
+        .iter()
+        .map(|target| u64::from(target.ports.count()))
+        .sum();
+    let shared = Arc::new(Shared {
+        waker: Waker::new()?,
+        started: Instant::now(),
+        lease: task.lease,
+        lease_until_ns: AtomicU64::new(nanos(task.lease)),
+        cancelled: AtomicBool::new(false),
+        done: AtomicU64::new(0),
+        total,
+    });
+    let engine = Engine::new(task, Arc::clone(&shared))?;
+    let thread = thread::Builder::new()
+        .name("ask-tcp".to_owned())
+        .spawn(move || engine.run())?;
+    Ok(Asking {
+        control: AskControl(shared),
+        thread: Some(thread),
+    })
 }
 
+// === impl Asking ===
+
 impl Asking {
+    /// A handle to follow and steer the task while somebody waits in [`Asking::finish`].
+    pub fn control(&self) -> AskControl {
+        self.control.clone()
+    }
+
     /// Tests that have an outcome.
     pub fn done(&self) -> u64 {
-        0
+        self.control.done()
     }
 
     /// All tests of the task.
     pub fn total(&self) -> u64 {
-        self.task
-            .targets
-            .iter()
-            .map(|target| u64::from(target.ports.count()))
-            .sum()
+        self.control.total()
     }
 
     /// Whether [`Asking::finish`] would return at once.
     pub fn is_finished(&self) -> bool {
-        true
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Ends the task soon; what has no outcome yet becomes [`NotTried::Cancelled`].
-    pub fn cancel(&self) {}
+    /// See [`AskControl::cancel`].
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
 
-    /// Starts the lease anew: the coordinator was heard.
-    pub fn extend_lease(&self) {}
+    /// See [`AskControl::extend_lease`].
+    pub fn extend_lease(&self) {
+        self.control.extend_lease();
+    }
 
     /// Waits for the end of the task (blocking) and returns one record for each destination and equal outcome.
-    pub fn finish(self) -> Vec<Record> {
-        let second_look = self.task.second_look;
-        let unsupported = |target: AskTarget| {
-            Record::Reach(Reach {
-                dst: target.peer.node,
-                family: Family::of(target.peer.address),
-                protocol: Protocol::Tcp,
-                ports: target.ports,
-                signal: Signal::NotTried {
-                    why: NotTried::Unsupported,
-                },
-                attempts: 0,
-                answered: 0,
-                second_look,
-            })
-        };
-        self.task.targets.into_iter().map(unsupported).collect()
+    pub fn finish(mut self) -> Vec<Record> {
+        let thread = self
+            .thread
+            .take()
+            .expect("only this method takes the thread, and it takes the whole value");
+        match thread.join() {
+            Ok(records) => records,
+            // A bug of the engine is a bug of the caller's task.
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.control.cancel();
+            // Nobody is left to hear what it saw; a panic was reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+// === impl AskControl ===
+
+impl AskControl {
+    /// Tests that have an outcome.
+    pub fn done(&self) -> u64 {
+        self.0.done.load(Ordering::Relaxed)
+    }
+
+    /// All tests of the task.
+    pub fn total(&self) -> u64 {
+        self.0.total
+    }
+
+    /// Ends the task at once; what has no outcome yet becomes `not_tried` with the reason `cancelled`.
+    pub fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+        self.0.waker.wake();
+    }
+
+    /// Starts the lease anew: the coordinator was heard.
+    pub fn extend_lease(&self) {
+        let until = self.0.started.elapsed().saturating_add(self.0.lease);
+        self.0.lease_until_ns.store(nanos(until), Ordering::Relaxed);
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

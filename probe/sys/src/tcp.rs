@@ -44,7 +44,9 @@ pub enum Received {
 // === impl TcpSocket ===
 
 impl TcpSocket {
-    /// A socket that connects to addresses of the family of `peer`, and queues ICMP errors.
+    /// A socket that connects to addresses of the family of `peer`, and queues ICMP errors. Its local port may be shared
+    /// with others of the kind that connect elsewhere (SO_REUSEADDR), without which [`TcpSocket::bind_again`] would find
+    /// the port taken by them.
     ///
     /// # Errors
     ///
@@ -56,6 +58,7 @@ impl TcpSocket {
             AddressFamily::INET6
         };
         let socket = net::socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        sockopt::set_socket_reuseaddr(&socket, true)?;
         icmp_error::enable(&socket, peer.is_ipv6())?;
         Ok(Self(socket))
     }
@@ -80,22 +83,13 @@ impl TcpSocket {
         net::bind(&self.0, &SocketAddr::new(local, 0))
     }
 
-    /// Lets [`TcpSocket::bind_again`] of another socket share this one's port, toward another peer.
-    ///
-    /// # Errors
-    ///
-    /// None that a caller could meet.
-    pub fn share_port(&self) -> Result<(), Errno> {
-        sockopt::set_socket_reuseaddr(&self.0, true)
-    }
-
-    /// Chooses source address and port: those of an earlier socket, to ask again with the same 5-tuple.
+    /// Chooses source address and port, to ask again with the 5-tuple of an attempt that has just ended. The port stays the
+    /// socket's own from then on, through every [`TcpSocket::disconnect`].
     ///
     /// # Errors
     ///
     /// EADDRINUSE if somebody else took the port meanwhile, EADDRNOTAVAIL if the address is gone.
     pub fn bind_again(&self, local: SocketAddr) -> Result<(), Errno> {
-        self.share_port()?;
         net::bind(&self.0, &local)
     }
 
@@ -120,7 +114,10 @@ impl TcpSocket {
     ///
     /// None that a caller could meet; whoever gets one should close the socket.
     pub fn disconnect(&self) -> Result<(), Errno> {
-        net::connect_unspec(&self.0)
+        net::connect_unspec(&self.0)?;
+        // The kernel leaves ECONNRESET behind, which the next attempt would take for its own failure.
+        self.take_error();
+        Ok(())
     }
 
     /// The local address and port, once known.

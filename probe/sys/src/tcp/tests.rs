@@ -60,6 +60,7 @@ fn a_disconnected_socket_has_reset_its_connection_and_connects_again() {
         socket.connect(peer).unwrap();
         let (other_end, from) = accepted(&listener);
         assert_eq!(from.ip(), LOCALHOST);
+        assert_eq!(socket.take_error(), None);
         socket.disconnect().unwrap();
         assert!(next_change(&other_end).failed);
         assert_eq!(other_end.receive(&mut [0; 16]), Err(Errno::CONNRESET));
@@ -82,20 +83,21 @@ fn a_closed_port_is_refused_with_an_empty_error_queue() {
 }
 
 #[test]
-fn a_second_attempt_may_come_from_the_port_of_the_first() {
+fn further_attempts_come_from_the_port_of_the_first_one() {
     let listener = TcpListener::bind(any_port(), 16).unwrap();
     let peer = listener.local_address().unwrap();
-    let first = TcpSocket::toward(LOCALHOST).unwrap();
-    first.share_port().unwrap();
-    first.reset_on_close().unwrap();
-    first.bind_address(LOCALHOST).unwrap();
-    first.connect(peer).unwrap();
-    let local = first.local_address().unwrap();
-    drop(first);
-    let again = TcpSocket::toward(LOCALHOST).unwrap();
-    again.bind_again(local).unwrap();
-    again.connect(peer).unwrap();
-    assert_eq!(again.local_address(), Ok(local));
+    let socket = TcpSocket::toward(LOCALHOST).unwrap();
+    socket.reset_on_close().unwrap();
+    socket.bind_address(LOCALHOST).unwrap();
+    socket.connect(peer).unwrap();
+    let local = socket.local_address().unwrap();
+    socket.disconnect().unwrap();
+    socket.bind_again(local).unwrap();
+    for _ in 0..2 {
+        socket.connect(peer).unwrap();
+        assert_eq!(socket.local_address(), Ok(local));
+        socket.disconnect().unwrap();
+    }
 }
 
 #[test]

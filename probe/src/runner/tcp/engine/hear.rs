@@ -1,0 +1,174 @@
+//! What the engine hears: connections that stand or fail, and what comes over them.
+
+use plumbline_measure::{
+    attempt::{Answer, Step},
+    hello::{ReadReply, Request},
+    time::Timestamp,
+};
+use plumbline_model::observation::{Signal, Unproven};
+use plumbline_sys::{Errno, epoll::Ready, tcp::Received};
+
+use super::{Engine, WAKER};
+use crate::runner::tcp::{
+    flight::{Slot, Timer},
+    signal,
+};
+
+impl Engine {
+    pub(super) fn handle(&mut self, now: Timestamp, ready: Ready) {
+        if ready.token == WAKER {
+            self.shared.waker.clear();
+            return;
+        }
+        let Ok(index) = usize::try_from(ready.token) else {
+            return;
+        };
+        let Some(Slot {
+            flight: Some(flight),
+            socket: Some(socket),
+            ..
+        }) = self.slots.get(index)
+        else {
+            return;
+        };
+        if flight.attempts.is_proving() {
+            self.read_reply(index);
+            return;
+        }
+        // Between two attempts the socket reports that it is not connected, which is no news.
+        if !flight.in_window {
+            return;
+        }
+        if ready.failed {
+            match socket.take_error() {
+                // A RST to a SYN is ECONNREFUSED: these say that the connection stood before it ended.
+                None | Some(Errno::CONNRESET | Errno::PIPE) => self.accepted(now, index),
+                Some(errno) => self.failed(now, index, errno),
+            }
+        } else if ready.writable {
+            self.accepted(now, index);
+            if ready.readable {
+                self.read_reply(index);
+            }
+        }
+    }
+
+    /// The attempt ended in an error of the socket.
+    pub(super) fn failed(&mut self, now: Timestamp, index: usize, pending: Errno) {
+        let Some(socket) = &self.slots[index].socket else {
+            return;
+        };
+        let queued = socket.take_icmp_error();
+        // One answer is enough; more of them would be taken for those of the next test.
+        while queued.is_some() && socket.take_icmp_error().is_some() {}
+        let own = self
+            .task
+            .local
+            .or_else(|| socket.local_address().ok().map(|local| local.ip()));
+        match signal::of_failure(pending, queued, own) {
+            // The kernel gave up before we did: the attempt's own deadline ends it.
+            Signal::Silence => {}
+            Signal::Exhausted { .. } => self.unsent(now, index, pending),
+            signal @ (Signal::LocalDenied { .. } | Signal::NoRoute | Signal::NeighborUnresolved) => {
+                self.answer(now, index, Answer::Undeliverable, signal);
+            }
+            signal => self.answer(now, index, Answer::Refused, signal),
+        }
+    }
+
+    fn accepted(&mut self, now: Timestamp, index: usize) {
+        let Some(flight) = &self.slots[index].flight else {
+            return;
+        };
+        if flight.live {
+            self.answer(now, index, Answer::Accepted, Signal::Connected);
+        } else {
+            self.answer(now, index, Answer::AcceptedToProve, Signal::Verified);
+        }
+    }
+
+    pub(super) fn answer(&mut self, now: Timestamp, index: usize, answer: Answer, signal: Signal) {
+        let Some(flight) = &mut self.slots[index].flight else {
+            return;
+        };
+        match flight.attempts.answered(now, answer, &self.policy) {
+            Step::Over(tally) => self.end(index, signal, tally),
+            Step::Prove { until } => self.send_hello(index, until),
+            Step::Again | Step::Wait => {}
+        }
+    }
+
+    fn send_hello(&mut self, index: usize, until: Timestamp) {
+        let nonce = self.nonces.next();
+        let slot = &mut self.slots[index];
+        let (Some(flight), Some(socket)) = (&mut slot.flight, &slot.socket) else {
+            return;
+        };
+        let request = Request {
+            run: self.task.run,
+            source: self.task.own_index,
+            destination: self.task.targets[flight.target].peer.index,
+            port: flight.port,
+            nonce,
+        };
+        let (octets, asked) = request.seal(&self.keys[flight.target]);
+        flight.asked = Some(asked);
+        self.proofs.push_back(Timer {
+            at: until,
+            slot: index,
+            serial: slot.serial,
+        });
+        // A send buffer holds far more than a hello: what does not go out whole, goes to a connection that is gone.
+        if socket.send(&octets) != Ok(octets.len()) {
+            self.judged(
+                index,
+                Signal::Unproven {
+                    how: Unproven::Closed,
+                },
+            );
+        }
+    }
+
+    fn read_reply(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let (Some(flight), Some(socket)) = (&mut slot.flight, &slot.socket) else {
+            return;
+        };
+        let Some(asked) = flight.asked else { return };
+        let signal = loop {
+            match socket.receive(&mut flight.reply[flight.reply_len..]) {
+                Ok(Received::Nothing) => return,
+                Ok(Received::Closed) | Err(_) => {
+                    break Signal::Unproven {
+                        how: Unproven::Closed,
+                    };
+                }
+                Ok(Received::Octets(count)) => flight.reply_len += count,
+            }
+            match asked.read_reply(&self.keys[flight.target], &flight.reply[..flight.reply_len]) {
+                ReadReply::Incomplete => {}
+                ReadReply::Proven => break Signal::Verified,
+                ReadReply::BadProof => {
+                    break Signal::Unproven {
+                        how: Unproven::BadProof,
+                    };
+                }
+                ReadReply::Garbage => {
+                    break Signal::Unproven {
+                        how: Unproven::Garbage,
+                    };
+                }
+            }
+        };
+        self.judged(index, signal);
+    }
+
+    fn judged(&mut self, index: usize, signal: Signal) {
+        let Some(flight) = &mut self.slots[index].flight else {
+            return;
+        };
+        if let Step::Over(tally) = flight.attempts.judged() {
+            self.end(index, signal, tally);
+        }
+    }
+}

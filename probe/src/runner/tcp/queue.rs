@@ -1,0 +1,293 @@
+//! Which test comes next: peers take turns, each within its own rate and all within the node's.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
+
+use plumbline_measure::{
+    pacer::{Pacer, Permit},
+    time::Timestamp,
+};
+use plumbline_model::port::{PortRange, PortSet};
+
+/// The tests that wait. Pure: takes the time, opens nothing.
+///
+/// Invariant: a target with work stands in exactly one of `ready` and `asleep`, a target without work in none.
+#[derive(Debug)]
+pub(super) struct Queue {
+    targets: Vec<Waiting>,
+    ready: VecDeque<usize>,
+    asleep: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    node: Pacer,
+}
+
+/// What is left to ask of one target.
+#[derive(Debug)]
+struct Waiting {
+    ports: Ports,
+    /// Tests under way whose next attempt is due, by their slot. They go before new tests, so that the attempts of one
+    /// test stay close together.
+    again: VecDeque<usize>,
+    pacer: Pacer,
+    queued: bool,
+}
+
+/// What to launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The first attempt of a test.
+    New {
+        /// Index of the target.
+        target: usize,
+        /// Port to ask.
+        port: u16,
+    },
+    /// The next attempt of a test that holds a slot.
+    Again {
+        /// Its slot.
+        slot: usize,
+    },
+    /// Nothing before this time.
+    At(Timestamp),
+    /// Nothing is waiting.
+    Nothing,
+}
+
+impl Queue {
+    /// Ports of targets. `offset` says who is asked first, so that the sources of a swarm do not all begin with the same
+    /// peer.
+    pub(super) fn new<'a>(
+        targets: impl Iterator<Item = &'a PortSet>,
+        offset: usize,
+        max_rate_node: u32,
+        max_rate_pair: u32,
+    ) -> Self {
+        let targets: Vec<Waiting> = targets
+            .map(|ports| Waiting {
+                ports: Ports::new(ports),
+                again: VecDeque::new(),
+                pacer: Pacer::new(max_rate_pair, burst(max_rate_pair)),
+                queued: false,
+            })
+            .collect();
+        let mut queue = Self {
+            ready: VecDeque::with_capacity(targets.len()),
+            asleep: BinaryHeap::new(),
+            node: Pacer::new(max_rate_node, burst(max_rate_node)),
+            targets,
+        };
+        let count = queue.targets.len();
+        for index in 0..count {
+            queue.enqueue((index + offset) % count);
+        }
+        queue
+    }
+
+    /// Takes the next attempt. New tests are left alone unless `room_for_new`; further attempts never are.
+    pub(super) fn next(&mut self, now: Timestamp, room_for_new: bool) -> Next {
+        while let Some(Reverse((at, index))) = self.asleep.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.asleep.pop();
+            self.ready.push_back(index);
+        }
+        for _ in 0..self.ready.len() {
+            if let Permit::At(at) = self.node.ready_at(now) {
+                return Next::At(at);
+            }
+            let Some(index) = self.ready.pop_front() else {
+                break;
+            };
+            let target = &mut self.targets[index];
+            if target.again.is_empty() && !room_for_new {
+                self.ready.push_back(index);
+                continue;
+            }
+            match target.pacer.take(now) {
+                Permit::At(at) => self.asleep.push(Reverse((at, index))),
+                Permit::Granted => {
+                    self.node.take(now);
+                    return self.take(index);
+                }
+            }
+        }
+        match self.asleep.peek() {
+            // Whoever stands in `ready` waits for room and not for the time.
+            Some(Reverse((at, _))) => Next::At(*at),
+            None => Next::Nothing,
+        }
+    }
+
+    /// Asks again for the test in this slot.
+    pub(super) fn again(&mut self, target: usize, slot: usize) {
+        self.targets[target].again.push_back(slot);
+        self.enqueue(target);
+    }
+
+    /// Whether nothing is waiting.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.asleep.is_empty()
+    }
+
+    /// Gives up what is waiting: the ports of each target that were never asked.
+    pub(super) fn abandon(&mut self) -> impl Iterator<Item = (usize, u16)> + '_ {
+        self.ready.clear();
+        self.asleep.clear();
+        self.targets.iter_mut().enumerate().flat_map(|(index, target)| {
+            std::iter::from_fn(move || target.ports.next().map(|port| (index, port)))
+        })
+    }
+
+    fn take(&mut self, index: usize) -> Next {
+        let target = &mut self.targets[index];
+        target.queued = false;
+        let next = match target.again.pop_front() {
+            Some(slot) => Next::Again { slot },
+            None => match target.ports.next() {
+                Some(port) => Next::New { target: index, port },
+                None => Next::Nothing,
+            },
+        };
+        self.enqueue(index);
+        next
+    }
+
+    fn enqueue(&mut self, index: usize) {
+        let target = &mut self.targets[index];
+        if !target.queued && (!target.again.is_empty() || !target.ports.is_empty()) {
+            target.queued = true;
+            self.ready.push_back(index);
+        }
+    }
+}
+
+/// The ports of a set, one by one, in a few octets.
+#[derive(Debug)]
+struct Ports {
+    ranges: std::vec::IntoIter<PortRange>,
+    current: std::ops::RangeInclusive<u16>,
+}
+
+impl Ports {
+    fn new(ports: &PortSet) -> Self {
+        let mut ports = Self {
+            ranges: ports.ranges().to_vec().into_iter(),
+            // An empty range: `advance` finds the first one.
+            current: std::ops::RangeInclusive::new(1, 0),
+        };
+        ports.advance();
+        ports
+    }
+
+    fn is_empty(&self) -> bool {
+        self.current.is_empty()
+    }
+
+    fn advance(&mut self) {
+        if self.current.is_empty() {
+            if let Some(range) = self.ranges.next() {
+                self.current = range.first()..=range.last();
+            }
+        }
+    }
+}
+
+impl Iterator for Ports {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let port = self.current.next();
+        self.advance();
+        port
+    }
+}
+
+/// A hundredth of a second's worth at once: timers are not exact to less than that on a busy machine, and a rate that is
+/// small enough to be one for switches and intrusion detection (20 a second) is kept exactly.
+fn burst(per_second: u32) -> u32 {
+    (per_second / 100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn queue(sets: &[&str], offset: usize, node: u32, pair: u32) -> Queue {
+        let sets: Vec<PortSet> = sets.iter().map(|set| set.parse().unwrap()).collect();
+        Queue::new(sets.iter(), offset, node, pair)
+    }
+
+    fn drain(queue: &mut Queue) -> Vec<(Timestamp, usize, u16)> {
+        let (mut now, mut taken) = (Timestamp::from_nanos(1), Vec::new());
+        loop {
+            match queue.next(now, true) {
+                Next::New { target, port } => taken.push((now, target, port)),
+                Next::At(at) => {
+                    assert!(at > now);
+                    now = at;
+                }
+                Next::Nothing => return taken,
+                Next::Again { slot } => panic!("nobody asked again for {slot}"),
+            }
+        }
+    }
+
+    fn spans(taken: &[(Timestamp, usize, u16)]) -> Duration {
+        taken[taken.len() - 1].0 - taken[0].0
+    }
+
+    #[test]
+    fn targets_take_turns_and_every_port_comes_once() {
+        let taken = drain(&mut queue(&["1-3", "7", "65534-65535"], 1, 0, 0));
+        let order: Vec<(usize, u16)> = taken.iter().map(|(_, target, port)| (*target, *port)).collect();
+        assert_eq!(order, [(1, 7), (2, 65534), (0, 1), (2, 65535), (0, 2), (0, 3)]);
+    }
+
+    #[test]
+    fn a_pair_is_asked_at_its_rate_however_many_wait() {
+        let taken = drain(&mut queue(&["1-21"], 0, 0, 20));
+        assert_eq!(spans(&taken), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn the_node_keeps_its_rate_over_all_pairs() {
+        let taken = drain(&mut queue(&["1-50", "1-50", "1-50", "1-50"], 0, 100, 0));
+        assert_eq!(spans(&taken), Duration::from_millis(1990));
+    }
+
+    #[test]
+    fn a_slow_pair_does_not_hold_up_the_others() {
+        let mut queue = queue(&["1-3", "1-3"], 0, 0, 1);
+        let now = Timestamp::from_nanos(1);
+        assert!(matches!(queue.next(now, true), Next::New { target: 0, port: 1 }));
+        assert!(matches!(queue.next(now, true), Next::New { target: 1, port: 1 }));
+        assert_eq!(queue.next(now, true), Next::At(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn further_attempts_go_before_new_tests_and_need_no_room() {
+        let mut queue = queue(&["1-3"], 0, 0, 0);
+        assert_eq!(queue.next(Timestamp::ZERO, false), Next::Nothing);
+        queue.again(0, 42);
+        assert_eq!(queue.next(Timestamp::ZERO, false), Next::Again { slot: 42 });
+        assert_eq!(queue.next(Timestamp::ZERO, false), Next::Nothing);
+        assert!(!queue.is_empty());
+        assert_eq!(
+            queue.next(Timestamp::ZERO, true),
+            Next::New { target: 0, port: 1 }
+        );
+    }
+
+    #[test]
+    fn what_is_abandoned_is_named_once() {
+        let mut queue = queue(&["1-2", "9"], 0, 0, 0);
+        queue.next(Timestamp::ZERO, true);
+        assert_eq!(queue.abandon().collect::<Vec<_>>(), [(0, 2), (1, 9)]);
+        assert!(queue.is_empty());
+        assert_eq!(queue.next(Timestamp::ZERO, true), Next::Nothing);
+    }
+}
