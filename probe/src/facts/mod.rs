@@ -5,6 +5,7 @@
 
 mod host;
 mod life;
+pub mod listeners;
 mod ruleset;
 
 use std::net::IpAddr;

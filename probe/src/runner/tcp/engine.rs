@@ -71,7 +71,7 @@ impl Engine {
         let epoll = Epoll::new()?;
         epoll.add(&shared.waker, WAKER, Interest::Readable)?;
         // Half of the descriptors stay with the responders, the session and whatever else the process does.
-        let open_files = usize::try_from(limits::open_files()).unwrap_or(usize::MAX);
+        let open_files = usize::try_from(limits::raise_open_files()).unwrap_or(usize::MAX);
         let offset = task
             .targets
             .iter()

@@ -186,10 +186,10 @@ impl Ports {
     }
 
     fn advance(&mut self) {
-        if self.current.is_empty() {
-            if let Some(range) = self.ranges.next() {
-                self.current = range.first()..=range.last();
-            }
+        if self.current.is_empty()
+            && let Some(range) = self.ranges.next()
+        {
+            self.current = range.first()..=range.last();
         }
     }
 }
