@@ -8,13 +8,11 @@
 use std::collections::BTreeMap;
 
 use plumbline_model::{
+    canonical,
     id::{NodeId, RunId},
     report::{Input, Report, Status, Verdict},
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
-use crate::hex;
 
 /// The `payloadType` of the attestation's envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -184,7 +182,7 @@ impl Statement {
 impl Resource {
     fn of(name: &str, bytes: &[u8]) -> Self {
         let digest = Sha256Digest {
-            sha256: hex::encode(&Sha256::digest(bytes)),
+            sha256: canonical::sha256(bytes),
         };
         Self {
             name: name.to_owned(),

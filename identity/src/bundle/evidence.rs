@@ -3,104 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plumbline_model::{
-    canonical::{self, NotCanonical},
+    canonical,
     evidence::{ANALYSIS_VERSION, Entry, Member, PAYLOAD_TYPE, Payload, SwarmEvent},
     id::{NodeId, RunId},
 };
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 
-use super::BundleFault;
-use crate::{
-    attest::EvidenceAnnotations,
-    dsse::{Envelope, EnvelopeFault},
-    hex,
-    key::VerifyingKey,
-    merkle,
-};
-
-/// What is wrong with one line.
-#[derive(Debug, thiserror::Error)]
-pub enum LineFault {
-    /// Its envelope.
-    #[error("its envelope does not hold")]
-    Envelope(#[from] EnvelopeFault),
-    /// Its payload is signed, and yet not what this version writes.
-    #[error("its payload is not canonical evidence")]
-    Payload(#[from] NotCanonical),
-    /// Not even the frame of a payload.
-    #[error("its payload is not evidence")]
-    Outline(#[source] serde_json::Error),
-    /// Line 1 is something else.
-    #[error("it is not the run record that must stand first")]
-    NotRunRecord,
-    /// Another run record.
-    #[error("it is a second run record")]
-    SecondRunRecord,
-    /// A line of another run.
-    #[error("it belongs to run {run}")]
-    OtherRun {
-        /// That run.
-        run: RunId,
-    },
-    /// A batch of a node that had not joined.
-    #[error("batch {seq} of node {node}, which had not joined")]
-    NotMember {
-        /// Who.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-    },
-    /// A node joined a second time.
-    #[error("node {node} joins a second time")]
-    JoinedTwice {
-        /// Who.
-        node: NodeId,
-    },
-    /// A member whose signing key is none.
-    #[error("the signing key of node {node} is not a key")]
-    MemberKey {
-        /// Who.
-        node: NodeId,
-    },
-    /// A roster whose digest is not its members', or whose members did not join like that.
-    #[error("the roster does not match those who joined")]
-    Roster,
-    /// A batch that was made with a roster that the evidence does not have.
-    #[error("batch {seq} of node {node} refers to a roster that the evidence lacks")]
-    UnknownRoster {
-        /// Who.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-    },
-    /// A batch stands after a later one of the same node.
-    #[error("batch {seq} of node {node} stands after batch {after} of the same node")]
-    OutOfOrder {
-        /// Who.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-        /// The one before it.
-        after: u64,
-    },
-    /// A batch stands there twice.
-    #[error("batch {seq} of node {node} stands here a second time")]
-    Twice {
-        /// Who.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-    },
-    /// A batch names another predecessor.
-    #[error("batch {seq} of node {node} does not follow the batch before it")]
-    BrokenChain {
-        /// Who.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-    },
-}
+use super::fault::{BundleFault, LineFault};
+use crate::{attest::EvidenceAnnotations, dsse::Envelope, hex, key::VerifyingKey, merkle};
 
 /// What the lines say, as far as they hold.
 #[derive(Debug)]
@@ -271,7 +181,7 @@ impl Reader<'_> {
                 line,
                 seq,
                 previous,
-                sha256: hex::encode(&Sha256::digest(&payload)),
+                sha256: canonical::sha256(&payload),
             };
             self.chains.entry(node).or_default().push(link);
             key = self
@@ -338,7 +248,7 @@ impl Reader<'_> {
                 let SwarmEvent::Roster { sha256, members } = &record.event else {
                     return Ok(());
                 };
-                let digest = hex::encode(&Sha256::digest(canonical::encode(members)));
+                let digest = canonical::sha256(&canonical::encode(members));
                 let joined = |member: &Member| {
                     self.members
                         .get(&member.node)

@@ -9,23 +9,22 @@
 //! ```
 
 mod evidence;
+mod fault;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::Evidence;
-pub use evidence::LineFault;
+pub use fault::{BundleFault, LineFault};
 use plumbline_model::{
-    canonical::{self, NotCanonical},
+    canonical,
     evidence::{ANALYSIS_VERSION, Entry},
     id::{NodeId, RunId},
     report::Report,
 };
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     attest::{self, EvidenceAnnotations, Statement},
     dsse::{Envelope, EnvelopeFault},
-    hex,
     key::{SigningKey, VerifyingKey},
     sshsig,
 };
@@ -97,126 +96,6 @@ pub struct Checked {
     pub lines: u32,
     /// How many batches each node testified.
     pub batches: BTreeMap<NodeId, usize>,
-}
-
-/// One thing that is wrong with a directory. The message names the file, and the line where there is one.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleFault {
-    /// A file is not there.
-    #[error("{file}: the file is missing")]
-    Missing {
-        /// Which.
-        file: &'static str,
-    },
-    /// A file that does not belong there.
-    #[error("{name}: the file does not belong to a report")]
-    Further {
-        /// Its name.
-        name: String,
-    },
-    /// signer.pem is no key, or not how it is written.
-    #[error("signer.pem: it is not a P-256 public key as plumbline writes it")]
-    SignerPem,
-    /// signer.pem is a key, but not the one that signed.
-    #[error("signer.pem: it is key {found}, the attestation is signed by key {attested}")]
-    OtherSigner {
-        /// Fingerprint of the key in signer.pem.
-        found: String,
-        /// The key id in attestation.json.
-        attested: String,
-    },
-    /// The signer is not the pinned one.
-    #[error("signer.pem: the report is signed by key {signer}, the trusted key is {trusted}")]
-    NotTrusted {
-        /// Fingerprint of the signer.
-        signer: String,
-        /// Fingerprint of the pinned key.
-        trusted: String,
-    },
-    /// allowed_signers is not made of signer.pem.
-    #[error("allowed_signers: it is not the line that belongs to signer.pem")]
-    AllowedSigners,
-    /// The attestation's envelope.
-    #[error("attestation.json: the envelope does not hold")]
-    Attestation(#[source] EnvelopeFault),
-    /// The attestation's statement.
-    #[error("attestation.json: the statement is not canonical")]
-    Statement(#[source] NotCanonical),
-    /// The attestation says something that the files do not.
-    #[error("attestation.json: the statement does not say what the files say")]
-    OtherStatement,
-    /// The SSH signature.
-    #[error("attestation.sig: it is not the signature of signer.pem over attestation.json")]
-    SshSignature,
-    /// A file was changed.
-    #[error("{file}: it was changed: its SHA-256 is {found}, attested is {attested}")]
-    Changed {
-        /// Which.
-        file: &'static str,
-        /// What it is.
-        found: String,
-        /// What it was.
-        attested: String,
-    },
-    /// report.json is not the canonical encoding of a report.
-    #[error("report.json: it is not a canonical report")]
-    Report(#[source] NotCanonical),
-    /// report.json belongs to another run than the evidence.
-    #[error("report.json: it is of run {report}, the evidence of run {evidence}")]
-    OtherRun {
-        /// The report's run.
-        report: RunId,
-        /// The evidence's.
-        evidence: RunId,
-    },
-    /// The evidence does not end with a line feed.
-    #[error("evidence.jsonl: its last line does not end")]
-    Unterminated,
-    /// A line of evidence.
-    #[error("evidence.jsonl:{line}")]
-    Line {
-        /// Its number, from 1.
-        line: u32,
-        /// What is wrong.
-        #[source]
-        fault: LineFault,
-    },
-    /// A batch is not there.
-    #[error("evidence.jsonl: batch {seq} of node {node} is missing")]
-    BatchMissing {
-        /// Whose.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-    },
-    /// A batch stands elsewhere than it did.
-    #[error(
-        "evidence.jsonl:{line}: batch {seq} of node {node} stands here; it stood in line {attested} when the report was signed"
-    )]
-    BatchMoved {
-        /// Where it stands.
-        line: u32,
-        /// Whose.
-        node: NodeId,
-        /// Its sequence number.
-        seq: u64,
-        /// Where it stood.
-        attested: u32,
-    },
-    /// The number of lines differs.
-    #[error("evidence.jsonl: it has {found} lines, attested are {attested}")]
-    LineCount {
-        /// How many there are.
-        found: u32,
-        /// How many there were.
-        attested: u32,
-    },
-    /// There is more than is worth listing.
-    #[error("and {count} more")]
-    More {
-        /// How many.
-        count: usize,
-    },
 }
 
 /// Signs a report. `report` is what `files.report_json` encodes.
@@ -371,7 +250,7 @@ fn attested(bytes: &[u8], signer: &VerifyingKey) -> Result<Statement, BundleFaul
 /// Compares the files with their attested digests.
 fn compare_files(attested: &Statement, files: ReportFiles<'_>, faults: &mut Vec<BundleFault>) {
     for (index, (file, bytes)) in named(files).into_iter().enumerate() {
-        let found = hex::encode(&Sha256::digest(bytes));
+        let found = canonical::sha256(bytes);
         match attested.subject.get(index).filter(|subject| subject.name == file) {
             None => faults.push(BundleFault::OtherStatement),
             Some(subject) if subject.digest.sha256 != found => {
@@ -466,6 +345,3 @@ fn capped(mut faults: Vec<BundleFault>) -> Vec<BundleFault> {
 
 /// Faults that are listed one by one: one byte in the wrong place can break every line after it.
 pub const MAX_FAULTS: usize = 100;
-
-#[cfg(test)]
-mod tests;

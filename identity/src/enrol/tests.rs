@@ -82,7 +82,11 @@ impl Probe {
     }
 
     fn submit(&self, table: &mut Admission, claim: &Claim) -> Result<Member, JoinRefused> {
-        let from = self.join.node.address().unwrap_or([127, 0, 0, 1].into());
+        let from = self
+            .join
+            .node
+            .address()
+            .unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
         table.admit(
             NOW,
             CameFrom::Address(from),

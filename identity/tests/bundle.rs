@@ -1,215 +1,25 @@
-use std::error::Error as _;
+//! Report directories: what is sealed is accepted, and whatever is altered is refused and named.
 
-use plumbline_model::{
-    evidence::{
-        Batch, LostWhy, Member, PAYLOAD_TYPE, Parameters, Payload, RunRecord, SwarmEvent, SwarmKind,
-        SwarmRecord,
+use std::{collections::BTreeMap, error::Error as _};
+
+use plumbline_identity::{
+    attest,
+    bundle::{
+        ATTESTATION_JSON, ATTESTATION_SIG, BundleFault, EVIDENCE_JSONL, FILES, MAX_FAULTS, REPORT_HTML,
+        REPORT_JSON, ReportFiles, SIGNER_PEM, check, seal,
     },
-    report::{Coverage, Input, SCHEMA, Verdict},
-    source::SourceText,
+    dsse::Envelope,
+    key::SigningKey,
+};
+use plumbline_model::{
+    evidence::{ANALYSIS_VERSION, Batch, LostWhy, Payload, SwarmEvent, SwarmRecord},
+    id::RunId,
+    report::{Report, Verdict},
 };
 
-use super::*;
+mod sample;
 
-/// A report of two nodes with three batches each. Lines: 1 run, 2 and 3 joined, 4 roster, 5 to 10 batches in turn, 11 end.
-pub(super) struct Sample {
-    pub(super) lines: Vec<Vec<u8>>,
-    pub(super) report: Report,
-}
-
-pub(super) fn coordinator() -> SigningKey {
-    SigningKey::from_scalar(&[1; 32]).unwrap()
-}
-
-fn probe(node: u8) -> SigningKey {
-    SigningKey::from_scalar(&[10 + node; 32]).unwrap()
-}
-
-fn run() -> RunId {
-    RunId::from_bytes([0x5a; 8])
-}
-
-fn node(last: u8) -> NodeId {
-    NodeId::Address([10, 0, 0, last].into())
-}
-
-fn member(last: u8) -> Member {
-    Member {
-        node: node(last),
-        addresses: node(last).address().into_iter().collect(),
-        tls_key_sha256: hex::encode(&[last; 32]),
-        signing_key: probe(last).verifying_key().point_hex(),
-        agreement_key: hex::encode(&[last; 32]),
-    }
-}
-
-fn line(key: &SigningKey, payload: &Payload) -> Vec<u8> {
-    Envelope::sign(key, PAYLOAD_TYPE, &canonical::encode(payload)).to_bytes()
-}
-
-fn run_record(analysis: u32) -> Payload {
-    Payload::Run(Box::new(RunRecord {
-        run: run(),
-        analysis,
-        coordinator_version: "0.1.0".to_owned(),
-        started_unix_ms: 1_700_000_000_000,
-        inputs: vec![SourceText {
-            name: "cluster.yaml".to_owned(),
-            text: "kind: Cluster\n".to_owned(),
-        }],
-        profiles: vec![],
-        parameters: Parameters {
-            swarm: SwarmKind::Joined,
-            groups: vec![],
-            nodes: vec![],
-            exclude: vec![],
-            version: None,
-            exhaustive: false,
-            seed: 1,
-            attempts: 3,
-            attempt_timeout_ms: 1000,
-            max_rate_node: 200,
-            max_rate_pair: 20,
-        },
-    }))
-}
-
-fn swarm(event: SwarmEvent) -> Payload {
-    Payload::Swarm(SwarmRecord {
-        run: run(),
-        at_ms: 5,
-        event,
-    })
-}
-
-fn batches(last: u8, roster_sha256: &str) -> Vec<Vec<u8>> {
-    let mut previous = String::new();
-    (1..=3)
-        .map(|seq| {
-            let batch = Payload::Batch(Batch {
-                run: run(),
-                node: node(last),
-                seq,
-                previous: previous.clone(),
-                roster_sha256: roster_sha256.to_owned(),
-                assignment: 0,
-                closed_unix_ms: 1_700_000_000_000 + seq,
-                records: vec![],
-            });
-            previous = hex::encode(&Sha256::digest(canonical::encode(&batch)));
-            line(&probe(last), &batch)
-        })
-        .collect()
-}
-
-impl Sample {
-    pub(super) fn new() -> Self {
-        Self::of_analysis(ANALYSIS_VERSION)
-    }
-
-    fn of_analysis(analysis: u32) -> Self {
-        let members = vec![member(1), member(2)];
-        let sha256 = hex::encode(&Sha256::digest(canonical::encode(&members)));
-        let own = |payload: &Payload| line(&coordinator(), payload);
-        let mut lines = vec![own(&run_record(analysis))];
-        lines.extend(members.iter().map(|member| {
-            own(&swarm(SwarmEvent::Joined {
-                member: member.clone(),
-            }))
-        }));
-        lines.push(own(&swarm(SwarmEvent::Roster {
-            sha256: sha256.clone(),
-            members,
-        })));
-        for (one, two) in batches(1, &sha256).into_iter().zip(batches(2, &sha256)) {
-            lines.extend([one, two]);
-        }
-        lines.push(own(&swarm(SwarmEvent::Finished { took_ms: 9 })));
-        Self {
-            lines,
-            report: report(),
-        }
-    }
-
-    pub(super) fn directory(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut evidence = self.lines.join(&b'\n');
-        evidence.push(b'\n');
-        let report_json = canonical::encode(&self.report);
-        let html = b"<!doctype html>".to_vec();
-        let files = ReportFiles {
-            report_json: &report_json,
-            report_html: &html,
-            evidence_jsonl: &evidence,
-        };
-        let sealed = seal(files, &self.report, &coordinator());
-        BTreeMap::from(
-            [
-                (REPORT_JSON, report_json),
-                (REPORT_HTML, html),
-                (EVIDENCE_JSONL, evidence),
-                (ATTESTATION_JSON, sealed.attestation_json),
-                (ATTESTATION_SIG, sealed.attestation_sig),
-                (SIGNER_PEM, sealed.signer_pem),
-                (ALLOWED_SIGNERS, sealed.allowed_signers),
-            ]
-            .map(|(name, bytes)| (name.to_owned(), bytes)),
-        )
-    }
-
-    /// The directory as it was signed, but with these lines put into it afterwards.
-    fn altered(&self, alter: impl FnOnce(&mut Vec<Vec<u8>>)) -> BTreeMap<String, Vec<u8>> {
-        let mut files = self.directory();
-        let mut lines = self.lines.clone();
-        alter(&mut lines);
-        let mut evidence = lines.join(&b'\n');
-        evidence.push(b'\n');
-        files.insert(EVIDENCE_JSONL.to_owned(), evidence);
-        files
-    }
-
-    /// A directory that the coordinator itself signed over these lines.
-    fn resigned(alter: impl FnOnce(&mut Vec<Vec<u8>>)) -> BTreeMap<String, Vec<u8>> {
-        let mut sample = Self::new();
-        alter(&mut sample.lines);
-        sample.directory()
-    }
-}
-
-fn report() -> Report {
-    let sha256 = hex::encode(&Sha256::digest("kind: Cluster\n"));
-    Report {
-        schema: SCHEMA.to_owned(),
-        verdict: Verdict::Incomplete,
-        run: run(),
-        cluster: "sample".to_owned(),
-        version: "1.29".parse().unwrap(),
-        started: "2023-11-14T22:13:20.000Z".to_owned(),
-        finished: None,
-        coordinator_version: "0.1.0".to_owned(),
-        analysis: ANALYSIS_VERSION,
-        inputs: vec![Input {
-            name: "cluster.yaml".to_owned(),
-            sha256,
-        }],
-        nodes: vec![],
-        findings: vec![],
-        reachability: vec![],
-        latency: vec![],
-        throughput: vec![],
-        checks: vec![],
-        not_measured: vec![],
-        coverage: Coverage {
-            planned: 0,
-            measured: 0,
-            inferred: 0,
-            pairs: 0,
-            missing_batches: 0,
-            duplicate_batches: 0,
-            late_probes: 0,
-            no_vantage: vec![],
-        },
-    }
-}
+use sample::{Sample, coordinator, line, member, node, probe, report, run, run_record, swarm};
 
 /// Every fault with its causes, a line each.
 fn told(files: &BTreeMap<String, Vec<u8>>) -> String {
