@@ -13,7 +13,7 @@ use plumbline_sys::{
 
 /// Why the packet filter is not part of the facts.
 #[derive(Debug, thiserror::Error)]
-pub enum RulesetError {
+pub(super) enum RulesetError {
     /// The kernel did not give it.
     #[error("read the packet filter of this host")]
     Read(#[source] nft::ReadError),
@@ -30,7 +30,7 @@ pub enum RulesetError {
 ///
 /// # Errors
 /// If it cannot be read: the privilege is missing, it changes all the time, or it is too large to carry.
-pub fn read() -> Result<Ruleset, RulesetError> {
+pub(super) fn read() -> Result<Ruleset, RulesetError> {
     if cfg!(target_endian = "big") {
         return Err(RulesetError::BigEndian);
     }
@@ -136,9 +136,9 @@ fn set(raw: &nft::Set) -> Set {
 }
 
 fn element(raw: &nft::Element) -> Element {
-    let (data, verdict) = match &raw.data {
+    let (data, jump) = match &raw.data {
         Some(nft::Data::Value(octets)) => (Some(Octets(octets.clone())), None),
-        Some(nft::Data::Verdict(raw)) => (None, self::verdict(raw)),
+        Some(nft::Data::Verdict(raw)) => (None, verdict(raw)),
         None => (None, None),
     };
     Element {
@@ -146,7 +146,7 @@ fn element(raw: &nft::Element) -> Element {
         key_end: raw.key_end.clone().map(Octets),
         flags: raw.flags,
         data,
-        verdict,
+        verdict: jump,
         conditional: raw.expressions.iter().any(|name| is_conditional(name)),
     }
 }

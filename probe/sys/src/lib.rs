@@ -8,6 +8,7 @@
     reason = "the one crate that may; each block says why it is sound"
 )]
 
+pub mod capture;
 pub mod epoll;
 pub mod icmp_error;
 pub mod limits;

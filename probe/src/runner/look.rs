@@ -1,0 +1,266 @@
+//! The second look: while tests are made again, a capture counts what of them crosses this host's interfaces.
+//!
+//! The kernel shows a packet to a capture before the input filter drops it and after the output filter has let it pass. So a
+//! question that was counted here arrived, whatever became of it then; and one that was not counted never left:
+//!
+//! ```text
+//!   application -> output filter -> [capture] ~~~ path ~~~ [capture] -> input filter -> responder
+//!     asks                          at End::Source       at End::Destination            answers
+//! ```
+//!
+//! Zeros are the evidence, so every watched port gets a row. When the capture lost packets a zero may be an accident: then
+//! only rows stand that have both a question and some reply to it, and the others are left out, which says "not measured".
+//!
+//! Counting is done on all interfaces, since an answer may come in by another one than the question went out by. A bond and
+//! its slaves both show the same packet: counts are kept by interface, and the largest one is reported.
+//!
+//! One thread reads the socket. It ends within a tenth of a second after [`Look::finish`], or when the [`Look`] is dropped.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use plumbline_model::{
+    id::NodeId,
+    observation::{End, Record, Seen},
+    port::{Family, PortSet, Protocol},
+};
+use plumbline_sys::capture::{Capture, Captured, Direction, OpenError, Packet};
+use tracing::warn;
+
+/// Tests of one peer to watch from this end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The peer.
+    pub peer: NodeId,
+    /// Every address that the peer may speak from or be spoken to at.
+    pub addresses: Vec<IpAddr>,
+    /// Which end this host is.
+    pub end: End,
+    /// Family of the tests.
+    pub family: Family,
+    /// Ports at the destination of the tests; their transport is TCP.
+    pub ports: PortSet,
+}
+
+/// Why there is no second look.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// No capture.
+    #[error("capture packets")]
+    Capture(#[source] OpenError),
+    /// No thread.
+    #[error("start the thread that captures")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A capture under way.
+#[derive(Debug)]
+pub struct Look {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Vec<Record>>>,
+}
+
+/// Starts to count. When this returns the capture is on: what is sent from now on is seen.
+///
+/// # Errors
+/// [`LookError::Capture`] where CAP_NET_RAW is missing.
+pub fn start(watches: Vec<Watched>) -> Result<Look, LookError> {
+    let capture = Capture::open(None).map_err(LookError::Capture)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::Builder::new()
+        .name("look".to_owned())
+        .spawn(move || watch(capture, Tally::new(watches), &stopped))
+        .map_err(LookError::Thread)?;
+    Ok(Look { stop, thread: Some(thread) })
+}
+
+impl Look {
+    /// Ends the capture and tells what was counted. Blocks for a tenth of a second at most.
+    pub fn finish(mut self) -> Vec<Record> {
+        self.stop.store(true, Ordering::Relaxed);
+        let thread = self.thread.take();
+        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+fn watch(mut capture: Capture, mut tally: Tally, stop: &AtomicBool) -> Vec<Record> {
+    let mut complete = true;
+    loop {
+        // What was captured before the end was asked for still counts.
+        let ending = stop.load(Ordering::Relaxed);
+        let next = if ending { capture.take() } else { capture.wait() };
+        match next {
+            Ok(Some(captured)) => tally.count(&captured),
+            Ok(None) if ending => break,
+            Ok(None) => {}
+            Err(errno) => {
+                warn!("failed to read the capture: {errno}");
+                complete = false;
+                break;
+            }
+        }
+    }
+    match capture.lost() {
+        Ok(0) => {}
+        Ok(lost) => {
+            warn!("the capture lost {lost} packets: only what was seen in both directions is reported");
+            complete = false;
+        }
+        Err(errno) => {
+            warn!("failed to ask the capture for its losses: {errno}");
+            complete = false;
+        }
+    }
+    tally.records(complete)
+}
+
+/// What was counted for a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+struct Counts {
+    questions: u32,
+    answers: u32,
+    resets: u32,
+    icmp_errors: u32,
+}
+
+/// What a packet is to a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Question,
+    Answer,
+    Reset,
+    IcmpError,
+}
+
+#[derive(Debug)]
+struct Tally {
+    watches: Vec<Watched>,
+    /// Which watches an address of a peer belongs to.
+    by_address: BTreeMap<IpAddr, Vec<usize>>,
+    /// By watch, port and interface.
+    counts: BTreeMap<(usize, u16, u32), Counts>,
+}
+
+impl Tally {
+    fn new(watches: Vec<Watched>) -> Self {
+        let mut by_address: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+        for (index, watch) in watches.iter().enumerate() {
+            for address in watch.addresses.iter().filter(|address| Family::of(**address) == watch.family) {
+                by_address.entry(*address).or_default().push(index);
+            }
+        }
+        Self { watches, by_address, counts: BTreeMap::new() }
+    }
+
+    fn count(&mut self, captured: &Captured) {
+        let Some((end, part, peer, port)) = reading(captured) else {
+            return;
+        };
+        for index in self.by_address.get(&peer).into_iter().flatten() {
+            let watch = &self.watches[*index];
+            if watch.end == end && watch.ports.contains(port) {
+                let counts = self.counts.entry((*index, port, captured.interface)).or_default();
+                let count = match part {
+                    Part::Question => &mut counts.questions,
+                    Part::Answer => &mut counts.answers,
+                    Part::Reset => &mut counts.resets,
+                    Part::IcmpError => &mut counts.icmp_errors,
+                };
+                *count = count.saturating_add(1);
+            }
+        }
+    }
+
+    /// Rows of equal counts, for every watched port; without those that a loss may have falsified unless `complete`.
+    fn records(&self, complete: bool) -> Vec<Record> {
+        let mut largest: BTreeMap<(usize, u16), Counts> = BTreeMap::new();
+        for ((watch, port, _), counts) in &self.counts {
+            let entry = largest.entry((*watch, *port)).or_default();
+            *entry = Counts {
+                questions: entry.questions.max(counts.questions),
+                answers: entry.answers.max(counts.answers),
+                resets: entry.resets.max(counts.resets),
+                icmp_errors: entry.icmp_errors.max(counts.icmp_errors),
+            };
+        }
+        let mut records = Vec::new();
+        for (index, watch) in self.watches.iter().enumerate() {
+            let mut rows: BTreeMap<Counts, Vec<u16>> = BTreeMap::new();
+            for port in watch.ports.iter() {
+                let counts = largest.get(&(index, port)).copied().unwrap_or_default();
+                rows.entry(counts).or_default().push(port);
+            }
+            let rows = rows.into_iter().filter(|(counts, _)| complete || counts.survive_losses());
+            records.extend(rows.map(|(counts, ports)| Record::Seen(counts.seen(watch, ports))));
+        }
+        records
+    }
+}
+
+impl Counts {
+    fn survive_losses(self) -> bool {
+        self.questions > 0 && (self.answers > 0 || self.resets > 0 || self.icmp_errors > 0)
+    }
+
+    fn seen(self, watch: &Watched, ports: Vec<u16>) -> Seen {
+        Seen {
+            end: watch.end,
+            peer: watch.peer,
+            family: watch.family,
+            protocol: Protocol::Tcp,
+            ports: ports.into_iter().collect(),
+            questions: self.questions,
+            answers: self.answers,
+            resets: self.resets,
+            icmp_errors: self.icmp_errors,
+        }
+    }
+}
+
+/// What a packet is to a test: the end that this host then is, the part, the peer's address and the port at the destination.
+fn reading(captured: &Captured) -> Option<(End, Part, IpAddr, u16)> {
+    let outgoing = captured.direction == Direction::Outgoing;
+    let (asking, asked) = if outgoing { (End::Source, End::Destination) } else { (End::Destination, End::Source) };
+    match &captured.packet {
+        Packet::Tcp(segment) => {
+            let tuple = &segment.tuple;
+            let peer = if outgoing { tuple.destination } else { tuple.source };
+            if segment.is_question() {
+                Some((asking, Part::Question, peer, tuple.destination_port))
+            } else if segment.is_answer() {
+                Some((asked, Part::Answer, peer, tuple.source_port))
+            } else if segment.is_reset() {
+                // From the asked side: when the asking side resets what it opened, the port is the destination's.
+                Some((asked, Part::Reset, peer, tuple.source_port))
+            } else {
+                None
+            }
+        }
+        Packet::IcmpError(error) if error.quoted_protocol == TCP => {
+            // Outgoing, we tell the peer that its question failed; incoming, anybody tells us that ours to the peer did.
+            let peer = if outgoing { error.quoted.source } else { error.quoted.destination };
+            Some((asked, Part::IcmpError, peer, error.quoted.destination_port))
+        }
+        Packet::IcmpError(_) => None,
+    }
+}
+
+/// TCP's number in an IP header.
+const TCP: u8 = 6;
+
+#[cfg(test)]
+mod tests;
