@@ -63,6 +63,7 @@ pub(super) struct State {
     tests: BTreeMap<(NodeId, u32), (u64, u64)>,
     tests_changed: bool,
     joined: usize,
+    complaints: u32,
     interrupted: bool,
 }
 
@@ -138,7 +139,13 @@ impl Driver<'_> {
                 });
             }
             Incoming::Batch(batch) => self.batch(*batch)?,
-            Incoming::Ended { node, session } => {
+            Incoming::NotAdmitted { address, reason } => {
+                self.complain(&progress::Event::NotAdmitted { address, reason });
+            }
+            Incoming::Ended { node, session, fault } => {
+                if let Some(reason) = fault {
+                    self.complain(&progress::Event::CutOff { node, reason });
+                }
                 if self
                     .state
                     .sessions
@@ -207,7 +214,8 @@ impl Driver<'_> {
 
     /// Ends the session of a probe whose batch cannot be applied; an honest one comes back and sends what is missing.
     fn cut_off(&mut self, node: NodeId, seq: u64, why: &str) -> Result<(), RunError> {
-        tracing::warn!(%node, seq, why, "a batch was not accepted, its session ends");
+        let reason = format!("batch {seq} was not accepted: {why}");
+        self.complain(&progress::Event::CutOff { node, reason });
         if self.state.sessions.remove(&node).is_some() {
             self.tell(Event::SessionEnded(node));
         }
@@ -231,6 +239,14 @@ impl Driver<'_> {
         self.sink.show(&progress::Event::Interrupted);
         self.tell(Event::Interrupted);
         Ok(())
+    }
+
+    /// Shows what a peer did wrong, as long as there is not too much of it.
+    fn complain(&mut self, event: &progress::Event) {
+        if self.state.complaints < MOST_COMPLAINTS {
+            self.state.complaints += 1;
+            self.sink.show(event);
+        }
     }
 
     fn heartbeat(&mut self) {
@@ -358,7 +374,10 @@ impl Driver<'_> {
             return;
         };
         if outbox.send(message).is_err() {
-            tracing::warn!(%node, "a probe does not read, its session ends");
+            self.complain(&progress::Event::CutOff {
+                node,
+                reason: "it does not read".to_owned(),
+            });
             self.state.sessions.remove(&node);
             self.tell(Event::SessionEnded(node));
         }
@@ -372,3 +391,6 @@ impl Driver<'_> {
 
 /// Deadlines are seconds, so a quarter of one is soon enough; and a gap of eight ticks shows that we stood still.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Whoever can reach the port can make us complain; a screenful is enough to see what is going on.
+const MOST_COMPLAINTS: u32 = 40;

@@ -1,5 +1,7 @@
 //! What an audit tells while it runs: one event type, as many renderers as there are ways to show it.
 
+use std::net::IpAddr;
+
 use plumbline_model::{evidence::LostWhy, id::NodeId};
 use serde::Serialize;
 
@@ -32,6 +34,20 @@ pub(crate) enum Event {
         joined: usize,
         /// Of how many.
         expected: usize,
+    },
+    /// Somebody was not admitted: a join string that was used before, or comes from another address, or is none of ours.
+    NotAdmitted {
+        /// From where he came.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A session was ended because of what its probe did; the probe may come back.
+    CutOff {
+        /// Whose.
+        node: NodeId,
+        /// What it did.
+        reason: String,
     },
     /// A probe did not join in time.
     NotJoined {

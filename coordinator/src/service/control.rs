@@ -64,8 +64,13 @@ impl v1::control_server::Control for ControlService {
                 Ok(Response::new(JoinAccepted { lease: LEASE }.into()))
             }
             Err(refusal) => {
-                tracing::warn!(%address, %refusal, "a probe was not admitted");
-                Err(Status::permission_denied(refusal.to_string()))
+                let reason = refusal.to_string();
+                // A stranger must not make the driver's queue grow: what does not fit is only told to him.
+                let _ = self.shared.events.try_send(Incoming::NotAdmitted {
+                    address,
+                    reason: reason.clone(),
+                });
+                Err(Status::permission_denied(reason))
             }
         }
     }

@@ -22,6 +22,7 @@ mod session;
 mod tests;
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -75,6 +76,13 @@ pub(crate) struct Service {
 pub(crate) enum Incoming {
     /// A probe was admitted.
     Joined(Box<Member>),
+    /// Somebody was not admitted.
+    NotAdmitted {
+        /// From where he came.
+        address: IpAddr,
+        /// Why, as he was told.
+        reason: String,
+    },
     /// A member opened a session and said hello.
     Opened {
         /// Who.
@@ -107,6 +115,8 @@ pub(crate) enum Incoming {
         node: NodeId,
         /// Which.
         session: SessionId,
+        /// What it did that it must not, if we ended it.
+        fault: Option<String>,
     },
 }
 

@@ -59,6 +59,7 @@ impl Session {
         if self.events.send(opened).await.is_err() {
             return;
         }
+        let mut fault = None;
         loop {
             // Cancel-safe: a message that has not come whole stays in the stream's buffer, and the other branch ends the loop.
             let message = tokio::select! {
@@ -80,6 +81,7 @@ impl Session {
                     }
                 }
                 Err(status) => {
+                    fault = Some(status.message().to_owned());
                     self.refuse(status).await;
                     break;
                 }
@@ -91,6 +93,7 @@ impl Session {
             .send(Incoming::Ended {
                 node: self.node,
                 session: self.id,
+                fault,
             })
             .await;
     }
@@ -137,7 +140,6 @@ impl Session {
     }
 
     async fn refuse(&self, status: Status) {
-        tracing::warn!(node = %self.node, reason = status.message(), "a session was ended");
         // A probe that does not read will not read this either.
         let _ = tokio::time::timeout(REFUSAL_TIMEOUT, self.answers.send(Err(status))).await;
     }

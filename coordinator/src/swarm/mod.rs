@@ -234,7 +234,7 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
 }
 
 /// The arguments with which this executable is a probe that reads its join string from standard input.
-const PROBE_ARGS: [&str; 3] = ["probe", "join", "-"];
+const PROBE_ARGS: [&str; 4] = ["probe", "--quiet", "join", "-"];
 
 /// A run that lasts longer is not one audit.
 const CA_LIFETIME: Duration = Duration::from_secs(24 * 3600);
