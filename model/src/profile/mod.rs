@@ -7,10 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{
-    condition::{Condition, InvalidCondition},
-    read::read,
-};
+pub use self::{condition::Condition, read::read};
 
 use crate::{
     id::Role,

@@ -79,7 +79,10 @@ pub fn start(watches: Vec<Watched>) -> Result<Look, LookError> {
         .name("look".to_owned())
         .spawn(move || watch(capture, Tally::new(watches), &stopped))
         .map_err(LookError::Thread)?;
-    Ok(Look { stop, thread: Some(thread) })
+    Ok(Look {
+        stop,
+        thread: Some(thread),
+    })
 }
 
 impl Look {
@@ -159,11 +162,19 @@ impl Tally {
     fn new(watches: Vec<Watched>) -> Self {
         let mut by_address: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
         for (index, watch) in watches.iter().enumerate() {
-            for address in watch.addresses.iter().filter(|address| Family::of(**address) == watch.family) {
+            for address in watch
+                .addresses
+                .iter()
+                .filter(|address| Family::of(**address) == watch.family)
+            {
                 by_address.entry(*address).or_default().push(index);
             }
         }
-        Self { watches, by_address, counts: BTreeMap::new() }
+        Self {
+            watches,
+            by_address,
+            counts: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, captured: &Captured) {
@@ -204,7 +215,9 @@ impl Tally {
                 let counts = largest.get(&(index, port)).copied().unwrap_or_default();
                 rows.entry(counts).or_default().push(port);
             }
-            let rows = rows.into_iter().filter(|(counts, _)| complete || counts.survive_losses());
+            let rows = rows
+                .into_iter()
+                .filter(|(counts, _)| complete || counts.survive_losses());
             records.extend(rows.map(|(counts, ports)| Record::Seen(counts.seen(watch, ports))));
         }
         records
@@ -234,7 +247,11 @@ impl Counts {
 /// What a packet is to a test: the end that this host then is, the part, the peer's address and the port at the destination.
 fn reading(captured: &Captured) -> Option<(End, Part, IpAddr, u16)> {
     let outgoing = captured.direction == Direction::Outgoing;
-    let (asking, asked) = if outgoing { (End::Source, End::Destination) } else { (End::Destination, End::Source) };
+    let (asking, asked) = if outgoing {
+        (End::Source, End::Destination)
+    } else {
+        (End::Destination, End::Source)
+    };
     match &captured.packet {
         Packet::Tcp(segment) => {
             let tuple = &segment.tuple;
@@ -252,7 +269,11 @@ fn reading(captured: &Captured) -> Option<(End, Part, IpAddr, u16)> {
         }
         Packet::IcmpError(error) if error.quoted_protocol == TCP => {
             // Outgoing, we tell the peer that its question failed; incoming, anybody tells us that ours to the peer did.
-            let peer = if outgoing { error.quoted.source } else { error.quoted.destination };
+            let peer = if outgoing {
+                error.quoted.source
+            } else {
+                error.quoted.destination
+            };
             Some((asked, Part::IcmpError, peer, error.quoted.destination_port))
         }
         Packet::IcmpError(_) => None,

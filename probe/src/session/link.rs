@@ -52,7 +52,7 @@ use tonic::{
     Code, Status, Streaming,
     transport::{Channel, Endpoint},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
 use crate::error_chain::chain;
@@ -254,25 +254,26 @@ impl Worker {
         Ok(message.try_into()?)
     }
 
-    /// The first of the coordinator's addresses that answers as the pinned one.
+    /// The first of the coordinator's addresses that answers as the pinned one. Somebody else behind one of them is no reason
+    /// to give up while another address may still be the coordinator's: private addresses exist more than once.
     async fn dial(&self) -> Result<(Channel, [u8; 32]), SessionError> {
-        let mut worst = None;
+        let mut failure = None;
         for &address in &self.credentials.join.coordinator {
             match self.dial_one(address).await {
                 Ok(session) => return Ok(session),
+                Err(error) if error.is_final() => {
+                    warn!("failed to {}", chain(&error));
+                    failure = failure.or(Some(error));
+                }
                 Err(error) => {
                     debug!("failed to {}", chain(&error));
-                    // A coordinator with another key is worth telling, an address that does not answer is not.
-                    if worst
-                        .as_ref()
-                        .is_none_or(|worst: &SessionError| !worst.is_final())
-                    {
-                        worst = Some(error);
-                    }
+                    failure = failure
+                        .filter(|failure: &SessionError| !failure.is_final())
+                        .or(Some(error));
                 }
             }
         }
-        Err(worst.unwrap_or(SessionError::Closed))
+        Err(failure.unwrap_or(SessionError::Closed))
     }
 
     async fn dial_one(&self, address: SocketAddr) -> Result<(Channel, [u8; 32]), SessionError> {

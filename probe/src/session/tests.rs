@@ -7,11 +7,13 @@ use std::time::Duration;
 use plumbline_model::{
     evidence::Member,
     id::NodeId,
-    observation::{NotTried, Reach, Record, Signal},
+    observation::{Armed, NotTried, Reach, Record, Signal},
     plan::Target,
     port::{Family, PortRange, Protocol},
 };
 use plumbline_proto::convert::{ArmPorts, Ask, FromProbe, Progress, ProgressState, Roster, ToProbe, Work};
+
+use tonic::Status;
 
 use self::coordinator::{Coordinator, Probe};
 use super::{End, Settings};
@@ -317,4 +319,116 @@ async fn an_acknowledgement_of_what_was_never_sent_changes_nothing() {
     session.welcome(0).await;
     session.send(ToProbe::Ack { seq: 99 }).await;
     assert_eq!(session.batch().await.seq, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_the_coordinator_refuses_ends_the_probe_with_its_words() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let probe = Probe::start(coordinator.settings(node(2)));
+    let session = coordinator.session().await;
+    session
+        .refuse(Status::permission_denied("the run does not want this node"))
+        .await;
+    let End::Refused { reason } = probe.ended().await else {
+        panic!("refused")
+    };
+    assert!(reason.contains("the run does not want this node"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_stranger_behind_one_address_does_not_keep_the_probe_from_another() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let stranger = Coordinator::new(&[]).await;
+    let mut settings = coordinator.settings(node(2));
+    settings.join.coordinator.insert(0, stranger.address());
+    let _probe = Probe::start(settings);
+    assert_eq!(coordinator.session().await.hello.node, node(2));
+}
+
+#[tokio::test]
+async fn two_probes_prove_an_open_port_to_each_other_and_both_testify() {
+    let (a, b) = (node(2), node(3));
+    let mut coordinator = Coordinator::new(&[a, b]).await;
+    let _destination = Probe::start(coordinator.settings(a));
+    let mut at_a = coordinator.session().await;
+    let _source = Probe::start(coordinator.settings(b));
+    let mut at_b = coordinator.session().await;
+    let roster = coordinator.roster(&[]);
+    for session in [&mut at_a, &mut at_b] {
+        session.welcome(1).await;
+        session.send(ToProbe::Roster(roster.clone())).await;
+    }
+    let port = free_port(a);
+    at_a.assign(1, arm(port), &roster).await;
+    let (records, _) = at_a.records_until_ready(1).await;
+    let [Record::Armed(Armed { ports, refused, .. })] = records.as_slice() else {
+        panic!("{records:?}")
+    };
+    assert_eq!(
+        (ports.to_string(), refused.as_slice()),
+        (port.to_string(), [].as_slice())
+    );
+
+    at_b.assign(2, ask(&[a], &port.to_string()), &roster).await;
+    let (records, _) = at_b.records_until_done(2).await;
+    let [reach] = reaches(&records)[..] else {
+        panic!("{records:?}")
+    };
+    assert_eq!((reach.dst, &reach.signal), (a, &Signal::Verified));
+
+    at_a.send(ToProbe::Release { assignment: 1 }).await;
+    let (records, _) = at_a.records_until_done(1).await;
+    let [Record::Heard(heard)] = records.as_slice() else {
+        panic!("{records:?}")
+    };
+    assert_eq!((heard.src, heard.proven), (Some(b), 1));
+}
+
+#[tokio::test]
+async fn responders_close_when_the_coordinator_is_silent_for_longer_than_the_lease() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let _probe = Probe::start(coordinator.settings(node(2)));
+    let mut session = coordinator.session().await;
+    session.welcome(1).await;
+    let roster = coordinator.roster(&[]);
+    session.send(ToProbe::Roster(roster.clone())).await;
+    let port = free_port(node(2));
+    session
+        .assign_for(1, arm(port), &roster, Duration::from_secs(2))
+        .await;
+    session.records_until_ready(1).await;
+    let connects = async || {
+        tokio::net::TcpStream::connect((node(2).address().unwrap(), port))
+            .await
+            .is_ok()
+    };
+    assert!(connects().await, "the port is open while the lease lasts");
+    // Nothing is said any more; the probe itself says when it has given up.
+    let (_, last_seq) = session.records_until_done(1).await;
+    assert!(last_seq >= 2 && !connects().await);
+}
+
+#[tokio::test]
+async fn a_probe_that_is_told_to_stop_hands_over_what_it_saw() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let probe = Probe::start(coordinator.settings(node(2)));
+    let mut session = coordinator.session().await;
+    session.welcome(1).await;
+    let roster = coordinator.roster(&[]);
+    session.send(ToProbe::Roster(roster.clone())).await;
+    let port = free_port(node(2));
+    session.assign(1, arm(port), &roster).await;
+    session.records_until_ready(1).await;
+    let connection = tokio::net::TcpStream::connect((node(2).address().unwrap(), port))
+        .await
+        .unwrap();
+    drop(connection);
+    probe.stop().await;
+    let (records, last_seq) = session.records_until_done(1).await;
+    assert!(
+        records.iter().any(|record| matches!(record, Record::Heard(_))),
+        "{records:?}"
+    );
+    session.send(ToProbe::Ack { seq: last_seq }).await;
+    assert_eq!(probe.ended().await, End::Stopped { unconfirmed: 0 });
 }

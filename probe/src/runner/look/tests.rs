@@ -12,12 +12,18 @@ const RST: u8 = 0x14;
 
 #[test]
 fn what_leaves_as_a_question_is_counted_at_the_source_and_its_answer_too() {
-    let mut tally = Tally::new(vec![watched(End::Source, "443"), watched(End::Destination, "443")]);
+    let mut tally = Tally::new(vec![
+        watched(End::Source, "443"),
+        watched(End::Destination, "443"),
+    ]);
     tally.count(&tcp(Direction::Outgoing, (OWN, 40_000), (PEER, 443), SYN, 2));
     tally.count(&tcp(Direction::Incoming, (PEER, 443), (OWN, 40_000), SYN_ACK, 2));
     // The asking side closes by a reset, which is no reset of the asked side.
     tally.count(&tcp(Direction::Outgoing, (OWN, 40_000), (PEER, 443), RST, 2));
-    assert_eq!(rows(&tally.records(true)), ["Source 443 1 1 0 0", "Destination 443 0 0 0 0"]);
+    assert_eq!(
+        rows(&tally.records(true)),
+        ["Source 443 1 1 0 0", "Destination 443 0 0 0 0"]
+    );
 }
 
 #[test]
@@ -31,7 +37,11 @@ fn what_arrives_as_a_question_is_counted_at_the_destination_with_every_kind_of_r
     tally.count(&icmp(Direction::Outgoing, OWN, (PEER, 40_000), (OWN, 8080)));
     assert_eq!(
         rows(&tally.records(true)),
-        ["Destination 8080 1 0 0 1", "Destination 443 1 0 1 0", "Destination 22 1 1 0 0"]
+        [
+            "Destination 8080 1 0 0 1",
+            "Destination 443 1 0 1 0",
+            "Destination 22 1 1 0 0"
+        ]
     );
 }
 
@@ -56,7 +66,13 @@ fn silence_is_a_row_of_zeros_and_other_hosts_and_ports_do_not_count() {
 fn a_packet_that_a_bond_and_its_slave_both_show_counts_once() {
     let mut tally = Tally::new(vec![watched(End::Destination, "443")]);
     for interface in [2, 5] {
-        tally.count(&tcp(Direction::Incoming, (PEER, 40_000), (OWN, 443), SYN, interface));
+        tally.count(&tcp(
+            Direction::Incoming,
+            (PEER, 40_000),
+            (OWN, 443),
+            SYN,
+            interface,
+        ));
     }
     assert_eq!(rows(&tally.records(true)), ["Destination 443 1 0 0 0"]);
 }
@@ -104,8 +120,15 @@ fn watched(end: End, ports: &str) -> Watched {
 }
 
 fn tcp(direction: Direction, from: (IpAddr, u16), to: (IpAddr, u16), flags: u8, interface: u32) -> Captured {
-    let packet = Packet::Tcp(TcpSegment { tuple: tuple(from, to), flags });
-    Captured { direction, interface, packet }
+    let packet = Packet::Tcp(TcpSegment {
+        tuple: tuple(from, to),
+        flags,
+    });
+    Captured {
+        direction,
+        interface,
+        packet,
+    }
 }
 
 fn icmp(direction: Direction, offender: IpAddr, from: (IpAddr, u16), to: (IpAddr, u16)) -> Captured {
@@ -117,11 +140,20 @@ fn icmp(direction: Direction, offender: IpAddr, from: (IpAddr, u16), to: (IpAddr
         quoted_protocol: TCP,
         quoted: tuple(from, to),
     });
-    Captured { direction, interface: 2, packet }
+    Captured {
+        direction,
+        interface: 2,
+        packet,
+    }
 }
 
 fn tuple(from: (IpAddr, u16), to: (IpAddr, u16)) -> Tuple {
-    Tuple { source: from.0, destination: to.0, source_port: from.1, destination_port: to.1 }
+    Tuple {
+        source: from.0,
+        destination: to.0,
+        source_port: from.1,
+        destination_port: to.1,
+    }
 }
 
 fn rows(records: &[Record]) -> Vec<String> {

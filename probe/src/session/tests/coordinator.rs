@@ -163,6 +163,10 @@ impl Coordinator {
         }
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// How many joins were accepted.
     pub(super) fn joins(&self) -> u32 {
         *self.shared.joins.lock().unwrap()
@@ -206,6 +210,11 @@ impl FakeSession {
 
     pub(super) async fn send(&self, message: ToProbe) {
         self.outgoing.send(Ok(message.into())).await.unwrap();
+    }
+
+    /// Ends the session with an error.
+    pub(super) async fn refuse(self, status: Status) {
+        self.outgoing.send(Err(status)).await.unwrap();
     }
 
     pub(super) async fn assign(&self, id: u32, work: Work, roster: &Roster) {
