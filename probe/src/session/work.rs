@@ -19,19 +19,23 @@ use plumbline_model::{
     evidence::Member,
     id::{NodeId, RunId},
     observation::Record,
-    port::PortSet,
+    port::{PortSet, Protocol},
 };
-use plumbline_proto::convert::{Progress, ProgressState, Roster};
+use plumbline_proto::convert::{Progress, ProgressState, Roster, Watch};
 use tokio::{
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior},
 };
 
 use crate::{
+    error_chain::chain,
     facts,
     guard::{Permit, PermittedAsk, PermittedWork},
     responder::tcp::{ArmTask, Caller, Responder, arm},
-    runner::tcp::{AskTarget, AskTask, Asking, Peer, start},
+    runner::{
+        look::{self, Look, Watched},
+        tcp::{AskTarget, AskTask, Asking, Peer, start},
+    },
 };
 
 /// Who asks and answers: what every task of this probe needs.
@@ -83,6 +87,7 @@ struct Running {
 enum Stage {
     Starting,
     Open(Vec<Responder>),
+    Looking(Look),
     Asking(Asking),
     Closing,
 }
@@ -91,6 +96,7 @@ enum Stage {
 #[derive(Debug)]
 enum Operation {
     Armed(Vec<Responder>, Vec<Record>),
+    Looking(Look),
     Asking(Asking),
     Seen(Vec<Record>),
 }
@@ -136,6 +142,10 @@ impl Works {
                     let heard = responders.into_iter().flat_map(Responder::release).collect();
                     (id, Ok(Operation::Seen(heard)))
                 });
+            }
+            Stage::Looking(look) => {
+                self.operations
+                    .spawn_blocking(move || (id, Ok(Operation::Seen(look.finish()))));
             }
             Stage::Asking(asking) => {
                 asking.cancel();
@@ -232,6 +242,13 @@ impl Works {
                     .collect();
                 Some(WorkEvent::Ready { id, records })
             }
+            Ok(Operation::Looking(look)) => {
+                running.stage = Stage::Looking(look);
+                Some(WorkEvent::Ready {
+                    id,
+                    records: std::mem::take(&mut running.excluded),
+                })
+            }
             Ok(Operation::Asking(asking)) => {
                 running.stage = Stage::Asking(asking);
                 None
@@ -284,7 +301,7 @@ impl Running {
     fn progress(&self, assignment: u32) -> Option<Progress> {
         let (state, done, total) = match &self.stage {
             Stage::Starting | Stage::Closing => return None,
-            Stage::Open(_) => (ProgressState::Ready, 0, 0),
+            Stage::Open(_) | Stage::Looking(_) => (ProgressState::Ready, 0, 0),
             Stage::Asking(asking) => {
                 let total = asking.total();
                 (ProgressState::Running, asking.done().min(total), total)
@@ -314,9 +331,31 @@ fn begin(
                 .map(Operation::Asking)
                 .map_err(|error| format!("start the runner: {error}"))
         }
-        PermittedWork::Look(_) => Err("this build captures nothing".to_owned()),
+        PermittedWork::Look(watches) => look::start(watched(watches, identity, roster))
+            .map(Operation::Looking)
+            .map_err(|error| chain(&error)),
         PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::gather()))])),
     }
+}
+
+/// What the capture has to watch for. Only TCP is counted: another transport gets no rows, never rows of zeros.
+fn watched(watches: Vec<Watch>, identity: &Identity, roster: &Roster) -> Vec<Watched> {
+    let members: BTreeMap<NodeId, &Member> = others(identity, roster)
+        .map(|(_, member)| (member.node, member))
+        .collect();
+    watches
+        .into_iter()
+        .filter(|watch| watch.protocol == Protocol::Tcp)
+        .filter_map(|watch| {
+            Some(Watched {
+                peer: watch.peer,
+                addresses: members.get(&watch.peer)?.addresses.clone(),
+                end: watch.end,
+                family: watch.family,
+                ports: watch.ports,
+            })
+        })
+        .collect()
 }
 
 fn open_responders(
