@@ -1,12 +1,14 @@
 //! The `plumbline` binary: the one place that knows every command, and the only file of the coordinator that knows the
 //! probe (for `plumbline probe`, and because the swarms start this executable as a probe).
 
+mod audit;
 mod cli;
-#[expect(dead_code, reason = "the service that drives it follows in the next commit")]
 mod conductor;
 mod exit;
 mod render;
+mod service;
 mod store;
+mod swarm;
 
 use std::process::ExitCode;
 

@@ -35,6 +35,9 @@ pub struct ProbeArgs {
     /// Say more on standard error; twice for everything.
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,7 +87,7 @@ enum UsageError {
 /// Runs the probe to its end and says how it ended: 0 finished, 2 usage, 3 lost or stopped, 4 refused, 70 a bug.
 pub fn run(args: ProbeArgs) -> ExitCode {
     install_panic_hook();
-    install_log(args.verbose);
+    install_log(args.verbose, args.quiet);
     let Command::Join(join) = args.command;
     let settings = match settings(&join) {
         Ok(settings) => settings,
@@ -200,8 +203,9 @@ async fn forward_signals(mut terminate: Signal, mut interrupt: Signal, stop: mps
     }
 }
 
-fn install_log(verbose: u8) {
+fn install_log(verbose: u8, quiet: bool) {
     let level = match verbose {
+        0 if quiet => LevelFilter::WARN,
         0 => LevelFilter::INFO,
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,

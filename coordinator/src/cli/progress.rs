@@ -104,7 +104,8 @@ impl Sink for Bar {
                 self.bar.set_position(*done);
             }
             Event::Joined { joined, expected, .. } => {
-                self.bar.set_message(format!("{joined} of {expected} probes joined"));
+                self.bar
+                    .set_message(format!("{joined} of {expected} probes joined"));
                 self.bar.tick();
             }
             Event::Phase { phase } => {
@@ -142,15 +143,23 @@ fn counting() -> ProgressStyle {
 fn sentence(event: &Event) -> Option<String> {
     Some(match event {
         Event::LabBuilding { hosts } => format!("building {hosts} hosts out of network namespaces"),
-        Event::Listening { addresses, expected, join_file } => {
+        Event::Listening {
+            addresses,
+            expected,
+            join_file,
+        } => {
             let file = join_file.as_ref().map_or_else(String::new, |file| {
                 format!("; join strings are in {file}: on each node, `plumbline-probe join -` reads its own")
             });
             format!("waiting for {expected} probes on {}{file}", addresses.join(", "))
         }
         Event::Joined { joined, expected, .. } => format!("{joined} of {expected} probes joined"),
+        Event::NotAdmitted { address, reason } => format!("{address} was not admitted: {reason}"),
+        Event::CutOff { node, reason } => format!("the session of {node} was ended: {reason}"),
         Event::NotJoined { node } => {
-            format!("{node} did not join in time; the audit goes on without it (is its probe running, can it reach this machine?)")
+            format!(
+                "{node} did not join in time; the audit goes on without it (is its probe running, can it reach this machine?)"
+            )
         }
         Event::Lost { node, why } => {
             let why = match why {

@@ -69,7 +69,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
 }
 
 fn summary(checked: &Checked) -> String {
-    let batches: u64 = checked.batches.values().sum();
+    let batches: usize = checked.batches.values().sum();
     let pin = if checked.pinned {
         "the pinned key"
     } else {

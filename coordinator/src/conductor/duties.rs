@@ -25,6 +25,7 @@ pub(crate) struct Duty {
 impl Duties {
     /// The duties that a plan gives to its participants: TCP over IPv4, which is what this version measures.
     pub(crate) fn of(plan: &Plan) -> Self {
+        let index = plan.index();
         let duty = |node: NodeId| {
             let ports = plan.ports_at(node, Protocol::Tcp);
             let arm = ArmPorts {
@@ -32,7 +33,7 @@ impl Duties {
                 protocol: Protocol::Tcp,
                 ports,
             };
-            let mut targets = plan.targets_from(node);
+            let mut targets = index.targets_from(node);
             targets.retain(|target| target.family == Family::Ipv4 && target.protocol == Protocol::Tcp);
             Duty {
                 arm: if arm.ports.is_empty() {
@@ -52,15 +53,8 @@ impl Duties {
     }
 }
 
-impl Duty {
-    /// How many tests this is.
-    pub(crate) fn tests(&self) -> u64 {
-        count(&self.targets)
-    }
-}
-
 /// How many tests there are in some targets.
-pub(crate) fn count(targets: &[Target]) -> u64 {
+pub(super) fn count(targets: &[Target]) -> u64 {
     targets
         .iter()
         .map(|target| u64::from(target.ports.count()) * target.destinations.len() as u64)

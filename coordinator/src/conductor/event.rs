@@ -8,6 +8,8 @@ use plumbline_model::{
 };
 use plumbline_proto::convert::{ProgressState, Work};
 
+use serde::Serialize;
+
 use super::{budget::Pace, clock::Moment, duties::Duties};
 
 /// What a run is made of.
@@ -27,7 +29,12 @@ pub(crate) enum Event {
     /// A probe proved its join string and its keys.
     Joined(Box<Member>),
     /// A joined probe opened a session, for the first time or again.
-    SessionOpened(NodeId),
+    SessionOpened {
+        /// Who.
+        node: NodeId,
+        /// The highest batch that it has closed; 0 before the first.
+        last_closed_seq: u64,
+    },
     /// The present session of a probe ended.
     SessionEnded(NodeId),
     /// A probe gave a sign of life.
@@ -98,7 +105,8 @@ pub(crate) enum Action {
 }
 
 /// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
     /// Probes join and tell their facts.
     Joining,

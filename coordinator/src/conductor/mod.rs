@@ -38,7 +38,7 @@ use plumbline_proto::convert::{Ask, ProgressState, Work};
 pub(crate) use self::{
     budget::Pace,
     clock::Moment,
-    duties::{Duties, Duty},
+    duties::Duties,
     event::{Action, Event, Phase, Settings},
 };
 use self::{
@@ -107,18 +107,23 @@ impl Conductor {
         self.phase
     }
 
-    /// How many probes take part at the moment, of how many.
-    pub(crate) fn attendance(&self) -> (usize, usize) {
-        (
-            self.seats.values().filter(|seat| seat.takes_part()).count(),
-            self.seats.len(),
-        )
+    /// Whether what a probe says is part of the run: it joined and was not given up.
+    pub(crate) fn takes_part(&self, node: NodeId) -> bool {
+        self.seats.get(&node).is_some_and(Seat::takes_part)
+    }
+
+    /// How many probes are expected.
+    pub(crate) fn expected(&self) -> usize {
+        self.seats.len()
     }
 
     fn note(&mut self, now: Awake, event: Event) {
         match event {
             Event::Joined(member) => self.joined(now, *member),
-            Event::SessionOpened(node) => self.session_opened(now, node),
+            Event::SessionOpened {
+                node,
+                last_closed_seq,
+            } => self.session_opened(now, node, last_closed_seq),
             Event::SessionEnded(node) => self.session_ended(now, node),
             Event::Heard(node) => {
                 self.participant(now, node);
@@ -139,6 +144,9 @@ impl Conductor {
                 };
                 if let Some(task) = seat.tasks.get_mut(&assignment) {
                     task.told = Some(state);
+                }
+                if let ProgressState::Done { last_seq } = state {
+                    seat.closed_seq = seat.closed_seq.max(last_seq);
                 }
                 seat.close_finished_tasks();
             }
@@ -179,7 +187,7 @@ impl Conductor {
         self.record(SwarmEvent::Joined { member });
     }
 
-    fn session_opened(&mut self, now: Awake, node: NodeId) {
+    fn session_opened(&mut self, now: Awake, node: NodeId, last_closed_seq: u64) {
         let Some(seat) = self.seats.get_mut(&node) else {
             return;
         };
@@ -187,6 +195,7 @@ impl Conductor {
             Presence::Here | Presence::Away { .. } => {
                 seat.presence = Presence::Here;
                 seat.heard = now;
+                seat.closed_seq = seat.closed_seq.max(last_closed_seq);
                 if self.phase >= Phase::Finishing {
                     self.actions.push_back(Action::Finish {
                         node,
@@ -244,6 +253,7 @@ impl Conductor {
             return;
         };
         seat.stored_seq = seat.stored_seq.max(batch.seq);
+        seat.closed_seq = seat.closed_seq.max(batch.seq);
         for record in &batch.records {
             if let Record::Facts(facts) = record {
                 seat.facts = true;
@@ -379,6 +389,7 @@ impl Conductor {
             Phase::Surveying | Phase::WindingUp => self.begin_finishing(now),
             Phase::Finishing => {
                 self.enter(now, Phase::Done, Duration::ZERO);
+                self.record_what_was_closed();
                 let took_ms = self.clock.last().ms();
                 self.record(SwarmEvent::Finished { took_ms });
                 self.actions.push_back(Action::Finished);
@@ -532,6 +543,18 @@ impl Conductor {
         self.phase = phase;
         self.phase_deadline = now.plus(budget);
         self.actions.push_back(Action::Enter(phase));
+    }
+
+    /// How many batches each probe says there are: with it, the evidence shows what it lacks.
+    fn record_what_was_closed(&mut self) {
+        let closed = self.seats.iter().filter(|(_, seat)| seat.closed_seq > 0);
+        let events: Vec<_> = closed
+            .map(|(node, seat)| SwarmEvent::Closed {
+                node: *node,
+                last_seq: seat.closed_seq,
+            })
+            .collect();
+        events.into_iter().for_each(|event| self.record(event));
     }
 
     fn record(&mut self, event: SwarmEvent) {

@@ -47,6 +47,8 @@ pub(super) struct Seat {
     pub(super) facts: bool,
     /// Whether it can open packet sockets.
     pub(super) captures: bool,
+    /// The highest batch that the probe says it has closed.
+    pub(super) closed_seq: u64,
     /// The highest batch that was stored.
     pub(super) stored_seq: u64,
     /// When it was last heard.
@@ -62,6 +64,7 @@ impl Seat {
             member: None,
             facts: false,
             captures: false,
+            closed_seq: 0,
             stored_seq: 0,
             heard: Awake::default(),
             tasks: BTreeMap::new(),

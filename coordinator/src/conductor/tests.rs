@@ -7,10 +7,10 @@ use plumbline_model::{
     plan::Target,
     port::{Family, PortSet, Protocol},
 };
-use plumbline_proto::convert::ArmPorts;
+use plumbline_proto::convert::{ArmPorts, ProgressState};
 use proptest::prelude::*;
 
-use super::*;
+use super::{duties::Duty, *};
 
 fn node(last: u8) -> NodeId {
     NodeId::Address(Ipv4Addr::new(10, 0, 0, last).into())
@@ -98,7 +98,10 @@ impl Rehearsal {
 
     fn join(&mut self, who: NodeId) {
         self.tell(Event::Joined(Box::new(member(who))));
-        self.tell(Event::SessionOpened(who));
+        self.tell(Event::SessionOpened {
+            node: who,
+            last_closed_seq: 0,
+        });
         let facts = HostFacts {
             capabilities: Capabilities {
                 capture: true,
@@ -367,7 +370,10 @@ fn a_probe_that_comes_back_within_the_grace_is_given_its_work_again() {
     stage.tell(Event::SessionEnded(node(2)));
     stage.wait(4_000);
     stage.frozen.clear();
-    stage.tell(Event::SessionOpened(node(2)));
+    stage.tell(Event::SessionOpened {
+        node: node(2),
+        last_closed_seq: 0,
+    });
     assert!(stage.finished, "{:?}", stage.phases);
     assert!(
         !stage
@@ -385,7 +391,10 @@ fn a_probe_that_comes_back_later_is_late_and_told_to_finish() {
     stage.tell(Event::SessionEnded(node(3)));
     stage.wait(6_000);
     stage.works.clear();
-    stage.tell(Event::SessionOpened(node(3)));
+    stage.tell(Event::SessionOpened {
+        node: node(3),
+        last_closed_seq: 0,
+    });
     assert!(stage.events.contains(&SwarmEvent::Late { node: node(3) }));
     assert!(stage.works.is_empty());
 }
@@ -436,7 +445,10 @@ fn a_probe_that_is_alive_and_never_done_is_overdue() {
     let mut stage = Rehearsal::new(mesh(2));
     stage.join(node(1));
     stage.tell(Event::Joined(Box::new(member(node(2)))));
-    stage.tell(Event::SessionOpened(node(2)));
+    stage.tell(Event::SessionOpened {
+        node: node(2),
+        last_closed_seq: 0,
+    });
     stage.seq.insert(node(2), 0);
     // It heartbeats and never gets its responders up.
     stage.wait(60_000);
@@ -542,7 +554,7 @@ proptest! {
         for op in ops {
             match op {
                 Op::Join(who) => stage.tell(Event::Joined(Box::new(member(node(who))))),
-                Op::Open(who) => stage.tell(Event::SessionOpened(node(who))),
+                Op::Open(who) => stage.tell(Event::SessionOpened { node: node(who), last_closed_seq: 0 }),
                 Op::End(who) => stage.tell(Event::SessionEnded(node(who))),
                 Op::Heard(who) => stage.tell(Event::Heard(node(who))),
                 Op::Batch(who) => { stage.batch(node(who), Vec::new()); }

@@ -196,3 +196,34 @@ fn a_manual_edge_cluster_with_another_port_and_mirrors_is_read() {
     assert_eq!(cluster.load_balancer.control_plane_port, 8443);
     assert!(cluster.network.direct_server_return && cluster.network.flat_ipv4);
 }
+
+#[test]
+fn a_file_saved_on_windows_reads_the_same() {
+    let original = sample("user");
+    let text = format!("\u{feff}{}", original.text.replace('\n', "\r\n"));
+    let saved = SourceText {
+        name: original.name.clone(),
+        text,
+    };
+    assert_eq!(
+        read(&saved).unwrap_or_else(|refused| panic!("{refused}")),
+        cluster("user")
+    );
+}
+
+#[test]
+fn a_k8s_ip_that_another_node_has_is_refused() {
+    let mut source = sample("user");
+    source.text = source.text.replacen(
+        "- address: 10.210.1.11",
+        "- address: 10.210.1.11\n    k8sIP: 10.210.1.12",
+        1,
+    );
+    let refused = read(&source).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("address 10.210.1.12 in NodePool `np-general` is already"),
+        "{refused}"
+    );
+}

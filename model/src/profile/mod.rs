@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{condition::Condition, read::read};
+pub use self::{
+    condition::{Condition, InvalidCondition},
+    read::read,
+};
 
 use crate::{
     id::Role,

@@ -1,0 +1,101 @@
+//! What an audit tells while it runs: one event type, as many renderers as there are ways to show it.
+
+use std::net::IpAddr;
+
+use plumbline_model::{evidence::LostWhy, id::NodeId};
+use serde::Serialize;
+
+use crate::conductor::Phase;
+
+/// Something to show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// A lab is being built.
+    LabBuilding {
+        /// How many hosts.
+        hosts: usize,
+    },
+    /// Probes are waited for.
+    Listening {
+        /// Where they find the coordinator.
+        addresses: Vec<String>,
+        /// How many are expected.
+        expected: usize,
+        /// The file with the join strings, if one was written.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        join_file: Option<String>,
+    },
+    /// A probe joined.
+    Joined {
+        /// Who.
+        node: NodeId,
+        /// How many so far.
+        joined: usize,
+        /// Of how many.
+        expected: usize,
+    },
+    /// Somebody was not admitted: a join string that was used before, or comes from another address, or is none of ours.
+    NotAdmitted {
+        /// From where he came.
+        address: IpAddr,
+        /// Why.
+        reason: String,
+    },
+    /// A session was ended because of what its probe did; the probe may come back.
+    CutOff {
+        /// Whose.
+        node: NodeId,
+        /// What it did.
+        reason: String,
+    },
+    /// A probe did not join in time.
+    NotJoined {
+        /// Who.
+        node: NodeId,
+    },
+    /// A probe was given up.
+    Lost {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        why: LostWhy,
+    },
+    /// A probe came back after it had been given up.
+    Late {
+        /// Who.
+        node: NodeId,
+    },
+    /// A probe refused an assignment.
+    Refused {
+        /// Who.
+        node: NodeId,
+        /// In its words.
+        reason: String,
+    },
+    /// A phase began.
+    Phase {
+        /// Which.
+        phase: Phase,
+    },
+    /// Tests made so far in this phase, over all probes; at most a few times a second.
+    Tests {
+        /// Made.
+        done: u64,
+        /// To be made.
+        total: u64,
+    },
+    /// The user interrupted: what there is gets signed.
+    Interrupted,
+    /// The run is over and the report is being made.
+    Judging {
+        /// Lines of evidence.
+        lines: usize,
+    },
+}
+
+/// Shows events. Called from the run's own task: it must not block for long.
+pub(crate) trait Sink: Send {
+    /// Shows one event.
+    fn show(&mut self, event: &Event);
+}

@@ -1,0 +1,89 @@
+//! `--swarm lab`: every node a namespace of this machine, with a probe in each.
+
+use std::{
+    ffi::OsString,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use plumbline_lab::{Entered, Lab, Program, Topology};
+use plumbline_model::{
+    id::{NodeId, RunId},
+    inventory::Inventory,
+};
+use tokio::net::TcpListener;
+
+use super::{Guard, Invitation, Invited, PROBE_ARGS, Swarm, SwarmError, invite};
+use crate::audit::progress::{Event, Sink};
+
+/// What `--swarm lab` is told.
+#[derive(Debug)]
+pub(crate) struct LabOptions {
+    /// Proof that this process left the machine's network.
+    pub(crate) entered: Entered,
+}
+
+pub(super) async fn start(
+    options: LabOptions,
+    run: &RunId,
+    inventory: &Inventory,
+    participants: &[NodeId],
+    sink: &mut dyn Sink,
+) -> Result<Swarm, SwarmError> {
+    let nodes: Vec<IpAddr> = inventory
+        .nodes
+        .iter()
+        .filter_map(|node| node.id.address())
+        .collect();
+    let vips = inventory.control_plane_vip.iter().chain(&inventory.ingress_vip);
+    let taken: Vec<(IpAddr, IpAddr)> = vips.map(|vip| (*vip, *vip)).collect();
+    let topology = Topology::from_addresses(&nodes, &taken).map_err(plumbline_lab::LabError::from)?;
+    sink.show(&Event::LabBuilding { hosts: nodes.len() });
+    let LabOptions { entered } = options;
+    let lab = tokio::task::spawn_blocking(move || Lab::up(&entered, topology)).await;
+    let mut lab = lab.map_err(SwarmError::Thread)??;
+    let address = SocketAddr::new(lab.admin_address(), 0);
+    let bind = |source| SwarmError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let bound = listener.local_addr().map_err(bind)?;
+    let Invited { service, strings } = invite(Invitation {
+        run,
+        inventory,
+        participants,
+        listeners: vec![listener],
+        advertised: vec![bound],
+        own_addresses: vec![bound.ip()],
+        join_timeout: JOIN_TIMEOUT,
+    })?;
+    sink.show(&Event::Listening {
+        addresses: vec![bound.to_string()],
+        expected: participants.len(),
+        join_file: None,
+    });
+    // Namespaces are entered on threads that are waited for, so this blocks, too.
+    let lab = tokio::task::spawn_blocking(move || -> Result<Lab, SwarmError> {
+        let path = std::env::current_exe().map_err(|source| SwarmError::Probe {
+            node: NodeId::Coordinator,
+            source,
+        })?;
+        for (node, string) in strings {
+            let program = Program {
+                path: path.clone(),
+                args: PROBE_ARGS.map(OsString::from).to_vec(),
+                stdin: string.to_text().as_bytes().to_vec(),
+                stderr: None,
+            };
+            lab.spawn_in(node, program)?;
+        }
+        Ok(lab)
+    });
+    let lab = lab.await.map_err(SwarmError::Thread)??;
+    Ok(Swarm {
+        service,
+        join_timeout: JOIN_TIMEOUT,
+        guard: Guard::Lab(Box::new(lab)),
+    })
+}
+
+/// A hundred probes that start at once on two cores take a few seconds.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);

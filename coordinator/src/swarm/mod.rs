@@ -1,0 +1,243 @@
+//! Where probes come from. Each kind of swarm binds the service where its probes can reach it, gives every participant its
+//! join string, and holds what must live as long as the run.
+//!
+//! | kind | who starts the probes | how a string gets there |
+//! |---|---|---|
+//! | `joined` | the user's own tool | `--join-file`, readable by its owner only |
+//! | `lab` | we do, one for each namespace | standard input |
+//!
+//! The coordinator's own vantage is always a child of ours that reads its string from standard input: a secret never stands
+//! in an argument, which everybody on the machine can read.
+
+mod addresses;
+mod joined;
+mod lab;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use plumbline_identity::{
+    NoRandomness,
+    ca::{CaError, RunCa},
+    enrol::{Admission, Expected, Origin},
+    join::{JoinString, MAX_ADDRESSES, OneTimeKey},
+    tls,
+};
+use plumbline_lab::LabError;
+use plumbline_model::{
+    id::{NodeId, RunId},
+    inventory::Inventory,
+};
+use tokio::{net::TcpListener, process::Child};
+
+pub(crate) use self::{joined::JoinedOptions, lab::LabOptions};
+use crate::{
+    audit::progress::Sink,
+    service::{Service, Setup},
+};
+
+/// Which kind of swarm.
+#[derive(Debug)]
+pub(crate) enum SwarmOptions {
+    /// Namespaces on this machine.
+    Lab(LabOptions),
+    /// Somebody else starts the probes.
+    Joined(JoinedOptions),
+}
+
+/// A swarm on its way: the service listens, probes are started or waited for.
+#[derive(Debug)]
+pub(crate) struct Swarm {
+    /// Where they arrive.
+    pub(crate) service: Service,
+    /// How long they may take.
+    pub(crate) join_timeout: Duration,
+    /// What lives as long as the run.
+    pub(crate) guard: Guard,
+}
+
+/// What a swarm holds; dropped or ended, its probes are gone.
+#[derive(Debug)]
+pub(crate) enum Guard {
+    /// The lab, with every program in it.
+    Lab(Box<plumbline_lab::Lab>),
+    /// The coordinator's own vantage, if the plan has it.
+    Joined(Option<Child>),
+}
+
+/// Why a swarm could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SwarmError {
+    /// The listening address.
+    #[error("bind the listener on {address}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A wildcard address was asked for and the host's addresses cannot be told.
+    #[error("find the addresses of this host")]
+    Addresses(#[source] io::Error),
+    /// A wildcard address was asked for and there is nothing to advertise.
+    #[error("advertise {0}: this host has no global address; give --listen one that the nodes reach")]
+    NoAddress(SocketAddr),
+    /// The join file.
+    #[error("write the join file {}", path.display())]
+    JoinFile {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A probe of ours.
+    #[error("start the probe of {node}")]
+    Probe {
+        /// Where.
+        node: NodeId,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The run's certificates.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// The TLS configuration.
+    #[error("configure TLS")]
+    Tls(#[source] rustls::Error),
+    /// The one-time keys.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// The lab.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// A thread of ours ended: a bug.
+    #[error("build the lab: its thread has ended")]
+    Thread(#[source] tokio::task::JoinError),
+    /// The user interrupted before there was anything to sign.
+    #[error("start the swarm: interrupted before any probe joined, nothing was measured")]
+    Abandoned,
+}
+
+/// Starts a swarm for these participants.
+pub(crate) async fn start(
+    options: SwarmOptions,
+    run: &RunId,
+    inventory: &Inventory,
+    participants: &[NodeId],
+    sink: &mut dyn Sink,
+) -> Result<Swarm, SwarmError> {
+    match options {
+        SwarmOptions::Lab(options) => lab::start(options, run, inventory, participants, sink).await,
+        SwarmOptions::Joined(options) => joined::start(options, run, inventory, participants, sink).await,
+    }
+}
+
+impl Guard {
+    /// Ends what is left of the probes.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Lab(lab) => {
+                // Taking namespaces down and waiting for processes blocks; a thread that ended has dropped it, too.
+                let _ = tokio::task::spawn_blocking(move || drop(lab)).await;
+            }
+            Self::Joined(Some(mut child)) => {
+                if tokio::time::timeout(CHILD_GRACE, child.wait()).await.is_err() {
+                    // It has ended already if this fails.
+                    let _ = child.kill().await;
+                }
+            }
+            Self::Joined(None) => {}
+        }
+    }
+}
+
+/// The listening service with a join string for every participant.
+struct Invited {
+    service: Service,
+    strings: BTreeMap<NodeId, JoinString>,
+}
+
+/// Whom to invite, and where they find us.
+struct Invitation<'a> {
+    run: &'a RunId,
+    inventory: &'a Inventory,
+    participants: &'a [NodeId],
+    listeners: Vec<TcpListener>,
+    advertised: Vec<SocketAddr>,
+    /// This machine's addresses, from which its own vantage may come.
+    own_addresses: Vec<IpAddr>,
+    join_timeout: Duration,
+}
+
+/// Makes the run's CA, a one-time key for everybody, and starts the service.
+fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
+    let Invitation {
+        run,
+        inventory,
+        participants,
+        listeners,
+        mut advertised,
+        own_addresses,
+        join_timeout,
+    } = invitation;
+    let now_unix_s = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let ca = RunCa::new(run, now_unix_s, CA_LIFETIME)?;
+    let expires_unix_s = now_unix_s + join_timeout.as_secs();
+    advertised.truncate(MAX_ADDRESSES);
+    let (mut strings, mut expected) = (BTreeMap::new(), Vec::new());
+    for node in participants {
+        let one_time_key = OneTimeKey::generate()?;
+        let origin = match node {
+            NodeId::Coordinator => Origin::ThisMachine(own_addresses.clone()),
+            NodeId::Address(address) => Origin::Addresses(
+                inventory
+                    .node(*node)
+                    .map_or_else(|| vec![*address], |of| vec![*address, of.ssh]),
+            ),
+        };
+        expected.push(Expected {
+            node: *node,
+            origin,
+            one_time_public: one_time_key.public(),
+            expires_unix_s,
+        });
+        strings.insert(
+            *node,
+            JoinString {
+                coordinator: advertised.clone(),
+                run: run.clone(),
+                node: *node,
+                one_time_key,
+                pin: ca.pin(),
+                expires_unix_s,
+            },
+        );
+    }
+    let service = Service::start(Setup {
+        listeners,
+        tls: tls::server_config(&ca).map_err(SwarmError::Tls)?,
+        run: run.clone(),
+        admission: Admission::new(run.clone(), expected),
+        probes: participants.len(),
+    });
+    Ok(Invited { service, strings })
+}
+
+/// The arguments with which this executable is a probe that reads its join string from standard input.
+const PROBE_ARGS: [&str; 4] = ["probe", "--quiet", "join", "-"];
+
+/// A run that lasts longer is not one audit.
+const CA_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// It was told to finish before; a second is what closing its sockets may take.
+const CHILD_GRACE: Duration = Duration::from_secs(1);
