@@ -4,6 +4,11 @@
 //! This needs programs that a machine may lack; such a test is named and counted, and a failure where
 //! `PLUMBLINE_REQUIRE_LAB=1`. That is why it brings its own `main`.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "a test program reports on its standard output"
+)]
+
 use std::{
     collections::BTreeMap,
     path::Path,

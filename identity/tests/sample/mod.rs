@@ -25,11 +25,11 @@ pub(crate) struct Sample {
 }
 
 pub(crate) fn coordinator() -> SigningKey {
-    SigningKey::from_scalar(&[1; 32]).unwrap()
+    SigningKey::from_scalar(&[1; 32]).expect("one is a scalar")
 }
 
 pub(crate) fn probe(node: u8) -> SigningKey {
-    SigningKey::from_scalar(&[10 + node; 32]).unwrap()
+    SigningKey::from_scalar(&[10 + node; 32]).expect("a small number is a scalar")
 }
 
 pub(crate) fn run() -> RunId {
@@ -189,7 +189,7 @@ pub(crate) fn report() -> Report {
         verdict: Verdict::Incomplete,
         run: run(),
         cluster: "sample".to_owned(),
-        version: "1.29".parse().unwrap(),
+        version: "1.29".parse().expect("a version"),
         started: "2023-11-14T22:13:20.000Z".to_owned(),
         finished: None,
         coordinator_version: "0.1.0".to_owned(),
