@@ -156,6 +156,8 @@ pub fn prove(exporter: &[u8; 32], join: &JoinString, keys: Keys<'_>, addresses: 
 pub struct Admission {
     run: RunId,
     expected: BTreeMap<NodeId, Expected>,
+    /// Whose an expected address is.
+    held: BTreeMap<IpAddr, NodeId>,
     members: BTreeMap<NodeId, Member>,
     by_tls_key: BTreeMap<[u8; 32], NodeId>,
     refused: u64,
@@ -164,8 +166,13 @@ pub struct Admission {
 impl Admission {
     /// A table for the nodes of a run. Of two entries for one node the later counts.
     pub fn new(run: RunId, expected: Vec<Expected>) -> Self {
+        let held = expected
+            .iter()
+            .flat_map(|expected| expected.held().map(|address| (address, expected.node)))
+            .collect();
         Self {
             run,
+            held,
             expected: expected
                 .into_iter()
                 .map(|expected| (expected.node, expected))
@@ -328,14 +335,14 @@ impl Admission {
         Ok(())
     }
 
-    /// The member's addresses: its data address first, then what it says of itself, without what cannot be a peer's and what
-    /// is another node's data address (a probe must not draw others' traffic upon a third).
+    /// The member's addresses: its data address first, then what it says of itself, without what cannot be a host's and what
+    /// is expected to be another node's (a probe must not draw others' traffic upon a third).
     fn addresses(&self, node: NodeId, claimed: &[IpAddr]) -> Vec<IpAddr> {
         let mut addresses: Vec<IpAddr> = node.address().into_iter().collect();
         for address in claimed.iter().map(IpAddr::to_canonical) {
-            let another_node = self.expected.contains_key(&NodeId::Address(address));
+            let another_node = self.held.get(&address).is_some_and(|holder| *holder != node);
             if addresses.len() < MAX_MEMBER_ADDRESSES
-                && is_unicast(address)
+                && is_a_hosts(address)
                 && !another_node
                 && !addresses.contains(&address)
             {
@@ -343,6 +350,17 @@ impl Admission {
             }
         }
         addresses
+    }
+}
+
+impl Expected {
+    /// The addresses that are this node's and nobody else's.
+    fn held(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let from = match &self.origin {
+            Origin::Addresses(addresses) => addresses.as_slice(),
+            Origin::ThisMachine(_) => &[],
+        };
+        from.iter().map(IpAddr::to_canonical).chain(self.node.address())
     }
 }
 
@@ -402,13 +420,17 @@ fn contains(addresses: &[IpAddr], peer: IpAddr) -> bool {
         .any(|address| address.to_canonical() == peer.to_canonical())
 }
 
-fn is_unicast(address: IpAddr) -> bool {
-    let broadcast = address == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || broadcast || link_local)
+/// Whether a host of a cluster can have this address. What a probe's guard never takes for a peer's must not get in here: on
+/// the roster it would make every probe refuse the whole roster.
+fn is_a_hosts(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !matches!(address.octets(), [0 | 127 | 224.., ..] | [169, 254, ..]),
+        IpAddr::V6(address) => {
+            let metadata = address.segments() == [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254];
+            let special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+            !(metadata || special || address.is_unicast_link_local())
+        }
+    }
 }
 
 /// Separates this use of the signing keys from every other: no DSSE or SSH signature starts with it.

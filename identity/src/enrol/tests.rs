@@ -457,16 +457,12 @@ fn keys_that_are_none_or_anothers_are_refused() {
 #[test]
 fn a_probe_cannot_claim_addresses_that_are_not_a_hosts_or_are_another_nodes() {
     let (mut table, one, _) = table();
-    let claimed = [
-        "0.0.0.0",
-        "127.0.0.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "169.254.169.254",
-        "fe80::1",
-        "10.0.0.2",
-    ];
-    let mut addresses: Vec<IpAddr> = claimed.iter().map(|text| text.parse().unwrap()).collect();
+    let claimed = "0.0.0.0 0.1.2.3 127.0.0.1 127.9.9.9 169.254.169.254 224.0.0.1 240.0.0.1 255.255.255.255 \
+                   :: ::1 fe80::1 ff02::1 fd00:ec2::254 ::ffff:127.0.0.1 10.0.0.2 192.168.0.2 ::ffff:10.0.0.2";
+    let mut addresses: Vec<IpAddr> = claimed
+        .split_whitespace()
+        .map(|text| text.parse().unwrap())
+        .collect();
     addresses.extend([ssh_address(1), ssh_address(1), data_address(1)]);
     let member = one
         .submit(
