@@ -1,5 +1,7 @@
 //! The command line from outside: exit codes, and what is never printed.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     io::Write as _,
     process::{Command, Output, Stdio},

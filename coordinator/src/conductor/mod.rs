@@ -490,6 +490,7 @@ impl Conductor {
             if !targets.is_empty() {
                 let ask = Ask {
                     targets,
+                    live_services: Vec::new(),
                     attempts,
                     attempt_timeout,
                     max_rate_node,

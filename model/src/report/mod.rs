@@ -3,8 +3,6 @@
 mod assemble;
 pub mod check;
 #[cfg(test)]
-pub(crate) mod stage;
-#[cfg(test)]
 mod tests;
 mod time;
 

@@ -19,6 +19,7 @@ use plumbline_model::{
     evidence::Member,
     id::NodeId,
     observation::{Armed, BindFailure, Life, NotBound, NotTried, Reach, Record, Signal},
+    plan::Target,
     port::{Family, PortSet, Protocol},
 };
 use plumbline_proto::convert::{ArmPorts, Ask, Assignment, Roster, Watch, Work};
@@ -115,11 +116,16 @@ pub enum PermittedWork {
     Survey,
 }
 
+/// Ports by peer and address.
+pub type Targets = BTreeMap<(NodeId, IpAddr), PortSet>;
+
 /// Tests that may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PermittedAsk {
-    /// Ports by peer and address.
-    pub targets: BTreeMap<(NodeId, IpAddr), PortSet>,
+    /// Where responders of ours answer.
+    pub targets: Targets,
+    /// Where services of the peers answer, which are never spoken to.
+    pub live_services: Targets,
     /// Attempts before silence is believed.
     pub attempts: u32,
     /// How long one attempt waits.
@@ -235,45 +241,20 @@ impl Guard {
     }
 
     fn permit_ask(&self, ask: &Ask, roster: &Roster) -> Result<(PermittedWork, Vec<Record>), Refused> {
-        let mut targets: BTreeMap<(NodeId, IpAddr), PortSet> = BTreeMap::new();
         let mut excluded = Vec::new();
-        for target in &ask.targets {
-            for node in &target.destinations {
-                if *node == self.own.node {
-                    return Err(Refused::Itself);
-                }
-                if *node == NodeId::Coordinator {
-                    return Err(Refused::Coordinator);
-                }
-                let mut refuse = |ports: PortSet, why: NotTried| {
-                    if !ports.is_empty() {
-                        let (family, protocol) = (target.family, target.protocol);
-                        excluded.push(not_tried(*node, family, protocol, ports, why, ask.second_look));
-                    }
-                };
-                let address = roster
-                    .member(*node)
-                    .and_then(|member| address_of(member, target.family));
-                match address {
-                    _ if target.protocol != Protocol::Tcp => {
-                        refuse(target.ports.clone(), NotTried::Unsupported)
-                    }
-                    None => refuse(target.ports.clone(), NotTried::NotOnRoster),
-                    Some(address) if !self.policy.allows_network(address) => {
-                        refuse(target.ports.clone(), NotTried::Policy);
-                    }
-                    Some(address) => {
-                        let allowed = self.policy.allowed_ports(&target.ports);
-                        refuse(target.ports.difference(&allowed), NotTried::Policy);
-                        if !allowed.is_empty() {
-                            targets.entry((*node, address)).or_default().extend(&allowed);
-                        }
-                    }
+        let mut permit = |targets: &[Target]| {
+            let mut permitted = Targets::new();
+            for target in targets {
+                for (node, ports, why) in self.permit_target(target, roster, &mut permitted)? {
+                    let (family, protocol) = (target.family, target.protocol);
+                    excluded.push(not_tried(node, family, protocol, ports, why, ask.second_look));
                 }
             }
-        }
+            Ok(permitted)
+        };
         let ask = PermittedAsk {
-            targets,
+            targets: permit(&ask.targets)?,
+            live_services: permit(&ask.live_services)?,
             attempts: ask.attempts,
             attempt_timeout: ask.attempt_timeout,
             max_rate_node: lower(ask.max_rate_node, self.policy.max_rate),
@@ -282,13 +263,50 @@ impl Guard {
         };
         Ok((PermittedWork::Ask(ask), excluded))
     }
+
+    /// Adds what may be tested to `permitted` and returns what may not.
+    fn permit_target(
+        &self,
+        target: &Target,
+        roster: &Roster,
+        permitted: &mut Targets,
+    ) -> Result<Vec<(NodeId, PortSet, NotTried)>, Refused> {
+        let mut excluded = Vec::new();
+        for &node in &target.destinations {
+            if node == self.own.node {
+                return Err(Refused::Itself);
+            }
+            if node == NodeId::Coordinator {
+                return Err(Refused::Coordinator);
+            }
+            let mut refuse = |ports: PortSet, why| excluded.push((node, ports, why));
+            let address = roster
+                .member(node)
+                .and_then(|member| address_of(member, target.family));
+            match address {
+                _ if target.protocol != Protocol::Tcp => refuse(target.ports.clone(), NotTried::Unsupported),
+                None => refuse(target.ports.clone(), NotTried::NotOnRoster),
+                Some(address) if !self.policy.allows_network(address) => {
+                    refuse(target.ports.clone(), NotTried::Policy);
+                }
+                Some(address) => {
+                    let allowed = self.policy.allowed_ports(&target.ports);
+                    refuse(target.ports.difference(&allowed), NotTried::Policy);
+                    permitted.entry((node, address)).or_default().extend(&allowed);
+                }
+            }
+        }
+        permitted.retain(|_, ports| !ports.is_empty());
+        excluded.retain(|(_, ports, _)| !ports.is_empty());
+        Ok(excluded)
+    }
 }
 
 /// Records that say of every test of a refused assignment that it was not tried. What opens or watches ports has nothing to
 /// say: its refusal is the testimony.
 pub fn nothing_tried(work: &Work) -> Vec<Record> {
     let Work::Ask(ask) = work else { return Vec::new() };
-    let of_target = |target: &plumbline_model::plan::Target| {
+    let of_target = |target: &Target| {
         let (family, protocol, ports) = (target.family, target.protocol, target.ports.clone());
         target
             .destinations
@@ -305,7 +323,11 @@ pub fn nothing_tried(work: &Work) -> Vec<Record> {
             })
             .collect::<Vec<_>>()
     };
-    ask.targets.iter().flat_map(of_target).collect()
+    ask.targets
+        .iter()
+        .chain(&ask.live_services)
+        .flat_map(of_target)
+        .collect()
 }
 
 /// The address at which a member is tested: its data address if that has the family, else its first that has.

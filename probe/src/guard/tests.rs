@@ -51,12 +51,13 @@ fn ports(text: &str) -> PortSet {
 
 fn ask(destinations: &[&str], ask_ports: &str) -> Ask {
     Ask {
-        targets: vec![plumbline_model::plan::Target {
+        targets: vec![Target {
             family: Family::Ipv4,
             protocol: Protocol::Tcp,
             ports: ports(ask_ports),
             destinations: destinations.iter().map(|node| node.parse().unwrap()).collect(),
         }],
+        live_services: Vec::new(),
         attempts: 3,
         attempt_timeout: Duration::from_secs(1),
         max_rate_node: NonZeroU32::new(200),
@@ -342,4 +343,14 @@ fn a_policy_that_is_not_understood_is_refused_with_its_line() {
 fn a_policy_narrows_and_never_widens() {
     let policy = Policy::parse("max_lease_s: 4000000000\nmax_duration_s: 4000000000").unwrap();
     assert_eq!(policy, Policy::default());
+}
+
+#[test]
+fn services_of_the_peers_are_kept_apart_from_responders_of_ours() {
+    let mut both = ask(&["10.0.0.3"], "6443");
+    both.live_services = ask(&["10.0.0.3"], "22").targets;
+    let permit = permit(&guard(""), Work::Ask(both), Life::Bare).unwrap();
+    let key = ("10.0.0.3".parse().unwrap(), "10.0.0.3".parse().unwrap());
+    assert_eq!(asked(&permit).targets, BTreeMap::from([(key, ports("6443"))]));
+    assert_eq!(asked(&permit).live_services, BTreeMap::from([(key, ports("22"))]));
 }

@@ -50,6 +50,7 @@ fn ask(destinations: &[NodeId], ports: &str) -> Work {
             ports: ports.parse().unwrap(),
             destinations: destinations.to_vec(),
         }],
+        live_services: Vec::new(),
         attempts: 1,
         attempt_timeout: Duration::from_millis(500),
         max_rate_node: None,

@@ -401,10 +401,11 @@ fn ask_task(
     let members: BTreeMap<NodeId, (u32, &Member)> = others(identity, roster)
         .map(|(index, member)| (member.node, (index, member)))
         .collect();
-    let targets = ask
-        .targets
-        .into_iter()
-        .filter_map(|((node, address), ports)| {
+    let ours = ask.targets.into_iter().map(|target| (target, false));
+    let theirs = ask.live_services.into_iter().map(|target| (target, true));
+    let targets = ours
+        .chain(theirs)
+        .filter_map(|(((node, address), ports), live)| {
             // The guard took every target from this roster.
             let (index, member) = members.get(&node)?;
             Some(key(identity, member, identity.node, node).map(|key| AskTarget {
@@ -415,7 +416,7 @@ fn ask_task(
                     key,
                 },
                 ports,
-                live: false,
+                live,
             }))
         })
         .collect::<Result<_, String>>()?;

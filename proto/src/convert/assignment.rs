@@ -54,8 +54,11 @@ pub struct ArmPorts {
 /// Ports of peers to test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// What to test; destinations are members of the roster.
+    /// What to test where responders of ours answer; destinations are members of the roster.
     pub targets: Vec<Target>,
+    /// What to test where services of the peers answer (every port of a live node, sshd's on any): these are connected to,
+    /// never spoken to, and closed in order.
+    pub live_services: Vec<Target>,
     /// Attempts before silence is believed, 1 to [`limits::MAX_ATTEMPTS`].
     pub attempts: u32,
     /// How long one attempt waits, [`limits::MIN_ATTEMPT_TIMEOUT`] to [`limits::MAX_ATTEMPT_TIMEOUT`].
@@ -73,6 +76,7 @@ impl Ask {
     pub fn tests(&self) -> u64 {
         self.targets
             .iter()
+            .chain(&self.live_services)
             .map(|target| u64::from(target.ports.count()) * target.destinations.len() as u64)
             .sum()
     }
@@ -171,6 +175,15 @@ fn elements<W, T>(
     if wire.is_empty() {
         return Err(FieldError::Empty.at(field));
     }
+    elements_or_none(field, wire, read)
+}
+
+/// Reads each element of a list.
+fn elements_or_none<W, T>(
+    field: &str,
+    wire: &[W],
+    read: impl Fn(&W) -> Result<T, Invalid>,
+) -> Result<Vec<T>, Invalid> {
     at_most(field, wire.len(), limits::MAX_ELEMENTS)?;
     wire.iter()
         .enumerate()
@@ -196,8 +209,10 @@ fn wire_arm_ports(set: &ArmPorts) -> v1::ArmPorts {
 
 fn ask(wire: &v1::Ask, roster: &Roster) -> Result<Ask, Invalid> {
     let rate = |field, found| in_range(field, found, 0, limits::MAX_RATE).map(NonZeroU32::new);
+    let targets = |field, wire| elements_or_none(field, wire, |wire| target(wire, roster));
     let ask = Ask {
-        targets: elements("targets", &wire.targets, |wire| target(wire, roster))?,
+        targets: targets("targets", &wire.targets)?,
+        live_services: targets("live_services", &wire.live_services)?,
         attempts: in_range("attempts", wire.attempts, 1, limits::MAX_ATTEMPTS)?,
         attempt_timeout: duration_ms(
             "attempt_timeout_ms",
@@ -209,6 +224,9 @@ fn ask(wire: &v1::Ask, roster: &Roster) -> Result<Ask, Invalid> {
         second_look: wire.second_look,
     };
     let tests = ask.tests();
+    if tests == 0 {
+        return Err(FieldError::Empty.at("targets"));
+    }
     if tests > limits::MAX_TESTS {
         return Err(FieldError::TooMany {
             found: tests,
@@ -220,25 +238,12 @@ fn ask(wire: &v1::Ask, roster: &Roster) -> Result<Ask, Invalid> {
 }
 
 fn wire_ask(ask: &Ask, roster: &Roster) -> Result<v1::Ask, Invalid> {
-    let targets = ask
-        .targets
-        .iter()
-        .map(|target| {
-            let destinations = target
-                .destinations
-                .iter()
-                .map(|node| index_of("destinations", *node, roster))
-                .collect::<Result<_, _>>()?;
-            Ok(v1::Target {
-                transport: wire_transport(target.protocol),
-                ipv6: target.family == Family::Ipv6,
-                ports: wire_ports(&target.ports),
-                destinations,
-            })
-        })
-        .collect::<Result<_, Invalid>>()?;
+    let targets = |targets: &[Target]| -> Result<Vec<_>, _> {
+        targets.iter().map(|target| wire_target(target, roster)).collect()
+    };
     Ok(v1::Ask {
-        targets,
+        targets: targets(&ask.targets)?,
+        live_services: targets(&ask.live_services)?,
         attempts: ask.attempts,
         attempt_timeout_ms: wire_ms(ask.attempt_timeout),
         max_rate_node: ask.max_rate_node.map_or(0, NonZeroU32::get),
@@ -265,6 +270,20 @@ fn target(wire: &v1::Target, roster: &Roster) -> Result<Target, Invalid> {
         family: family(wire.ipv6),
         protocol: protocol(wire.transport)?,
         ports: ports(&wire.ports)?,
+        destinations,
+    })
+}
+
+fn wire_target(target: &Target, roster: &Roster) -> Result<v1::Target, Invalid> {
+    let destinations = target
+        .destinations
+        .iter()
+        .map(|node| index_of("destinations", *node, roster))
+        .collect::<Result<_, _>>()?;
+    Ok(v1::Target {
+        transport: wire_transport(target.protocol),
+        ipv6: target.family == Family::Ipv6,
+        ports: wire_ports(&target.ports),
         destinations,
     })
 }

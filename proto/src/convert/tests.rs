@@ -38,6 +38,15 @@ fn an_ask() -> v1::Ask {
             ],
             destinations: vec![0, 1],
         }],
+        live_services: vec![v1::Target {
+            transport: v1::Transport::Tcp.into(),
+            ipv6: false,
+            ports: vec![v1::PortRange {
+                first: 6443,
+                last: 6443,
+            }],
+            destinations: vec![1],
+        }],
         attempts: 3,
         attempt_timeout_ms: 400,
         max_rate_node: 200,
@@ -78,13 +87,21 @@ fn an_assignment_survives_the_wire() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(nodes, ["10.0.0.2", "10.0.0.3"]);
-    assert_eq!((ask.tests(), ask.max_rate_pair), (2 * 2769, None));
+    assert_eq!((ask.tests(), ask.max_rate_pair), (2 * 2769 + 1, None));
     assert_eq!(read.to_wire(&roster()).unwrap(), wire);
 }
 
 #[test]
 fn every_hostile_ask_is_refused_by_the_name_of_its_field() {
-    assert_eq!(complaint(|ask| ask.targets.clear()), "assignment.ask.targets");
+    let nothing = |ask: &mut v1::Ask| {
+        ask.targets.clear();
+        ask.live_services.clear();
+    };
+    assert_eq!(complaint(nothing), "assignment.ask.targets");
+    assert_eq!(
+        complaint(|ask| ask.live_services[0].destinations.clear()),
+        "assignment.ask.live_services[0].destinations"
+    );
     assert_eq!(
         complaint(|ask| ask.targets[0].destinations.clear()),
         "assignment.ask.targets[0].destinations"

@@ -275,6 +275,10 @@ pub struct Ask {
     /// Whether this is the second look, made while both ends capture.
     #[prost(bool, tag = "6")]
     pub second_look: bool,
+    /// Ports that services of the peers hold (every port of a live node, sshd's on any): connected to, never spoken to, closed
+    /// in order.
+    #[prost(message, repeated, tag = "7")]
+    pub live_services: ::prost::alloc::vec::Vec<Target>,
 }
 /// Ports of several peers.
 #[derive(Clone, PartialEq, ::prost::Message)]
