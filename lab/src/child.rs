@@ -51,12 +51,7 @@ impl LabChild {
         let mut command = Command::new(path);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
-        // A group of its own: what it starts is signalled with it, and a Ctrl-C at the terminal reaches the coordinator
-        // alone, which decides what becomes of its probes.
-        command.process_group(0);
-        let mut process = namespace
-            .spawn(&mut command, Some(&host_name(node)))
-            .map_err(LabError::Namespace)?;
+        let mut process = start(node, namespace, &mut command)?;
         // Dropped at the end of this block, which is the end of file for the program.
         if let Some(mut pipe) = process.stdin.take() {
             match pipe.write_all(&stdin) {
@@ -72,7 +67,12 @@ impl LabChild {
         Ok(Self::of(node, process))
     }
 
-    pub(crate) fn of(node: NodeId, process: Child) -> Self {
+    /// Starts a command whose standard streams are set up already.
+    pub(crate) fn start(node: NodeId, namespace: &NetNs, mut command: Command) -> Result<Self, LabError> {
+        Ok(Self::of(node, start(node, namespace, &mut command)?))
+    }
+
+    fn of(node: NodeId, process: Child) -> Self {
         Self {
             node,
             pid: process.id(),
@@ -135,6 +135,15 @@ impl LabChild {
         // A panic elsewhere does not make the process less ours.
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn start(node: NodeId, namespace: &NetNs, command: &mut Command) -> Result<Child, LabError> {
+    // A group of its own: what it starts is signalled with it, and a Ctrl-C at the terminal reaches the coordinator alone,
+    // which decides what becomes of its probes.
+    command.process_group(0);
+    namespace
+        .spawn(command, Some(&host_name(node)))
+        .map_err(LabError::Namespace)
 }
 
 fn end(process: &mut Child) {

@@ -27,6 +27,7 @@
 
 mod child;
 mod enter;
+mod fault;
 mod neighbours;
 mod running;
 mod topology;
@@ -34,5 +35,6 @@ mod wiring;
 
 pub use child::{LabChild, Program};
 pub use enter::{Entered, Unavailable, capabilities, enter};
+pub use fault::{BadRoute, Fault, FaultError, FaultId, InvalidSide, RejectWith, Side, Transport};
 pub use running::{Lab, LabError};
 pub use topology::{AdminLeg, Host, Subnet, Topology, TopologyError};

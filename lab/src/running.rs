@@ -1,6 +1,6 @@
 //! A lab that is up.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use plumbline_model::id::NodeId;
 use plumbline_sys::{
@@ -9,7 +9,8 @@ use plumbline_sys::{
 };
 
 use crate::{
-    Entered, LabChild, Program, Subnet, Topology, TopologyError,
+    Entered, FaultId, LabChild, Program, Subnet, Topology, TopologyError,
+    fault::Planted,
     neighbours::Raised,
     wiring::{self, Wiring},
 };
@@ -84,6 +85,8 @@ pub struct Lab {
     wiring: Wiring,
     admin: NetNs,
     children: Vec<LabChild>,
+    pub(crate) planted: BTreeMap<FaultId, Planted>,
+    pub(crate) next_fault: u32,
     /// Held for its drop.
     _neighbours: Option<Raised>,
 }
@@ -109,6 +112,8 @@ impl Lab {
             wiring,
             admin,
             children: Vec::new(),
+            planted: BTreeMap::new(),
+            next_fault: 0,
             _neighbours: neighbours,
         })
     }
@@ -171,6 +176,10 @@ impl Lab {
         self.children.iter().filter(move |child| child.node() == node)
     }
 
+    pub(crate) fn router(&self) -> &NetNs {
+        &self.wiring.router
+    }
+
     pub(crate) fn namespace(&self, node: NodeId) -> Result<&NetNs, LabError> {
         let namespace = match node {
             NodeId::Coordinator => Some(&self.admin),
@@ -186,7 +195,12 @@ impl Drop for Lab {
         for child in &self.children {
             child.kill();
         }
-        // The rest goes with its descriptors; nobody is left to be told of a failure.
+        // Most faults would go with their namespaces; the workstation's, which is this process's, stays. Nobody is left to
+        // be told of a failure.
+        for id in self.planted.keys().copied().collect::<Vec<_>>() {
+            let _ = self.heal(id);
+        }
+        // The rest goes with its descriptors.
         let _ = wiring::unplug_admin(&self.admin);
     }
 }

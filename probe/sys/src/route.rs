@@ -9,11 +9,13 @@ use std::{
 use crate::netlink::{self, Attributes, Message, Protocol, Socket};
 
 mod build;
+mod divert;
 mod neighbor;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Route, RouteTarget, VethPeer};
+pub use divert::{Diversion, accept_diverted};
 pub use neighbor::NextHop;
 
 /// Why a question about the network's configuration, or a change to it, failed.

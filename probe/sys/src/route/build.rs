@@ -163,7 +163,7 @@ impl Network {
         )
     }
 
-    fn change(&mut self, message: Message, operation: String) -> Result<(), Error> {
+    pub(super) fn change(&mut self, message: Message, operation: String) -> Result<(), Error> {
         self.socket.request(message).map_err(Error::of(operation))
     }
 }
@@ -226,7 +226,7 @@ fn described(route: Route) -> String {
     format!("the route to {}/{} {action}", route.network, route.prefix)
 }
 
-fn put_ip(nest: &mut Nest, attribute: u16, address: IpAddr) {
+pub(super) fn put_ip(nest: &mut Nest, attribute: u16, address: IpAddr) {
     match address {
         IpAddr::V4(address) => nest.bytes(attribute, &address.octets()),
         IpAddr::V6(address) => nest.bytes(attribute, &address.octets()),
@@ -234,7 +234,7 @@ fn put_ip(nest: &mut Nest, attribute: u16, address: IpAddr) {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "0x600 in two octets")]
-const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
+pub(super) const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 #[expect(clippy::cast_possible_truncation, reason = "2 in one octet")]
 const NODAD: u8 = libc::IFA_F_NODAD as u8;
 /// linux/veth.h.
