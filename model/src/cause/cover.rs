@@ -131,12 +131,15 @@ struct Candidate {
     ports: PortSet,
     /// Failing pairs inside.
     pairs: Vec<usize>,
+    /// What a covered test counts, in thousandths: where chance decides, the square of the share of pairs that show it, so
+    /// that one lossy link is not taken for a network of which half is lossy.
+    weight: u64,
 }
 
 impl Candidate {
     fn covers(&self, remaining: &BTreeMap<usize, PortSet>) -> u64 {
         let left = self.pairs.iter().filter_map(|pair| remaining.get(pair));
-        left.map(|ports| u64::from(ports.intersection(&self.ports).count()))
+        left.map(|ports| u64::from(ports.intersection(&self.ports).count()) * self.weight)
             .sum()
     }
 
@@ -190,11 +193,14 @@ fn scopes(src: NodeId, dst: NodeId, subnets: &Subnets) -> Vec<Scope> {
                 from: Reach::Node(src),
                 to: Reach::Outside(a),
             },
-            Scope {
+        ]);
+        // Between two subnets both directions say the same, and name them.
+        if subnets.count() > 2 {
+            out.push(Scope {
                 from: Reach::AcrossSubnets,
                 to: Reach::AcrossSubnets,
-            },
-        ]);
+            });
+        }
     }
     out
 }
@@ -212,6 +218,7 @@ fn candidates(
             let candidate = found.entry(scope).or_insert_with(|| Candidate {
                 ports: PortSet::new(),
                 pairs: Vec::new(),
+                weight: CERTAIN,
             });
             candidate.ports.extend(ports);
             candidate.pairs.push(index);
@@ -241,7 +248,11 @@ fn candidates(
                 candidate.ports = candidate.ports.difference(through);
                 !candidate.ports.is_empty()
             }
-            Admission::HalfThePairs => candidate.pairs.len() * 2 >= *count,
+            Admission::HalfThePairs => {
+                let share = CERTAIN * amount(candidate.pairs.len()) / amount(*count).max(1);
+                candidate.weight = (share * share / CERTAIN).max(1);
+                share * 2 >= CERTAIN
+            }
         }
     });
     found
@@ -281,7 +292,10 @@ fn group(
     let is_placed = pieces
         .iter()
         .any(|piece| piece.is_placed && taken.contains_key(&piece.pair));
-    let is_whole = taken.keys().all(|pair| got_through(&pairs[*pair]).is_empty());
+    // One port that fails says nothing about others.
+    let several = |transport| tests.ports(transport).count() > 1;
+    let is_whole = taken.keys().all(|pair| got_through(&pairs[*pair]).is_empty())
+        && tests.transports().into_iter().any(several);
     let sides = [tests.sources(), tests.destinations()];
     Group {
         tests,
@@ -299,13 +313,7 @@ fn join_equal(groups: Vec<Group>) -> Vec<Group> {
     for side in [0, 1] {
         let mut by_key: BTreeMap<(Vec<NodeId>, Vec<PortSet>), Group> = BTreeMap::new();
         for group in joined {
-            let ports = group
-                .tests
-                .transports()
-                .into_iter()
-                .map(|transport| group.tests.ports(transport))
-                .collect();
-            let key = (group.sides[side].clone(), ports);
+            let key = (group.sides[side].clone(), group.ports());
             match by_key.get_mut(&key) {
                 Some(same) => same.absorb(&group),
                 None => {
@@ -328,7 +336,10 @@ fn join_both_ways(groups: Vec<Group>, admission: Admission) -> Vec<Group> {
         });
         let opposite = out.iter_mut().find(|other| {
             let is_mirror = other.scope.is_some() && other.scope == mirrored && !other.both_ways;
-            is_mirror && ((other.is_whole && group.is_whole) || admission == Admission::HalfThePairs)
+            let is_alike = (other.is_whole && group.is_whole)
+                || other.ports() == group.ports()
+                || admission == Admission::HalfThePairs;
+            is_mirror && is_alike
         });
         match opposite {
             // Equal sides (everybody to everybody) are both ways already.
@@ -340,6 +351,7 @@ fn join_both_ways(groups: Vec<Group>, admission: Admission) -> Vec<Group> {
                 ];
                 other.tests.merge(&group.tests);
                 other.is_placed |= group.is_placed;
+                other.sides.sort();
                 other.both_ways = true;
             }
             _ => out.push(group),
@@ -349,6 +361,17 @@ fn join_both_ways(groups: Vec<Group>, admission: Admission) -> Vec<Group> {
 }
 
 impl Group {
+    /// Every port of it, by transport.
+    fn ports(&self) -> Vec<PortSet> {
+        let transports = self.tests.transports().into_iter();
+        transports.map(|transport| self.tests.ports(transport)).collect()
+    }
+
+    /// Whether it speaks of every pair that crosses from one subnet into another.
+    pub(super) fn is_across_subnets(&self) -> bool {
+        self.scope.is_some_and(|scope| scope.from == Reach::AcrossSubnets)
+    }
+
     /// Takes in another explanation of the same direction.
     pub(super) fn absorb(&mut self, other: &Self) {
         self.tests.merge(&other.tests);
@@ -369,6 +392,13 @@ fn union(a: &[NodeId], b: &[NodeId]) -> Vec<NodeId> {
         .into_iter()
         .collect()
 }
+
+fn amount(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX / CERTAIN)
+}
+
+/// The weight of a test where nothing is left to chance.
+const CERTAIN: u64 = 1_000;
 
 /// More explanations than this for one kind explain nothing; what is left becomes one.
 const MAX_GROUPS: usize = 256;

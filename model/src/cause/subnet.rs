@@ -1,6 +1,6 @@
 //! Which nodes share a subnet, by the prefix lengths that their probes reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -23,6 +23,11 @@ impl Subnets {
 
     pub(super) fn get(&self, node: NodeId) -> Option<IpNet> {
         self.by_node.get(&node).copied()
+    }
+
+    /// How many subnets there are.
+    pub(super) fn count(&self) -> usize {
+        self.by_node.values().collect::<BTreeSet<_>>().len()
     }
 
     /// Every participant inside a subnet, ascending.

@@ -254,4 +254,5 @@ const ELEMENT_INTERVAL_END: u32 = 0x1;
 /// `NFT_SET_ELEM_CATCHALL`: matches what nothing else does.
 const ELEMENT_CATCHALL: u32 = 0x2;
 
-// mod tests;
+#[cfg(test)]
+mod tests;

@@ -107,7 +107,8 @@ impl Writer<'_> {
                 inverted,
             } => self.lookup(set, *from, *to, *inverted),
             Expression::Verdict { verdict } => self.words.push(verdict_text(verdict)),
-            Expression::Counter { packets, .. } => self.words.push(format!("counter packets {packets}")),
+            // Its number changes from reading to reading, and the same rule has to have the same text.
+            Expression::Counter { .. } => self.words.push("counter".to_owned()),
             Expression::Reject { with } => self.words.push(reject(*with, self.table.family)),
             Expression::Limit { name } | Expression::Aside { name } | Expression::Other { name } => {
                 self.words.push(name.clone());
@@ -126,7 +127,10 @@ impl Writer<'_> {
             Expression::MetaSet { key, .. } => self.words.push(format!("{} set", meta(*key).label)),
             Expression::CtSet { key } => self.words.push(format!("{} set", ct(*key).label)),
             Expression::PayloadSet { .. } => self.words.push("payload set".to_owned()),
-            Expression::XtMatch { name, .. } => self.words.push(format!("-m {name}")),
+            Expression::XtMatch { name, revision, info } => {
+                let words = xt::describe(name, *revision, &info.0, self.transport.unwrap_or("th"));
+                self.words.push(words.unwrap_or_else(|| format!("-m {name}")));
+            }
             Expression::XtTarget { name, revision, info } => {
                 let family = if self.table.family == TableFamily::Ip6 {
                     Family::Ipv6
@@ -193,15 +197,16 @@ impl Writer<'_> {
         let constant = self.constant(&field, data);
         if field.form == Form::Transport && op == CompareOp::Eq {
             self.transport = transport(data);
-            let port_follows = rest.iter().any(|next| {
-                matches!(
-                    next,
-                    Expression::Payload {
-                        base: PayloadBase::Transport,
-                        offset: 0..4,
-                        ..
-                    }
-                )
+            let port_follows = rest.iter().any(|next| match next {
+                Expression::Payload {
+                    base: PayloadBase::Transport,
+                    offset,
+                    ..
+                } => *offset < 4,
+                Expression::XtMatch { name, .. } => {
+                    name == "multiport" || Some(name.as_str()) == self.transport
+                }
+                _ => false,
             });
             if port_follows && self.transport.is_some() {
                 // "tcp dport" says it.
@@ -237,6 +242,11 @@ impl Writer<'_> {
             CompareOp::Lte => "<= ",
             CompareOp::Gt => "> ",
             CompareOp::Gte => ">= ",
+        };
+        let sign = match (&field.mask, field.form, op) {
+            (None, _, _) | (_, Form::Address, _) => sign.to_owned(),
+            (Some(mask), _, CompareOp::Eq) => format!("& 0x{} == ", super::Octets(mask.clone())),
+            (Some(mask), _, _) => format!("& 0x{} {sign}", super::Octets(mask.clone())),
         };
         self.words.push(format!("{} {sign}{constant}", field.label));
     }
@@ -336,7 +346,7 @@ impl Writer<'_> {
                 Some(length) => format!("{text}/{length}"),
                 None => format!("{text} & {}", address(mask).unwrap_or_default()),
             },
-            (Some(mask), _) => format!("& 0x{} == {text}", super::Octets(mask.clone())),
+            (Some(_), _) => text,
         }
     }
 }

@@ -164,30 +164,34 @@ fn port_within(port: Option<u16>, first: u16, last: u16) -> Truth {
 
 /// `struct xt_multiport_v1`: which, count, 15 ports, 15 marks of "a range starts here", inversion.
 fn multiport(info: &[u8], packet: &Packet) -> Option<Truth> {
-    let (which, count) = (octet(info, 0)?, usize::from(octet(info, 1)?).min(15));
-    let mut holds = Truth::No;
+    let which = octet(info, 0)?;
+    let holds = multiport_ranges(info)?
+        .into_iter()
+        .fold(Truth::No, |holds, (first, last)| {
+            let source = port_within(packet.source_port, first, last);
+            let destination = port_within(packet.destination_port, first, last);
+            holds.or(match which {
+                0 => source,
+                1 => destination,
+                _ => source.or(destination),
+            })
+        });
+    Some(holds.invert_if(octet(info, 47)? != 0))
+}
+
+fn multiport_ranges(info: &[u8]) -> Option<Vec<(u16, u16)>> {
+    let count = usize::from(octet(info, 1)?).min(15);
+    let mut ranges = Vec::new();
     let mut index = 0;
     while index < count {
         let first = half(info, 2 + 2 * index)?;
-        let is_range = octet(info, 32 + index)? != 0;
-        if is_range {
+        if octet(info, 32 + index)? != 0 {
             index += 1;
         }
-        let last = if is_range {
-            half(info, 2 + 2 * index)?
-        } else {
-            first
-        };
-        let source = port_within(packet.source_port, first, last);
-        let destination = port_within(packet.destination_port, first, last);
-        holds = holds.or(match which {
-            0 => source,
-            1 => destination,
-            _ => source.or(destination),
-        });
+        ranges.push((first, half(info, 2 + 2 * index)?));
         index += 1;
     }
-    Some(holds.invert_if(octet(info, 47)? != 0))
+    Some(ranges)
 }
 
 /// `struct xt_conntrack_mtinfo1` to `3`: only matches on the state alone are decided.
@@ -283,6 +287,45 @@ fn pkttype(info: &[u8], packet: &Packet) -> Option<Truth> {
     match packet.passage {
         Passage::Incoming { .. } => Some(Truth::from(word(info, 0)? == 0).invert_if(word(info, 4)? != 0)),
         Passage::Outgoing { .. } | Passage::Forwarded { .. } => None,
+    }
+}
+
+/// Words for a match over ports, after the transport that was asked for before.
+pub(super) fn describe(name: &str, revision: u32, info: &[u8], transport: &str) -> Option<String> {
+    let range = |first: u16, last: u16| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    match (name, revision) {
+        ("tcp" | "udp", 0) => {
+            let inverted = octet(info, if name == "tcp" { 11 } else { 8 })?;
+            let side = |at: usize, bit: u8, word: &str| -> Option<Option<String>> {
+                let (first, last) = (half(info, at)?, half(info, at + 2)?);
+                let not = if inverted & bit != 0 { "!= " } else { "" };
+                let any = first == 0 && last == u16::MAX;
+                Some((!any).then(|| format!("{name} {word} {not}{}", range(first, last))))
+            };
+            let words: Vec<String> = [side(0, 1, "sport")?, side(4, 2, "dport")?]
+                .into_iter()
+                .flatten()
+                .collect();
+            Some(if words.is_empty() {
+                format!("-m {name}")
+            } else {
+                words.join(" ")
+            })
+        }
+        ("multiport", 1) => {
+            let word = ["sports", "dports", "ports"].get(usize::from(octet(info, 0)?))?;
+            let not = if octet(info, 47)? != 0 { "!= " } else { "" };
+            let ranges = multiport_ranges(info)?;
+            let ports: Vec<String> = ranges
+                .into_iter()
+                .map(|(first, last)| range(first, last))
+                .collect();
+            Some(format!("{transport} {word} {not}{}", ports.join(",")))
+        }
+        _ => None,
     }
 }
 

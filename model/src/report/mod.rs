@@ -3,6 +3,8 @@
 mod assemble;
 pub mod check;
 #[cfg(test)]
+pub(crate) mod stage;
+#[cfg(test)]
 mod tests;
 mod time;
 

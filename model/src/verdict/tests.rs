@@ -1,1 +1,303 @@
+use crate::{
+    evidence::{LostWhy, SwarmEvent},
+    observation::{BindFailure, End, NotTried, Signal, Unproven},
+    report::stage::{CP, LB, Stage, W1, W2, node, ports},
+};
 
+/// The outcome of one test, with its reason if it was not measured.
+fn outcome(stage: &Stage, src: &str, dst: &str, port: &str) -> String {
+    let wanted = ports(port);
+    let report = stage.report();
+    let mut rows = report.reachability.iter().filter(|row| {
+        row.src == node(src) && row.dst == node(dst) && !row.ports.intersection(&wanted).is_empty()
+    });
+    let row = rows.next().unwrap();
+    assert!(rows.next().is_none(), "one rule, one outcome");
+    match &row.why {
+        Some(why) => format!("{} {why}", row.outcome),
+        None => row.outcome.clone(),
+    }
+}
+
+fn of_10250(stage: Stage) -> String {
+    outcome(&stage, LB, CP, "10250")
+}
+
+#[test]
+fn a_proven_responder_is_open() {
+    assert_eq!(of_10250(Stage::new()), "open");
+}
+
+#[test]
+fn a_live_service_is_open_but_unverified_and_untested_ports_of_it_are_not_measured() {
+    let live = Stage::new().cannot_bind(CP, "6444,10250", BindFailure::Live);
+    assert_eq!(
+        of_10250(
+            live.clone()
+                .looks(LB, CP, "10250", Signal::Connected, 1, 1, false)
+        ),
+        "open_unverified"
+    );
+    let cancelled = Signal::NotTried {
+        why: NotTried::Unsupported,
+    };
+    assert_eq!(
+        of_10250(live.sees(LB, CP, "10250", cancelled)),
+        "not_measured live_node"
+    );
+}
+
+#[test]
+fn sshd_may_hold_its_port_and_nobody_else_may() {
+    let held = |by: &str| {
+        let why = BindFailure::Taken {
+            process: Some(by.to_owned()),
+            pid: Some(77),
+        };
+        let banner = Signal::Unproven {
+            how: Unproven::Garbage,
+        };
+        let stage = Stage::of(&[CP, LB]).rule("node.ssh", "22", &[LB], &[CP]);
+        outcome(
+            &stage.cannot_bind(CP, "22", why).sees(LB, CP, "22", banner),
+            LB,
+            CP,
+            "22",
+        )
+    };
+    assert_eq!(held("sshd"), "open_unverified");
+    assert_eq!(held("nc"), "not_measured not_armed");
+}
+
+#[test]
+fn something_else_that_accepts_is_an_identity_mismatch() {
+    for how in [Unproven::Garbage, Unproven::BadProof, Unproven::Silent] {
+        assert_eq!(
+            of_10250(Stage::new().sees(LB, CP, "10250", Signal::Unproven { how })),
+            "identity_mismatch"
+        );
+    }
+}
+
+#[test]
+fn a_frozen_host_that_still_accepts_is_not_measured() {
+    let lost = SwarmEvent::Lost {
+        node: node(CP),
+        why: LostWhy::Silent,
+    };
+    let stage = Stage::new().sees(
+        LB,
+        CP,
+        "10250",
+        Signal::Unproven {
+            how: Unproven::Silent,
+        },
+    );
+    assert_eq!(of_10250(stage.event(lost)), "not_measured destination_lost");
+}
+
+#[test]
+fn a_hello_that_was_proven_but_not_answered_was_lost_on_the_way_back() {
+    let stage = Stage::new().sees(
+        LB,
+        CP,
+        "10250",
+        Signal::Unproven {
+            how: Unproven::Silent,
+        },
+    );
+    assert_eq!(
+        of_10250(stage.clone().hears(CP, LB, "10250", 3, 3)),
+        "filtered_return"
+    );
+    assert_eq!(of_10250(stage.hears(CP, LB, "10250", 3, 0)), "filtered_forward");
+}
+
+#[test]
+fn a_reset_from_a_port_that_listens_is_a_rejection_and_from_another_is_closed() {
+    assert_eq!(
+        of_10250(Stage::new().sees(LB, CP, "10250", Signal::Refused)),
+        "rejected"
+    );
+    let live = Stage::new().cannot_bind(CP, "10250", BindFailure::Live);
+    assert_eq!(of_10250(live.sees(LB, CP, "10250", Signal::Refused)), "closed");
+}
+
+#[test]
+fn an_icmp_error_is_a_rejection_unless_the_source_sent_it_itself() {
+    let icmp = |offender: &str| Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some(offender.parse().unwrap()),
+    };
+    assert_eq!(
+        of_10250(Stage::new().sees(LB, CP, "10250", icmp("10.0.0.254"))),
+        "rejected"
+    );
+    assert_eq!(
+        of_10250(Stage::new().sees(LB, CP, "10250", icmp(LB))),
+        "local_blocked"
+    );
+}
+
+#[test]
+fn silence_is_placed_by_captures_at_both_ends() {
+    let silent =
+        |at_source, at_destination| of_10250(Stage::new().silent(LB, CP, "10250", at_source, at_destination));
+    assert_eq!(silent(Some((0, 0)), Some((0, 0))), "local_blocked");
+    assert_eq!(silent(Some((1, 0)), Some((0, 0))), "filtered_forward");
+    assert_eq!(silent(None, Some((0, 0))), "filtered_forward");
+    assert_eq!(silent(Some((1, 0)), Some((1, 0))), "filtered");
+    assert_eq!(silent(Some((1, 0)), Some((1, 1))), "filtered_return");
+    assert_eq!(silent(Some((1, 1)), Some((1, 1))), "filtered_return");
+    assert_eq!(silent(None, None), "filtered");
+}
+
+#[test]
+fn zeros_of_a_capture_mean_nothing_if_the_source_did_not_ask_again() {
+    let stage = Stage::new()
+        .sees(LB, CP, "10250", Signal::Silence)
+        .sees_again(
+            LB,
+            CP,
+            "10250",
+            Signal::NotTried {
+                why: NotTried::Cancelled,
+            },
+        )
+        .captures(CP, End::Destination, LB, "10250", 0, 0, 0);
+    assert_eq!(of_10250(stage), "filtered");
+}
+
+#[test]
+fn a_port_that_answers_only_sometimes_is_lossy_never_open() {
+    let second_of_three = Stage::new().looks(LB, CP, "10250", Signal::Verified, 2, 1, false);
+    assert_eq!(of_10250(second_of_three), "lossy");
+    let only_later =
+        Stage::new()
+            .sees(LB, CP, "10250", Signal::Silence)
+            .sees_again(LB, CP, "10250", Signal::Verified);
+    assert_eq!(of_10250(only_later), "lossy");
+}
+
+#[test]
+fn running_out_of_sockets_is_never_a_verdict_about_the_network() {
+    let stage = Stage::new().sees(LB, CP, "10250", Signal::Exhausted { errno: 24 });
+    assert_eq!(of_10250(stage.clone()), "resource");
+    assert_eq!(
+        of_10250(stage.sees_again(LB, CP, "10250", Signal::Verified)),
+        "open"
+    );
+}
+
+#[test]
+fn no_route_local_refusal_and_a_dead_neighbour_are_told_apart() {
+    for (signal, word) in [
+        (Signal::NoRoute, "no_route"),
+        (Signal::LocalDenied { errno: 1 }, "local_blocked"),
+        (Signal::NeighborUnresolved, "neighbor_unresolved"),
+    ] {
+        assert_eq!(of_10250(Stage::new().sees(LB, CP, "10250", signal)), word);
+    }
+}
+
+#[test]
+fn what_failed_toward_a_lost_probe_is_not_measured_and_what_succeeded_stays() {
+    let stage = Stage::new()
+        .sees(LB, CP, "10250", Signal::Refused)
+        .event(SwarmEvent::Lost {
+            node: node(CP),
+            why: LostWhy::StreamEnded,
+        });
+    assert_eq!(outcome(&stage, LB, CP, "10250"), "not_measured destination_lost");
+    assert_eq!(outcome(&stage, LB, CP, "4240"), "open");
+    assert_eq!(outcome(&stage, CP, LB, "4240"), "open");
+}
+
+#[test]
+fn what_nobody_reported_says_why() {
+    let mute = Stage::new().reports_nothing(LB);
+    assert_eq!(of_10250(mute.clone()), "not_measured unreported");
+    assert_eq!(
+        of_10250(mute.clone().event(SwarmEvent::Interrupted)),
+        "not_measured interrupted"
+    );
+    let refused = SwarmEvent::Refused {
+        node: node(LB),
+        reason: "not in the policy".to_owned(),
+    };
+    assert_eq!(of_10250(mute.event(refused)), "not_measured policy");
+    let absent = Stage::new().without(LB);
+    assert_eq!(of_10250(absent.clone()), "not_measured source_lost");
+    assert_eq!(
+        outcome(&absent.sees(W1, LB, "4240", Signal::Silence), W1, LB, "4240"),
+        "not_measured destination_lost"
+    );
+}
+
+#[test]
+fn a_rate_limited_offender_explains_the_silence_beside_it() {
+    let rejected = Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some(W1.parse().unwrap()),
+    };
+    let stage = Stage::of(&[LB, W1])
+        .rule("worker.nodeport", "30000-32767", &[LB], &[W1])
+        .sees(LB, W1, "30000-30005", rejected)
+        .silent(LB, W1, "30006-32767", Some((1, 0)), Some((1, 0)));
+    let report = stage.report();
+    let inferred: Vec<_> = report
+        .reachability
+        .iter()
+        .map(|row| (row.ports.to_string(), row.inferred))
+        .collect();
+    assert_eq!(
+        inferred,
+        [
+            ("30000-30005".to_owned(), None),
+            ("30006-32767".to_owned(), Some(true))
+        ]
+    );
+    assert!(
+        report
+            .reachability
+            .iter()
+            .all(|row| row.outcome == "rejected" && row.offender.is_some())
+    );
+}
+
+#[test]
+fn silence_that_ends_elsewhere_than_at_the_offender_stays_silence() {
+    let rejected = Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some(W1.parse().unwrap()),
+    };
+    let stage =
+        Stage::new()
+            .sees(LB, W1, "10250", rejected)
+            .silent(LB, W1, "4240", Some((1, 0)), Some((0, 0)));
+    assert_eq!(outcome(&stage, LB, W1, "4240"), "filtered_forward");
+}
+
+#[test]
+fn outcomes_split_a_range_exactly_where_they_change() {
+    let stage = Stage::of(&[LB, W1, W2])
+        .rule("worker.nodeport", "30000-32767", &[LB], &[W1, W2])
+        .sees(LB, W1, "30500,31000-31999", Signal::Refused);
+    let report = stage.report();
+    let rows: Vec<String> = report
+        .reachability
+        .iter()
+        .filter(|row| row.dst == node(W1))
+        .map(|row| format!("{} {}", row.ports, row.outcome))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "30000-30499,30501-30999,32000-32767 open",
+            "30500,31000-31999 rejected"
+        ]
+    );
+}

@@ -67,7 +67,10 @@ pub enum OpenError {
 }
 
 fn interface_text(interface: &Option<u32>) -> String {
-    interface.map_or_else(|| "all interfaces".to_owned(), |index| format!("interface {index}"))
+    interface.map_or_else(
+        || "all interfaces".to_owned(),
+        |index| format!("interface {index}"),
+    )
 }
 
 impl Capture {
@@ -91,7 +94,10 @@ impl Capture {
         }
         filter::attach(&socket).map_err(OpenError::Filter)?;
         bind(&socket, interface).map_err(|source| OpenError::Bind { interface, source })?;
-        Ok(Self { socket, buffer: vec![0; filter::SNAPSHOT_BYTES] })
+        Ok(Self {
+            socket,
+            buffer: vec![0; filter::SNAPSHOT_BYTES],
+        })
     }
 
     /// The next packet. Waits for at most a tenth of a second; `None` if there is nothing by then.
@@ -150,7 +156,11 @@ impl Capture {
             let octets = self.buffer.get(..length).unwrap_or(&self.buffer);
             if let Some(packet) = Packet::parse(octets) {
                 let interface = u32::try_from(address.sll_ifindex).unwrap_or(0);
-                return Ok(Some(Captured { direction, interface, packet }));
+                return Ok(Some(Captured {
+                    direction,
+                    interface,
+                    packet,
+                }));
             }
         }
     }
@@ -185,7 +195,11 @@ fn bind(socket: &OwnedFd, interface: Option<u32>) -> Result<(), Errno> {
     address.sll_ifindex = i32::try_from(interface.unwrap_or(0)).map_err(|_| Errno::NODEV)?;
     // SAFETY: `address` lives across the call and the length is its size.
     let result = unsafe {
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length_of::<libc::sockaddr_ll>())
+        libc::bind(
+            socket.as_raw_fd(),
+            (&raw const address).cast(),
+            length_of::<libc::sockaddr_ll>(),
+        )
     };
     if result == 0 { Ok(()) } else { Err(last_error()) }
 }

@@ -15,7 +15,9 @@ impl Teller<'_> {
         let ports = said_ports(&group.tests);
         let count = self.count(&group.tests);
         let [from, to] = [self.side(&group.sides[0]), self.side(&group.sides[1])];
-        let way = if group.both_ways {
+        let way = if group.is_across_subnets() {
+            "from each subnet to the others".to_owned()
+        } else if group.both_ways {
             format!("between {from} and {to}")
         } else {
             format!("from {from} to {to}")
@@ -30,7 +32,7 @@ impl Teller<'_> {
         let (most, detail) = match between.kind {
             CauseKind::PathReject => (
                 Status::Fail,
-                format!("{what} is rejected on the way by {}: {count}", between.by),
+                format!("{ports} {way} is rejected on the way by {}: {count}", between.by),
             ),
             CauseKind::ReturnPathFilter => (
                 Status::Fail,
@@ -40,9 +42,7 @@ impl Teller<'_> {
             ),
             CauseKind::WrongResponder => (
                 Status::Fail,
-                format!(
-                    "something other than the peer answers {ports} {way}: {count}; the peers' responders heard nothing of it"
-                ),
+                format!("something other than the peers' responders answers {ports} {way}: {count}"),
             ),
             CauseKind::NotAdjacent => (
                 Status::Fail,

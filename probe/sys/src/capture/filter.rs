@@ -9,7 +9,10 @@ use super::{last_error, length_of};
 /// Attaches the program.
 pub(super) fn attach(socket: &OwnedFd) -> Result<(), Errno> {
     let mut program = PROGRAM;
-    let header = libc::sock_fprog { len: PROGRAM_LENGTH, filter: program.as_mut_ptr() };
+    let header = libc::sock_fprog {
+        len: PROGRAM_LENGTH,
+        filter: program.as_mut_ptr(),
+    };
     // SAFETY: `header` and the program that it points to live across the call; the kernel copies both.
     let result = unsafe {
         libc::setsockopt(
@@ -73,7 +76,12 @@ const PROGRAM: [libc::sock_filter; 18] = [
 const PROGRAM_LENGTH: u16 = PROGRAM.len() as u16;
 
 const fn statement(code: u16, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code, jt: 0, jf: 0, k }
+    libc::sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 const fn jump(code: u16, k: u32, jt: u8, jf: u8) -> libc::sock_filter {

@@ -111,7 +111,11 @@ impl Header {
             return None;
         }
         let address = |at: usize| Some(Ipv4Addr::from(*octets.get(at..)?.first_chunk::<4>()?).into());
-        let header = Self { source: address(12)?, destination: address(16)?, protocol: fixed[9] };
+        let header = Self {
+            source: address(12)?,
+            destination: address(16)?,
+            protocol: fixed[9],
+        };
         Some((header, octets.get(length..)?))
     }
 
@@ -119,18 +123,29 @@ impl Header {
     fn parse_v6(octets: &[u8]) -> Option<(Self, &[u8])> {
         let fixed = octets.first_chunk::<40>()?;
         let address = |at: usize| Some(Ipv6Addr::from(*octets.get(at..)?.first_chunk::<16>()?).into());
-        let header = Self { source: address(8)?, destination: address(24)?, protocol: fixed[6] };
+        let header = Self {
+            source: address(8)?,
+            destination: address(24)?,
+            protocol: fixed[6],
+        };
         Some((header, octets.get(40..)?))
     }
 
     fn tuple(&self, source_port: u16, destination_port: u16) -> Tuple {
-        Tuple { source: self.source, destination: self.destination, source_port, destination_port }
+        Tuple {
+            source: self.source,
+            destination: self.destination,
+            source_port,
+            destination_port,
+        }
     }
 }
 
 /// Type, code, checksum, four octets by type, then the packet that it is about: its IP header and at least eight octets.
 fn icmp_error(header: &Header, octets: &[u8], errors: &[u8]) -> Option<Packet> {
-    let [icmp_type, code, ..] = *octets else { return None };
+    let [icmp_type, code, ..] = *octets else {
+        return None;
+    };
     if !errors.contains(&icmp_type) {
         return None;
     }

@@ -26,7 +26,13 @@ fn addresses_and_ports_are_found_behind_ip_options() {
     packet[0] = 0x47;
     packet.extend([1; 8]);
     packet.extend(tcp(2));
-    assert_eq!(Packet::parse(&packet), Some(Packet::Tcp(TcpSegment { tuple: tuple(), flags: 2 })));
+    assert_eq!(
+        Packet::parse(&packet),
+        Some(Packet::Tcp(TcpSegment {
+            tuple: tuple(),
+            flags: 2
+        }))
+    );
 }
 
 #[test]
@@ -46,7 +52,11 @@ fn an_icmp_error_names_the_test_that_it_is_about() {
         }))
     );
     icmp[0] = 8;
-    assert_eq!(Packet::parse(&ipv4(1, &icmp)), None, "an echo request is no error");
+    assert_eq!(
+        Packet::parse(&ipv4(1, &icmp)),
+        None,
+        "an echo request is no error"
+    );
 }
 
 #[test]
@@ -110,7 +120,9 @@ fn tcp(flags: u8) -> Vec<u8> {
 }
 
 fn ipv4(protocol: u8, rest: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let mut packet = vec![
+        0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+    ];
     packet.extend(rest);
     packet
 }

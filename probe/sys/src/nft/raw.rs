@@ -137,7 +137,9 @@ impl Expression {
 
     /// Reads a name.
     pub fn text(&self, attribute: u16) -> Option<String> {
-        self.attribute(attribute).and_then(Attribute::text).map(str::to_owned)
+        self.attribute(attribute)
+            .and_then(Attribute::text)
+            .map(str::to_owned)
     }
 
     /// Reads octets.
@@ -163,7 +165,10 @@ impl Expression {
     pub(super) fn parse(element: Attributes<'_>) -> Self {
         Self {
             name: text(element, k::EXPR_NAME),
-            data: element.get(k::EXPR_DATA).map(|data| data.bytes().to_vec()).unwrap_or_default(),
+            data: element
+                .get(k::EXPR_DATA)
+                .map(|data| data.bytes().to_vec())
+                .unwrap_or_default(),
         }
     }
 
@@ -187,7 +192,10 @@ impl Data {
             .and_then(Attribute::be32)
             .ok_or(Error::Malformed("a verdict without a code"))?;
         let chain = verdict.get(k::VERDICT_CHAIN).map(lossy);
-        Ok(Some(Self::Verdict(Verdict { code: code.cast_signed(), chain })))
+        Ok(Some(Self::Verdict(Verdict {
+            code: code.cast_signed(),
+            chain,
+        })))
     }
 }
 
@@ -196,7 +204,9 @@ pub(super) fn expression_names(attributes: Attributes<'_>, single: u16, list: u1
     let nested = |attribute: u16| attributes.get(attribute)?.nested().ok();
     let one = nested(single).map(|inner| text(inner, k::EXPR_NAME));
     let many = nested(list).into_iter().flat_map(|inner| {
-        inner.iter().filter_map(|(_, element)| Some(text(element.nested().ok()?, k::EXPR_NAME)))
+        inner
+            .iter()
+            .filter_map(|(_, element)| Some(text(element.nested().ok()?, k::EXPR_NAME)))
     });
     one.into_iter().chain(many).collect()
 }
@@ -209,6 +219,9 @@ pub(super) fn text(attributes: Attributes<'_>, attribute: u16) -> String {
 /// Names are octets to the kernel; those that are not UTF-8 are shown with replacement characters.
 fn lossy(attribute: Attribute<'_>) -> String {
     let octets = attribute.bytes();
-    let end = octets.iter().position(|octet| *octet == 0).unwrap_or(octets.len());
+    let end = octets
+        .iter()
+        .position(|octet| *octet == 0)
+        .unwrap_or(octets.len());
     String::from_utf8_lossy(&octets[..end]).into_owned()
 }

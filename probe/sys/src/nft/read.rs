@@ -52,15 +52,24 @@ pub fn read() -> Result<Ruleset, ReadError> {
         let tables = match read_tables(&mut socket) {
             Ok(tables) => tables,
             // A table or set that vanishes between two lists, or a list that never held still: the generation has changed.
-            Err(error) if matches!(error, Error::Unstable) || error.refused_errno() == Some(libc::ENOENT) => continue,
+            Err(error) if matches!(error, Error::Unstable) || error.refused_errno() == Some(libc::ENOENT) => {
+                continue;
+            }
             Err(error) => return Err(classify(error)),
         };
         if generation(&mut socket).map_err(classify)? == before {
-            let rules = tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum();
+            let rules = tables
+                .iter()
+                .flat_map(|table| &table.chains)
+                .map(|chain| chain.rules.len())
+                .sum();
             if rules > MAX_RULES {
                 return Err(ReadError::TooManyRules { rules });
             }
-            return Ok(Ruleset { generation: before, tables });
+            return Ok(Ruleset {
+                generation: before,
+                tables,
+            });
         }
     }
     Err(ReadError::Unstable)
@@ -87,7 +96,9 @@ pub fn legacy_tables() -> Result<Vec<String>, ReadError> {
 
 fn classify(error: Error) -> ReadError {
     match &error {
-        Error::Open(source) if source.raw_os_error() == Some(libc::EPROTONOSUPPORT) => ReadError::Absent(error),
+        Error::Open(source) if source.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+            ReadError::Absent(error)
+        }
         // The netfilter multiplexer answers EINVAL for a subsystem that is not there.
         _ if error.refused_errno() == Some(libc::EINVAL) => ReadError::Absent(error),
         _ if error.refused_errno() == Some(libc::EPERM) => ReadError::Privilege(error),
@@ -107,43 +118,59 @@ fn generation(socket: &mut Socket) -> Result<u32, Error> {
 
 fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
     let mut tables = Vec::new();
-    each(&socket.dump(&get(k::MSG_GETTABLE, NFPROTO_UNSPEC))?, |family, attributes| {
-        tables.push(Table {
-            family,
-            name: text(attributes, k::TABLE_NAME),
-            flags: number(attributes, k::TABLE_FLAGS),
-            chains: Vec::new(),
-            sets: Vec::new(),
-        });
-        Ok(())
-    })?;
-    let index: BTreeMap<(u8, String), usize> =
-        tables.iter().enumerate().map(|(at, table)| ((table.family, table.name.clone()), at)).collect();
+    each(
+        &socket.dump(&get(k::MSG_GETTABLE, NFPROTO_UNSPEC))?,
+        |family, attributes| {
+            tables.push(Table {
+                family,
+                name: text(attributes, k::TABLE_NAME),
+                flags: number(attributes, k::TABLE_FLAGS),
+                chains: Vec::new(),
+                sets: Vec::new(),
+            });
+            Ok(())
+        },
+    )?;
+    let index: BTreeMap<(u8, String), usize> = tables
+        .iter()
+        .enumerate()
+        .map(|(at, table)| ((table.family, table.name.clone()), at))
+        .collect();
     let find = |family: u8, name: String| index.get(&(family, name)).copied();
 
-    each(&socket.dump(&get(k::MSG_GETCHAIN, NFPROTO_UNSPEC))?, |family, attributes| {
-        let chain = read_chain(attributes)?;
-        if let Some(at) = find(family, text(attributes, k::CHAIN_TABLE)) {
-            tables[at].chains.push(chain);
-        }
-        Ok(())
-    })?;
-    each(&socket.dump(&get(k::MSG_GETRULE, NFPROTO_UNSPEC))?, |family, attributes| {
-        let rule = read_rule(attributes)?;
-        let chain_name = text(attributes, k::RULE_CHAIN);
-        let chains = find(family, text(attributes, k::RULE_TABLE)).map(|at| &mut tables[at].chains);
-        if let Some(chain) = chains.and_then(|all| all.iter_mut().find(|chain| chain.name == chain_name)) {
-            chain.rules.push(rule);
-        }
-        Ok(())
-    })?;
-    each(&socket.dump(&get(k::MSG_GETSET, NFPROTO_UNSPEC))?, |family, attributes| {
-        let set = read_set(attributes)?;
-        if let Some(at) = find(family, text(attributes, k::SET_TABLE)) {
-            tables[at].sets.push(set);
-        }
-        Ok(())
-    })?;
+    each(
+        &socket.dump(&get(k::MSG_GETCHAIN, NFPROTO_UNSPEC))?,
+        |family, attributes| {
+            let chain = read_chain(attributes)?;
+            if let Some(at) = find(family, text(attributes, k::CHAIN_TABLE)) {
+                tables[at].chains.push(chain);
+            }
+            Ok(())
+        },
+    )?;
+    each(
+        &socket.dump(&get(k::MSG_GETRULE, NFPROTO_UNSPEC))?,
+        |family, attributes| {
+            let rule = read_rule(attributes)?;
+            let chain_name = text(attributes, k::RULE_CHAIN);
+            let chains = find(family, text(attributes, k::RULE_TABLE)).map(|at| &mut tables[at].chains);
+            if let Some(chain) = chains.and_then(|all| all.iter_mut().find(|chain| chain.name == chain_name))
+            {
+                chain.rules.push(rule);
+            }
+            Ok(())
+        },
+    )?;
+    each(
+        &socket.dump(&get(k::MSG_GETSET, NFPROTO_UNSPEC))?,
+        |family, attributes| {
+            let set = read_set(attributes)?;
+            if let Some(at) = find(family, text(attributes, k::SET_TABLE)) {
+                tables[at].sets.push(set);
+            }
+            Ok(())
+        },
+    )?;
     for table in &mut tables {
         for set in &mut table.sets {
             read_elements(socket, table.family, &table.name, set)?;
@@ -156,8 +183,12 @@ fn read_chain(attributes: Attributes<'_>) -> Result<Chain, Error> {
     let base = match attributes.get(k::CHAIN_HOOK) {
         Some(hook) => {
             let hook = hook.nested()?;
-            let mut devices: Vec<String> =
-                hook.get(k::HOOK_DEV).and_then(Attribute::text).map(str::to_owned).into_iter().collect();
+            let mut devices: Vec<String> = hook
+                .get(k::HOOK_DEV)
+                .and_then(Attribute::text)
+                .map(str::to_owned)
+                .into_iter()
+                .collect();
             if let Some(list) = hook.get(k::HOOK_DEVS) {
                 let names = list.nested()?;
                 devices = names
@@ -179,7 +210,11 @@ fn read_chain(attributes: Attributes<'_>) -> Result<Chain, Error> {
         }
         None => None,
     };
-    Ok(Chain { name: text(attributes, k::CHAIN_NAME), base, rules: Vec::new() })
+    Ok(Chain {
+        name: text(attributes, k::CHAIN_NAME),
+        base,
+        rules: Vec::new(),
+    })
 }
 
 fn read_rule(attributes: Attributes<'_>) -> Result<Rule, Error> {
@@ -192,9 +227,14 @@ fn read_rule(attributes: Attributes<'_>) -> Result<Rule, Error> {
         }
     }
     Ok(Rule {
-        handle: attributes.get(k::RULE_HANDLE).and_then(Attribute::be64).unwrap_or(0),
+        handle: attributes
+            .get(k::RULE_HANDLE)
+            .and_then(Attribute::be64)
+            .unwrap_or(0),
         expressions,
-        comment: attributes.get(k::RULE_USERDATA).and_then(|data| comment(data.bytes())),
+        comment: attributes
+            .get(k::RULE_USERDATA)
+            .and_then(|data| comment(data.bytes())),
     })
 }
 
@@ -231,7 +271,8 @@ fn read_set(attributes: Attributes<'_>) -> Result<Set, Error> {
 
 fn read_elements(socket: &mut Socket, family: u8, table: &str, set: &mut Set) -> Result<(), Error> {
     let request = get(k::MSG_GETSETELEM, family).with(|top| {
-        top.text(k::ELEMENTS_TABLE, table).text(k::ELEMENTS_SET, &set.name);
+        top.text(k::ELEMENTS_TABLE, table)
+            .text(k::ELEMENTS_SET, &set.name);
     });
     each(&socket.dump(&request)?, |_, attributes| {
         let Some(list) = attributes.get(k::ELEMENTS_ELEMENTS) else {

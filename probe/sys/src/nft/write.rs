@@ -198,9 +198,10 @@ impl Batch {
         messages.push(batch_mark(k::BATCH_END));
         socket.transact(messages).map_err(|error| match error {
             // Index 0 is the mark that begins the batch.
-            netlink::Error::Refused { index, .. } if index > 0 => {
-                WriteError::Refused { change: index - 1, source: error }
-            }
+            netlink::Error::Refused { index, .. } if index > 0 => WriteError::Refused {
+                change: index - 1,
+                source: error,
+            },
             other => WriteError::Exchange(other),
         })
     }
@@ -349,10 +350,16 @@ fn write_network(list: &mut Nest, family: Family, address: IpAddr, prefix: u8, s
     let mask: Vec<u8> = (0..octets.len())
         .map(|index| {
             let bits = usize::from(prefix).saturating_sub(index * 8).min(8);
-            0xff_u8.checked_shl(u32::try_from(8 - bits).unwrap_or(0)).unwrap_or(0)
+            0xff_u8
+                .checked_shl(u32::try_from(8 - bits).unwrap_or(0))
+                .unwrap_or(0)
         })
         .collect();
-    let network: Vec<u8> = octets.iter().zip(&mask).map(|(octet, bits)| octet & bits).collect();
+    let network: Vec<u8> = octets
+        .iter()
+        .zip(&mask)
+        .map(|(octet, bits)| octet & bits)
+        .collect();
     let length = u32::try_from(octets.len()).unwrap_or(0);
     write_payload(list, k::PAYLOAD_NETWORK, offset, length);
     if mask.iter().any(|bits| *bits != 0xff) {
