@@ -4,6 +4,7 @@
 mod audit;
 mod cli;
 mod conductor;
+mod demo;
 mod exit;
 mod render;
 mod service;

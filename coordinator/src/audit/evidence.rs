@@ -25,7 +25,7 @@ pub(super) struct EvidenceLog {
 
 /// A line could not be spooled: what is measured from here on could be lost.
 #[derive(Debug, thiserror::Error)]
-#[error("write the evidence to {}", path.display())]
+#[error("write the evidence to {} (nothing of this run is kept: free space, or give --out elsewhere)", path.display())]
 pub(crate) struct SpoolError {
     /// The spool file.
     path: PathBuf,

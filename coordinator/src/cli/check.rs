@@ -12,20 +12,16 @@ use plumbline_identity::{
     bundle::{self, ReportFiles},
     key::SigningKey,
 };
-use plumbline_model::{
-    evidence::SwarmKind,
-    id::RunId,
-    report::Report,
-};
+use plumbline_model::{evidence::SwarmKind, id::RunId, report::Report};
 
 use super::{
     Failure,
-    inputs::InputArgs,
+    inputs::{InputArgs, Inputs},
     print,
     progress::{self, Manner},
 };
 use crate::{
-    audit::{self, CheckOptions},
+    audit::{self, Audited, CheckOptions},
     exit::Exit,
     render,
     store::Staging,
@@ -92,14 +88,28 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
         (SwarmKind::Lab, _) => SwarmOptions::Lab(LabOptions {
             // Before any thread exists: namespaces are entered by a single-threaded process only.
             entered: plumbline_lab::enter().map_err(|error| Failure::usage(&error))?,
+            faults: Vec::new(),
         }),
         (SwarmKind::Joined, Some(listen)) => SwarmOptions::Joined(JoinedOptions {
             listen,
             join_file: args.join_file,
             join_timeout: Duration::from_secs(args.join_timeout),
         }),
-        (SwarmKind::Joined, None) => return Err(Failure::usage_message("start the swarm: --listen is missing")),
+        (SwarmKind::Joined, None) => {
+            return Err(Failure::usage_message("start the swarm: --listen is missing"));
+        }
     };
+    let (audited, path) = audit(inputs, swarm, prepared)?;
+    print(&format!("\nreport: {}\n", path.display()))?;
+    Ok(audited.exit())
+}
+
+/// Audits, publishes the report and prints its summary.
+pub(super) fn audit(
+    inputs: Inputs,
+    swarm: SwarmOptions,
+    prepared: Prepared,
+) -> Result<(Audited, PathBuf), Failure> {
     let options = CheckOptions {
         run: prepared.run.clone(),
         cluster: inputs.cluster,
@@ -112,11 +122,11 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
         spool: prepared.staging.dir().to_owned(),
         sink: progress::sink(prepared.manner),
     };
-    let audited = super::block_on(audit::run(options))?.map_err(|error| Failure::with(error.exit(), &error))?;
+    let audited =
+        super::block_on(audit::run(options))?.map_err(|error| Failure::with(error.exit(), &error))?;
     let path = prepared.publish(&audited.report, &audited.evidence)?;
     print(&render::text(&audited.report, super::stdout_style()))?;
-    print(&format!("\nreport: {}\n", path.display()))?;
-    Ok(audited.exit())
+    Ok((audited, path))
 }
 
 /// Everything that could refuse a report, found out before the first packet is sent.
@@ -137,14 +147,22 @@ impl ReportArgs {
         let run = RunId::from_bytes(bytes);
         let identity = self.identity.clone().map_or_else(default_identity, Ok)?;
         let key = SigningKey::load_or_create(&identity).map_err(|error| Failure::usage(&error))?;
-        let out = self.out.clone().unwrap_or_else(|| PathBuf::from(format!("plumbline-{run}")));
+        let out = self
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(format!("plumbline-{run}")));
         let staging = Staging::claim(&out).map_err(|error| Failure::usage(&error))?;
         let manner = match (self.quiet, self.json_events) {
             (true, _) => Manner::Quiet,
             (_, true) => Manner::Json,
             _ => Manner::Human,
         };
-        Ok(Prepared { run, key, staging, manner })
+        Ok(Prepared {
+            run,
+            key,
+            staging,
+            manner,
+        })
     }
 }
 
@@ -168,17 +186,25 @@ impl Prepared {
             (bundle::SIGNER_PEM.to_owned(), sealed.signer_pem),
             (bundle::ALLOWED_SIGNERS.to_owned(), sealed.allowed_signers),
         ]);
-        self.staging.publish(&files).map_err(|error| Failure::usage(&error))
+        self.staging
+            .publish(&files)
+            .map_err(|error| Failure::usage(&error))
     }
 }
 
 /// Where the key lies if nobody says: the user's data directory (XDG base directory specification).
 fn default_identity() -> Result<PathBuf, Failure> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let data = set("XDG_DATA_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| set("HOME").map(|home| home.join(".local/share")))
-        .ok_or_else(|| Failure::usage_message("find a place for the signing key: HOME is not set; give --identity"))?;
+        .ok_or_else(|| {
+            Failure::usage_message("find a place for the signing key: HOME is not set; give --identity")
+        })?;
     let dir = data.join("plumbline");
     private_dir(&dir)?;
     Ok(dir.join("identity.pem"))
@@ -190,5 +216,7 @@ fn private_dir(dir: &Path) -> Result<(), Failure> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| Failure::usage_message(format!("create {}: {error}; or give --identity", dir.display())))
+        .map_err(|error| {
+            Failure::usage_message(format!("create {}: {error}; or give --identity", dir.display()))
+        })
 }

@@ -17,7 +17,7 @@ use plumbline_model::{
 use super::{Failure, read_text};
 
 /// Arguments that name what is audited.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct InputArgs {
     /// The cluster file, as bmctl takes it.
     #[arg(value_name = "CLUSTER.yaml")]
@@ -83,7 +83,11 @@ pub(super) struct Inputs {
 impl InputArgs {
     /// Reads the files and plans.
     pub(super) fn load(&self, swarm: SwarmKind) -> Result<Inputs, Failure> {
-        let cluster_text = read_text(&self.cluster)?;
+        self.understand(read_text(&self.cluster)?, swarm)
+    }
+
+    /// The same of a cluster file that was read already.
+    pub(super) fn understand(&self, cluster_text: SourceText, swarm: SwarmKind) -> Result<Inputs, Failure> {
         let cluster = cluster::read(&cluster_text).map_err(|refused| Failure::usage(&refused))?;
         let inventory = Inventory::derive(&cluster);
         let (profile_texts, profiles) = self.profiles()?;

@@ -2,6 +2,7 @@
 //! lives elsewhere.
 
 mod check;
+mod demo;
 mod inputs;
 mod plan;
 mod profiles;
@@ -33,6 +34,8 @@ struct Cli {
 enum Command {
     /// One audit of a cluster file: the verdict, and a signed report.
     Check(Box<check::CheckArgs>),
+    /// The whole job on a sample cluster in namespaces of this machine, with faults planted: found = planted?
+    Demo(demo::DemoArgs),
     /// What an audit would send, and how long it would take. Nothing is sent.
     Plan(plan::PlanArgs),
     /// The port tables that Plumbline knows.
@@ -73,6 +76,7 @@ pub(crate) fn run() -> ExitCode {
     };
     let result = match cli.command {
         Command::Check(args) => check::check(*args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Profiles(command) => profiles::profiles(&command),
         Command::Verify(args) => verify::verify(&args),

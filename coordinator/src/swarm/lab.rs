@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plumbline_lab::{Entered, Lab, Program, Topology};
+use plumbline_lab::{Entered, Fault, Lab, Program, Topology};
 use plumbline_model::{
     id::{NodeId, RunId},
     inventory::Inventory,
@@ -21,6 +21,8 @@ use crate::audit::progress::{Event, Sink};
 pub(crate) struct LabOptions {
     /// Proof that this process left the machine's network.
     pub(crate) entered: Entered,
+    /// What is wrong in it from the beginning.
+    pub(crate) faults: Vec<Fault>,
 }
 
 pub(super) async fn start(
@@ -39,8 +41,15 @@ pub(super) async fn start(
     let taken: Vec<(IpAddr, IpAddr)> = vips.map(|vip| (*vip, *vip)).collect();
     let topology = Topology::from_addresses(&nodes, &taken).map_err(plumbline_lab::LabError::from)?;
     sink.show(&Event::LabBuilding { hosts: nodes.len() });
-    let LabOptions { entered } = options;
-    let lab = tokio::task::spawn_blocking(move || Lab::up(&entered, topology)).await;
+    let LabOptions { entered, faults } = options;
+    let lab = tokio::task::spawn_blocking(move || -> Result<Lab, SwarmError> {
+        let mut lab = Lab::up(&entered, topology)?;
+        for fault in &faults {
+            lab.apply(fault)?;
+        }
+        Ok(lab)
+    });
+    let lab = lab.await;
     let mut lab = lab.map_err(SwarmError::Thread)??;
     let address = SocketAddr::new(lab.admin_address(), 0);
     let bind = |source| SwarmError::Bind { address, source };

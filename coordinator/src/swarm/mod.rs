@@ -28,7 +28,7 @@ use plumbline_identity::{
     join::{JoinString, MAX_ADDRESSES, OneTimeKey},
     tls,
 };
-use plumbline_lab::LabError;
+use plumbline_lab::{FaultError, LabError};
 use plumbline_model::{
     id::{NodeId, RunId},
     inventory::Inventory,
@@ -118,6 +118,9 @@ pub(crate) enum SwarmError {
     /// The lab.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// A fault that should be planted.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
     /// A thread of ours ended: a bug.
     #[error("build the lab: its thread has ended")]
     Thread(#[source] tokio::task::JoinError),

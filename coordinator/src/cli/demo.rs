@@ -1,0 +1,45 @@
+//! `plumbline demo`: the whole job on a sample, with faults planted.
+
+use clap::Args;
+use plumbline_model::evidence::SwarmKind;
+
+use super::{
+    Failure,
+    check::{self, ReportArgs},
+    inputs::InputArgs,
+    print,
+};
+use crate::{
+    demo::{self, Comparison},
+    exit::Exit,
+    swarm::{LabOptions, SwarmOptions},
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+/// Plants, audits, compares: 0 if what was found is what was planted.
+pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
+    let inputs = InputArgs::default().understand(demo::cluster(), SwarmKind::Lab)?;
+    let prepared = args.report.prepare()?;
+    let planted = demo::planted();
+    let swarm = SwarmOptions::Lab(LabOptions {
+        // Before any thread exists: namespaces are entered by a single-threaded process only.
+        entered: plumbline_lab::enter().map_err(|error| Failure::usage(&error))?,
+        faults: planted.iter().map(|planted| planted.fault.clone()).collect(),
+    });
+    let (audited, path) = check::audit(inputs, swarm, prepared)?;
+    let comparison = Comparison::new(planted, &audited.report);
+    print(&format!("\n{comparison}\n\nreport: {}\n", path.display()))?;
+    if audited.interrupted {
+        return Ok(audited.exit());
+    }
+    Ok(if comparison.is_exact() {
+        Exit::Passed
+    } else {
+        Exit::Failed
+    })
+}
