@@ -43,7 +43,7 @@ impl Roster {
     /// The roster of these members, in any order.
     ///
     /// # Errors
-    /// If a node is there twice, or a member lacks an address or a key of the right length.
+    /// If a node is there twice, or lacks its address, or a member lacks a key of the right length.
     pub fn new(mut members: Vec<Member>) -> Result<Self, Invalid> {
         members.sort_by_key(|member| member.node);
         check(&members)?;
@@ -121,7 +121,8 @@ fn check(members: &[Member]) -> Result<(), Invalid> {
 }
 
 fn check_member(member: &Member) -> Result<(), Invalid> {
-    if member.addresses.is_empty() {
+    // The workstation is no destination; on a machine that is a node itself none of its addresses is left to it.
+    if member.addresses.is_empty() && member.node != NodeId::Coordinator {
         return Err(FieldError::Empty.at("addresses"));
     }
     at_most("addresses", member.addresses.len(), limits::MAX_ADDRESSES)?;

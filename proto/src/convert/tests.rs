@@ -274,6 +274,11 @@ fn a_roster_that_was_altered_in_any_way_is_refused() {
         addresses: Vec::new(),
         ..member("10.0.0.2")
     };
+    let workstation = Member {
+        addresses: Vec::new(),
+        ..member("coordinator")
+    };
+    assert!(Roster::new(vec![workstation]).is_ok());
     assert_eq!(
         Roster::new(vec![homeless]).unwrap_err().field,
         "members[0].addresses"
