@@ -106,7 +106,7 @@ pub fn audit(
     for (node, string) in strings {
         let log = File::create(work.join(format!("probe-{node}.log"))).map_err(|error| error.to_string())?;
         let program = Program {
-            program: programs.probe.clone().into(),
+            path: programs.probe.clone(),
             args: vec!["join".into(), "-".into()],
             stdin: format!("{string}\n").into_bytes(),
             stderr: Some(log),
