@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use plumbline_model::{id::NodeId, port::PortSet};
 use serde::{Deserialize, Serialize, de};
 
+mod filter;
 mod impostor;
 mod plant;
 #[cfg(test)]

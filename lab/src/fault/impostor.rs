@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -20,22 +20,23 @@ pub(crate) struct Impostor {
 }
 
 impl Impostor {
-    /// Listens in the calling thread's network namespace, also for connections to addresses that are not its own; the port
-    /// that failed comes with the error.
-    pub(crate) fn listen(ports: &PortSet) -> Result<Self, (u16, io::Error)> {
+    /// Listens in the calling thread's network namespace for connections to somebody else's address; the port that failed
+    /// comes with the error.
+    pub(crate) fn listen(address: IpAddr, ports: &PortSet) -> Result<Self, (u16, io::Error)> {
         let mut impostor = Self {
             listeners: Vec::new(),
             threads: Vec::new(),
         };
         for port in ports.iter() {
-            impostor.add(port).map_err(|error| (port, error))?;
+            impostor
+                .add(SocketAddr::new(address, port))
+                .map_err(|error| (port, error))?;
         }
         Ok(impostor)
     }
 
-    fn add(&mut self, port: u16) -> io::Result<()> {
-        let listener = Arc::new(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?);
-        route::accept_diverted(&listener)?;
+    fn add(&mut self, address: SocketAddr) -> io::Result<()> {
+        let listener = Arc::new(route::listen_for_diverted(address)?);
         self.listeners.push(Arc::clone(&listener));
         let answer_all = move || {
             // Ends when the listener is shut down.
@@ -46,7 +47,7 @@ impl Impostor {
         };
         self.threads.push(
             thread::Builder::new()
-                .name(format!("impostor {port}"))
+                .name(format!("impostor {}", address.port()))
                 .spawn(answer_all)?,
         );
         Ok(())

@@ -9,19 +9,17 @@ use std::{
 };
 
 use ipnet::Ipv4Net;
-use plumbline_model::{
-    id::NodeId,
-    port::{PortRange, PortSet},
-};
+use plumbline_model::{id::NodeId, port::PortSet};
 use plumbline_sys::{
-    netlink::{self, Protocol, Socket},
-    nft::{Action, Batch, Family, Hook, Match, NewRule, Policy, WriteError},
+    netlink,
+    nft::{Action, Hook, Match, NewRule, WriteError},
     ns::NetNs,
     route::{self, Diversion, Network, Route, RouteTarget},
 };
 
 use super::{
-    BadRoute, Fault, RejectWith, Side, Transport,
+    BadRoute, Fault, Side,
+    filter::{self, Filter, Place, action, answered, asked, between, destination, source},
     impostor::{Impostor, MOST_IMPOSTOR_PORTS},
 };
 use crate::{Lab, LabChild, LabError, wiring};
@@ -76,6 +74,9 @@ pub enum FaultError {
         #[source]
         source: io::Error,
     },
+    /// An empty set would be a fault that does nothing, and leaving `ports` out means all.
+    #[error("plant a fault on no port at all; leave `ports` out to mean every port")]
+    NoPorts,
     /// More ports than one program should listen on in a lab.
     #[error("answer on {ports} ports in a host's place: {MOST_IMPOSTOR_PORTS} are the most")]
     TooManyPorts {
@@ -129,13 +130,6 @@ pub(crate) enum Planted {
     },
 }
 
-/// Whose packet filter.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    Host(NodeId),
-    Router,
-}
-
 impl Lab {
     /// Plants a fault. It lasts until it is healed or the lab goes down.
     ///
@@ -157,9 +151,7 @@ impl Lab {
     pub fn heal(&mut self, id: FaultId) -> Result<(), FaultError> {
         match self.planted.get(&id).ok_or(FaultError::NotPlanted(id))? {
             Planted::Table { place, table } => {
-                let mut batch = Batch::new();
-                batch.delete_table(Family::Inet, table);
-                commit(self.place(*place)?, table, batch)?;
+                filter::remove(self.place(*place)?, table)?;
             }
             Planted::Route(route) => on_router(self, |network| network.delete_route(*route))?,
             Planted::Holder { program, .. } => program.kill(),
@@ -268,8 +260,11 @@ impl Lab {
             }
             Fault::CableCut { host } => return self.cut_cable(*host),
         };
+        if filter.rules.is_empty() {
+            return Err(FaultError::NoPorts);
+        }
         let table = format!("plumbline_fault_{id}");
-        commit(self.place(filter.place)?, &table, filter.batch(&table))?;
+        filter.plant(self.place(filter.place)?, &table)?;
         Ok(Planted::Table {
             place: filter.place,
             table,
@@ -326,11 +321,14 @@ impl Lab {
             return Err(LabError::NoSuchHost(host).into());
         };
         self.namespace(host)?;
+        if ports.is_empty() {
+            return Err(FaultError::NoPorts);
+        }
         if ports.count() > MOST_IMPOSTOR_PORTS {
             return Err(FaultError::TooManyPorts { ports: ports.count() });
         }
         let impostor = self
-            .in_router(|| Impostor::listen(ports))?
+            .in_router(|| Impostor::listen(address, ports))?
             .map_err(|(port, source)| FaultError::Hold { host, port, source })?;
         let ranges = ports
             .ranges()
@@ -413,137 +411,5 @@ fn bad_route(to: Side, with: BadRoute) -> Route {
     }
 }
 
-fn commit(namespace: &NetNs, table: &str, batch: Batch) -> Result<(), FaultError> {
-    let change = || {
-        let mut socket = Socket::open(Protocol::Netfilter).map_err(FaultError::OpenFilter)?;
-        batch.commit(&mut socket).map_err(|source| FaultError::Filter {
-            table: table.to_owned(),
-            source,
-        })
-    };
-    namespace.run(change).map_err(LabError::Namespace)?
-}
-
-/// A fault that is a few rules in one packet filter.
-struct Filter {
-    place: Place,
-    hook: Hook,
-    rules: Vec<NewRule>,
-}
-
-impl Filter {
-    fn host(host: NodeId, hook: Hook, rules: Vec<NewRule>) -> Self {
-        Self {
-            place: Place::Host(host),
-            hook,
-            rules,
-        }
-    }
-
-    fn batch(&self, table: &str) -> Batch {
-        let mut batch = Batch::new();
-        batch.create_table(Family::Inet, table);
-        batch.create_base_chain(Family::Inet, table, CHAIN, self.hook, PRIORITY, Policy::Accept);
-        for rule in &self.rules {
-            batch.append_rule(Family::Inet, table, CHAIN, rule);
-        }
-        batch
-    }
-}
-
-/// Which end of a connection the ports of a rule belong to.
-#[derive(Clone, Copy)]
-enum End {
-    Source,
-    Destination,
-}
-
-/// Rules for questions: the ports are at their destination.
-fn asked(
-    matches: Vec<Match>,
-    transport: Option<Transport>,
-    ports: &Option<PortSet>,
-    action: Action,
-) -> Vec<NewRule> {
-    rules(matches, transport, ports, End::Destination, action)
-}
-
-/// Rules that swallow answers: the ports are at their source.
-fn answered(matches: Vec<Match>, transport: Option<Transport>, ports: &Option<PortSet>) -> Vec<NewRule> {
-    rules(matches, transport, ports, End::Source, Action::Drop)
-}
-
-/// One rule for each range of ports.
-fn rules(
-    matches: Vec<Match>,
-    transport: Option<Transport>,
-    ports: &Option<PortSet>,
-    end: End,
-    action: Action,
-) -> Vec<NewRule> {
-    use plumbline_sys::nft;
-    let transport = match (transport, ports, action) {
-        // A TCP RST answers TCP only, and the kernel takes no rule that says otherwise.
-        (None, None, Action::RejectTcpReset) | (None, Some(_), _) | (Some(Transport::Tcp), _, _) => {
-            Some(nft::Transport::Tcp)
-        }
-        (Some(Transport::Udp), _, _) => Some(nft::Transport::Udp),
-        (None, None, _) => None,
-    };
-    let rule = |last: Option<Match>| {
-        // The address first: the kernel stops at the first condition that does not hold.
-        let matches = matches.iter().cloned().chain(last).collect();
-        NewRule { matches, action }
-    };
-    match (ports, transport) {
-        (Some(ports), Some(transport)) => {
-            let condition = |range: &PortRange| match end {
-                End::Source => Match::SourcePorts(transport, range.first(), range.last()),
-                End::Destination => Match::DestinationPorts(transport, range.first(), range.last()),
-            };
-            ports
-                .ranges()
-                .iter()
-                .map(|range| rule(Some(condition(range))))
-                .collect()
-        }
-        (_, transport) => vec![rule(transport.map(Match::Transport))],
-    }
-}
-
-fn source(side: Option<Side>) -> Vec<Match> {
-    side.map(|side| Match::Source(side.network().network().into(), side.network().prefix_len()))
-        .into_iter()
-        .collect()
-}
-
-fn destination(side: Option<Side>) -> Vec<Match> {
-    side.map(|side| Match::Destination(side.network().network().into(), side.network().prefix_len()))
-        .into_iter()
-        .collect()
-}
-
-fn between(from: Side, to: Side) -> Vec<Match> {
-    let mut matches = source(Some(from));
-    matches.extend(destination(Some(to)));
-    matches
-}
-
-/// Codes of ICMP type 3 (RFC 792, RFC 1812 section 5.2.7.1).
-fn action(with: RejectWith) -> Action {
-    match with {
-        RejectWith::HostUnreachable => Action::RejectIcmp { code: 1 },
-        RejectWith::PortUnreachable => Action::RejectIcmp { code: 3 },
-        RejectWith::NetProhibited => Action::RejectIcmp { code: 9 },
-        RejectWith::HostProhibited => Action::RejectIcmp { code: 10 },
-        RejectWith::AdminProhibited => Action::RejectIcmp { code: 13 },
-        RejectWith::TcpReset => Action::RejectTcpReset,
-    }
-}
-
-/// The one chain of a fault's table.
-const CHAIN: &str = "fault";
-/// Where packet filters usually are (`filter`).
-const PRIORITY: i32 = 0;
 /// Routing tables for diverted connections; the kernel's own are numbered below 256.
 const FIRST_DIVERSION_TABLE: u32 = 1000;

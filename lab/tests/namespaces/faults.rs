@@ -47,6 +47,10 @@ pub(crate) const TESTS: &[Test] = &[
         a_middlebox_answers_for_a_host_toward_other_subnets,
     ),
     (
+        "a_fault_without_any_port_is_refused",
+        a_fault_without_any_port_is_refused,
+    ),
+    (
         "programs_can_be_frozen_and_killed",
         programs_can_be_frozen_and_killed,
     ),
@@ -288,6 +292,13 @@ fn a_middlebox_answers_for_a_host_toward_other_subnets(entered: &Entered) {
             ports: "443".parse().unwrap(),
         },
     );
+    plant(
+        &mut lab,
+        &Fault::WrongResponder {
+            host: node(A2),
+            ports: "443".parse().unwrap(),
+        },
+    );
     assert!(ask(&lab, B1, faked.address).unwrap().starts_with("HTTP/1.1 400"));
     assert_eq!(
         ask(&lab, A2, faked.address).unwrap_err().kind(),
@@ -303,6 +314,23 @@ fn a_middlebox_answers_for_a_host_toward_other_subnets(entered: &Entered) {
         ask(&lab, B1, faked.address).unwrap_err().kind(),
         ErrorKind::WouldBlock
     );
+}
+
+fn a_fault_without_any_port_is_refused(entered: &Entered) {
+    let mut lab = up(entered, &[A1]);
+    let host = node(A1);
+    let drop = Fault::HostDrop {
+        host,
+        transport: None,
+        ports: ports(""),
+        from: None,
+    };
+    assert!(matches!(lab.apply(&drop), Err(FaultError::NoPorts)));
+    let impostor = Fault::WrongResponder {
+        host,
+        ports: PortSet::new(),
+    };
+    assert!(matches!(lab.apply(&impostor), Err(FaultError::NoPorts)));
 }
 
 fn programs_can_be_frozen_and_killed(entered: &Entered) {

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use plumbline_lab::{Entered, Lab};
+use plumbline_lab::{Entered, Lab, LabError};
 use plumbline_model::id::NodeId;
+use plumbline_sys::ns::Privilege;
 
 use crate::{
     Connected, Listening, Test, connect, devices, listen, node, outcome, read_all, shell, topology, until, up,
@@ -111,12 +112,12 @@ fn a_second_lab_can_be_built_after_the_first(entered: &Entered) {
 fn sixty_hosts_reach_each_other(entered: &Entered) {
     let addresses: Vec<String> = (11..71).map(|last| format!("10.91.0.{last}")).collect();
     let texts: Vec<&str> = addresses.iter().map(String::as_str).collect();
-    if entered.privilege() == plumbline_sys::ns::Privilege::UserNamespace {
+    if entered.privilege() == Privilege::UserNamespace {
         let refused = Lab::up(entered, topology(&texts)).unwrap_err();
         assert!(
             matches!(
                 refused,
-                plumbline_lab::LabError::NeighbourTable {
+                LabError::NeighbourTable {
                     hosts: 60,
                     entries: 3660,
                     ..

@@ -21,6 +21,7 @@ use std::{
 
 use plumbline_lab::{Entered, Lab, Program, Topology, capabilities, enter};
 use plumbline_model::id::NodeId;
+use plumbline_sys::ns::{NetNs, Privilege, sysctl};
 
 mod faults;
 mod hosts;
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let outside = devices();
+    let machine = NetNs::current().unwrap();
+    let before = traces();
     let entered = match capabilities()
         .map_err(|why| why.to_string())
         .and_then(|()| enter().map_err(chain))
@@ -69,7 +71,6 @@ fn main() -> ExitCode {
             };
         }
     };
-    assert_ne!(outside, "", "a machine without devices proves nothing");
     println!(
         "running {} lab tests by right of {:?}",
         tests.len(),
@@ -85,6 +86,15 @@ fn main() -> ExitCode {
             if outcome.is_ok() { "ok" } else { "FAILED" },
             started.elapsed()
         );
+    }
+    // Without root there is no way back to look, and nothing that could have been changed.
+    if entered.privilege() == Privilege::Root {
+        let after = machine.run(traces).unwrap();
+        println!(
+            "test the_machine_is_left_as_it_was ... {}",
+            if after == before { "ok" } else { "FAILED" }
+        );
+        failed += usize::from(after != before);
     }
     if failed == 0 {
         ExitCode::SUCCESS
@@ -171,6 +181,12 @@ fn read_all(mut file: fs::File) -> String {
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
     text
+}
+
+/// What a lab could leave behind in the machine's own network: devices, and the limits of the neighbour table.
+fn traces() -> (String, Vec<String>) {
+    let limits = (1..=3).map(|number| sysctl(&format!("net/ipv4/neigh/default/gc_thresh{number}")));
+    (devices(), limits.map(Result::unwrap_or_default).collect())
 }
 
 /// The names of the devices of this thread's namespace, one a line.

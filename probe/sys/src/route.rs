@@ -15,7 +15,7 @@ mod neighbor;
 mod tests;
 
 pub use build::{Route, RouteTarget, VethPeer};
-pub use divert::{Diversion, accept_diverted};
+pub use divert::{Diversion, listen_for_diverted};
 pub use neighbor::NextHop;
 
 /// Why a question about the network's configuration, or a change to it, failed.

@@ -2,9 +2,11 @@
 
 use std::{
     io,
-    net::{IpAddr, TcpListener},
-    os::fd::AsRawFd,
+    net::{IpAddr, SocketAddr, TcpListener},
+    os::fd::{AsRawFd, OwnedFd},
 };
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 use super::{
     AF_INET, AF_INET6, Error, Network, RTMSG_BYTES,
@@ -24,7 +26,7 @@ pub struct Diversion {
 }
 
 impl Network {
-    /// Diverts connections that come in from other hosts. A listener needs [`accept_diverted`] to answer them.
+    /// Diverts connections that come in from other hosts. [`listen_for_diverted`] takes them.
     ///
     /// # Errors
     /// EEXIST if the same diversion is there already.
@@ -106,18 +108,33 @@ impl Network {
     }
 }
 
-/// Lets a listener answer from addresses that are not the host's own.
+/// Listens for diverted connections, at the address that they were meant for.
 ///
 /// # Errors
-/// EPERM without CAP_NET_ADMIN.
-pub fn accept_diverted(listener: &TcpListener) -> io::Result<()> {
+/// EADDRINUSE; EPERM without CAP_NET_ADMIN.
+pub fn listen_for_diverted(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    allow_foreign_address(&socket)?;
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+/// IP_TRANSPARENT, which rustix does not know: bind to, and answer from, addresses that are not the host's own.
+fn allow_foreign_address(socket: &OwnedFd) -> io::Result<()> {
     let on: libc::c_int = 1;
     #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
     let length = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: `on` lives across the call and `length` is its size; the kernel copies it and keeps no pointer.
     let result = unsafe {
         libc::setsockopt(
-            listener.as_raw_fd(),
+            socket.as_raw_fd(),
             libc::SOL_IP,
             libc::IP_TRANSPARENT,
             std::ptr::from_ref(&on).cast(),
@@ -138,6 +155,8 @@ fn family(address: IpAddr) -> (u8, u8) {
     }
 }
 
+/// What std listens with.
+const BACKLOG: i32 = 128;
 // linux/fib_rules.h.
 const FIB_RULE_HDR_BYTES: usize = 12;
 const FR_ACT_TO_TBL: u8 = 1;
