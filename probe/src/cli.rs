@@ -222,6 +222,8 @@ fn install_log(verbose: u8, quiet: bool) {
     let format = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
         .with_ansi(false)
+        // Complaining about a closed standard error on standard error would panic.
+        .log_internal_errors(false)
         .with_target(false)
         .without_time();
     use tracing_subscriber::{Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};

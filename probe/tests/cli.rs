@@ -97,6 +97,24 @@ fn a_probe_that_finds_no_coordinator_ends_with_its_time_to_live() {
 }
 
 #[test]
+fn a_closed_standard_error_is_no_bug() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_plumbline-probe"))
+        .args(["-vv", "join", "-", "--ttl", "1"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    writeln!(
+        child.stdin.take().unwrap(),
+        "{}",
+        join_string(NodeId::Coordinator)
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
 fn a_signal_ends_the_probe_with_a_word() {
     let text = join_string(NodeId::Coordinator);
     let mut child = Command::new(env!("CARGO_BIN_EXE_plumbline-probe"))

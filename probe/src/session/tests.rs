@@ -395,7 +395,7 @@ async fn responders_close_when_the_coordinator_is_silent_for_longer_than_the_lea
     session.send(ToProbe::Roster(roster.clone())).await;
     let port = free_port(node(2));
     session
-        .assign_for(1, arm(port), &roster, Duration::from_secs(2))
+        .assign_for(1, arm(port), &roster, Duration::from_secs(3))
         .await;
     session.records_until_ready(1).await;
     let connects = async || {
