@@ -4,7 +4,6 @@
 //! One process, since it must be single-threaded when it enters its namespaces; a machine that cannot hold a lab runs none of
 //! it, says so, and fails if `PLUMBLINE_REQUIRE_LAB=1`.
 
-#![expect(missing_docs, reason = "a test program")]
 #![expect(
     clippy::print_stdout,
     reason = "the results of a test binary without a harness"
