@@ -1,7 +1,5 @@
 //! One run of failing ports of one pair put down to something, with the packet filters of both ends asked.
 
-use std::net::IpAddr;
-
 use crate::{
     firewall::Judgement,
     id::NodeId,
@@ -31,9 +29,7 @@ pub(super) fn blame(
         (Outcome::IdentityMismatch, Spot::Destination) => one(Local::WrongResponder { node: dst }),
         (Outcome::IdentityMismatch, _) => vec![(ports.clone(), between(pair, CauseKind::WrongResponder, ""))],
         (Outcome::Closed, _) => one(Local::NoListener { node: dst }),
-        (Outcome::Rejected { icmp, offender, .. }, spot) => {
-            rejected(ledger, pair, ports, *icmp, *offender, spot)
-        }
+        (Outcome::Rejected { icmp, .. }, spot) => rejected(ledger, pair, ports, *icmp, spot),
         (Outcome::FilteredForward, _) => vec![(ports.clone(), between(pair, CauseKind::PathFilter, ""))],
         (Outcome::Filtered | Outcome::FilteredReturn, Spot::SourceIn) => {
             filter(ledger, pair, ports, src, Side::AnswerIn)
@@ -66,18 +62,16 @@ fn rejected(
     pair: &PairVerdict,
     ports: &PortSet,
     icmp: Option<(u8, u8)>,
-    offender: Option<IpAddr>,
     spot: Spot,
 ) -> Vec<(PortSet, Blame)> {
     let how = icmp.map_or_else(
         || "TCP reset".to_owned(),
         |(kind, code)| format!("ICMP {kind}/{code}"),
     );
-    let by = offender.map_or_else(|| how.clone(), |offender| format!("{offender} by {how}"));
     match spot {
         Spot::Destination => convict(ledger, pair, ports, pair.dst, Side::In, FilterProof::Rejection),
-        Spot::Unknown => somewhere(ledger, pair, ports, CauseKind::PathReject, &by),
-        _ => vec![(ports.clone(), between(pair, CauseKind::PathReject, &by))],
+        Spot::Unknown => somewhere(ledger, pair, ports, CauseKind::PathReject, &how),
+        _ => vec![(ports.clone(), between(pair, CauseKind::PathReject, &how))],
     }
 }
 
@@ -87,7 +81,7 @@ fn somewhere(
     pair: &PairVerdict,
     ports: &PortSet,
     kind: CauseKind,
-    by: &str,
+    how: &str,
 ) -> Vec<(PortSet, Blame)> {
     let mut out = Vec::new();
     for (range, blame) in by_rule(ledger, pair, ports, pair.dst, Side::In) {
@@ -95,7 +89,7 @@ fn somewhere(
             Some(blame) => out.push((range.into(), blame)),
             None => {
                 for (range, blame) in by_rule(ledger, pair, &range.into(), pair.src, Side::Out) {
-                    out.push((range.into(), blame.unwrap_or_else(|| between(pair, kind, by))));
+                    out.push((range.into(), blame.unwrap_or_else(|| between(pair, kind, how))));
                 }
             }
         }
@@ -262,10 +256,10 @@ fn stopped(node: NodeId, side: Side, judgement: &Judgement) -> Local {
     Local::HostFirewall { node, side, by }
 }
 
-fn between(pair: &PairVerdict, kind: CauseKind, by: &str) -> Blame {
+fn between(pair: &PairVerdict, kind: CauseKind, how: &str) -> Blame {
     Blame::Between(Between {
         kind,
         transport: pair.transport,
-        by: by.to_owned(),
+        how: how.to_owned(),
     })
 }

@@ -56,8 +56,8 @@ pub(super) enum Local {
 pub(super) struct Between {
     pub(super) kind: CauseKind,
     pub(super) transport: Transport,
-    /// Who rejects and how; empty for other kinds.
-    pub(super) by: String,
+    /// How it is rejected; empty for other kinds.
+    pub(super) how: String,
 }
 
 /// Which way through a node's packet filter.

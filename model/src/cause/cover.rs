@@ -7,6 +7,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    net::IpAddr,
 };
 
 use ipnet::IpNet;
@@ -31,6 +32,8 @@ pub(super) struct Piece {
     pub(super) severity: Severity,
     /// Whether a capture at one end, or an error's sender, places it between the nodes.
     pub(super) is_placed: bool,
+    /// Who rejected it.
+    pub(super) offender: Option<IpAddr>,
 }
 
 /// When a candidate may explain.
@@ -52,6 +55,8 @@ pub(super) struct Group {
     pub(super) is_placed: bool,
     /// Whether nothing at all got through between its pairs.
     pub(super) is_whole: bool,
+    /// Who rejected, if anybody did: one router shows each subnet another address.
+    pub(super) offenders: BTreeSet<IpAddr>,
     /// Whether the other direction is under it, too.
     pub(super) both_ways: bool,
     scope: Option<Scope>,
@@ -101,6 +106,21 @@ pub(super) fn cover(
 }
 
 impl Group {
+    /// Whether these ports of this direction are what it speaks of.
+    pub(super) fn speaks_of(&self, src: NodeId, dst: NodeId, ports: &PortSet, subnets: &Subnets) -> bool {
+        let inside = self
+            .scope
+            .is_some_and(|scope| scopes(src, dst, subnets).contains(&scope));
+        inside && self.ports().iter().any(|own| ports.difference(own).is_empty())
+    }
+
+    /// Takes in a failing test that it explains.
+    pub(super) fn take(&mut self, pair: &PairVerdict, piece: &Piece) {
+        let key = (pair.src, pair.dst, pair.transport);
+        self.tests
+            .add(key, &piece.ports, piece.attempts, &piece.lines, piece.severity);
+    }
+
     /// Whether an explanation that lets nothing at all through speaks of this direction.
     pub(super) fn blocks(&self, src: NodeId, dst: NodeId, subnets: &Subnets) -> bool {
         self.is_whole
@@ -292,6 +312,8 @@ fn group(
     let is_placed = pieces
         .iter()
         .any(|piece| piece.is_placed && taken.contains_key(&piece.pair));
+    let of_these = pieces.iter().filter(|piece| taken.contains_key(&piece.pair));
+    let offenders = of_these.filter_map(|piece| piece.offender).collect();
     // One port that fails says nothing about others.
     let several = |transport| tests.ports(transport).count() > 1;
     let is_whole = taken.keys().all(|pair| got_through(&pairs[*pair]).is_empty())
@@ -302,6 +324,7 @@ fn group(
         sides,
         is_placed,
         is_whole,
+        offenders,
         both_ways: false,
         scope,
     }
@@ -351,6 +374,7 @@ fn join_both_ways(groups: Vec<Group>, admission: Admission) -> Vec<Group> {
                 ];
                 other.tests.merge(&group.tests);
                 other.is_placed |= group.is_placed;
+                other.offenders.extend(&group.offenders);
                 other.sides.sort();
                 other.both_ways = true;
             }
@@ -377,6 +401,7 @@ impl Group {
         self.tests.merge(&other.tests);
         self.sides = [self.tests.sources(), self.tests.destinations()];
         self.is_placed |= other.is_placed;
+        self.offenders.extend(&other.offenders);
         self.is_whole &= other.is_whole;
         if self.scope != other.scope {
             self.scope = None;

@@ -117,6 +117,10 @@ impl Blamed<'_> {
                 lines: cell.lines.clone(),
                 severity,
                 is_placed: cell.spot != Spot::Unknown,
+                offender: match &cell.outcome {
+                    Outcome::Rejected { offender, .. } => *offender,
+                    _ => None,
+                },
             }),
             Blame::Local(local) => {
                 let behind = self.lines_behind(&local);
@@ -205,31 +209,30 @@ impl Blamed<'_> {
     }
 }
 
-/// Covers each kind by itself, then puts answers that cannot come back under the filter that stops the same way whole.
+/// Covers each kind by itself, in an order in which what one kind explains need not be explained again.
 fn groups(
     between: BTreeMap<Between, Vec<Piece>>,
     pairs: &[PairVerdict],
     subnets: &Subnets,
 ) -> Vec<(Between, Group)> {
+    let order = |between: &Between| match between.kind {
+        CauseKind::PathReject => 0,
+        CauseKind::PathFilter => 1,
+        _ => 2,
+    };
+    let mut kinds: Vec<(Between, Vec<Piece>)> = between.into_iter().collect();
+    kinds.sort_by_key(|(between, _)| order(between));
     let mut out: Vec<(Between, Group)> = Vec::new();
-    // PathFilter sorts before ReturnPathFilter, so that its groups are there when the others ask.
-    for (between, mut pieces) in between {
-        if between.kind == CauseKind::ReturnPathFilter {
-            pieces.retain(|piece| {
-                let pair = &pairs[piece.pair];
-                let filter = out.iter_mut().find(|(other, group)| {
-                    other.kind == CauseKind::PathFilter
-                        && other.transport == between.transport
-                        && group.blocks(pair.dst, pair.src, subnets)
-                });
-                let Some((_, group)) = filter else { return true };
-                let key = (pair.src, pair.dst, pair.transport);
-                group
-                    .tests
-                    .add(key, &piece.ports, piece.attempts, &piece.lines, piece.severity);
-                false
+    for (between, mut pieces) in kinds {
+        pieces.retain(|piece| {
+            let pair = &pairs[piece.pair];
+            let known = out.iter_mut().find(|(other, group)| {
+                other.transport == between.transport && explains(other, group, &between, piece, pair, subnets)
             });
-        }
+            let Some((_, group)) = known else { return true };
+            group.take(pair, piece);
+            false
+        });
         let admission = match between.kind {
             CauseKind::LossyPath => Admission::HalfThePairs,
             _ => Admission::EveryTest,
@@ -238,4 +241,23 @@ fn groups(
         out.extend(found.into_iter().map(|group| (between.clone(), group)));
     }
     out
+}
+
+/// Whether a cause that was found also explains a failure of another kind: a rejection that its sender's rate limit hid
+/// looks like a drop, and where one direction is stopped whole, answers to the other direction are stopped, too.
+fn explains(
+    known: &Between,
+    group: &Group,
+    failing: &Between,
+    piece: &Piece,
+    pair: &PairVerdict,
+    subnets: &Subnets,
+) -> bool {
+    match (known.kind, failing.kind) {
+        (CauseKind::PathReject, CauseKind::PathFilter) => {
+            !group.offenders.is_empty() && group.speaks_of(pair.src, pair.dst, &piece.ports, subnets)
+        }
+        (CauseKind::PathFilter, CauseKind::ReturnPathFilter) => group.blocks(pair.dst, pair.src, subnets),
+        _ => false,
+    }
 }

@@ -21,7 +21,7 @@ use super::{
 /// at the same destination, else of the same port from the same source. A test that the destination's packet filter is
 /// known to stop needs none.
 pub(crate) fn place_unsampled(ledger: &Ledger<'_>, pairs: &mut [PairVerdict]) {
-    let elsewhere = Elsewhere::of(pairs);
+    let elsewhere = Elsewhere::of(ledger, pairs);
     for pair in pairs {
         let is_open = |cell: &Cell| way_of_failing(&cell.outcome).is_some() && cell.spot == Spot::Unknown;
         if !pair.cells.iter().any(is_open) {
@@ -65,44 +65,50 @@ fn way_of_failing(outcome: &Outcome) -> Option<Way> {
     }
 }
 
-/// Spots by port; `None` where neighbours disagree.
-type Spots = RangeMap<Option<Spot>>;
+/// What a capture told of a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sample {
+    spot: Spot,
+    /// Whether a rule of the packet filter at that spot explains it: then it says nothing about a test which the same
+    /// packet filter accepts.
+    by_rule: bool,
+}
+
+/// Samples by port; `None` where they disagree.
+type Samples = RangeMap<Option<Sample>>;
 
 /// What captures told about other pairs.
 struct Elsewhere {
-    at_destination: BTreeMap<(NodeId, Transport, Way), Spots>,
-    at_source: BTreeMap<(NodeId, Transport, Way), Spots>,
+    at_destination: BTreeMap<(NodeId, Transport, Way), Samples>,
+    at_source: BTreeMap<(NodeId, Transport, Way), Samples>,
 }
 
 impl Elsewhere {
-    fn of(pairs: &[PairVerdict]) -> Self {
-        let mut by_destination: BTreeMap<_, Vec<(PortRange, Option<Spot>)>> = BTreeMap::new();
-        let mut by_source: BTreeMap<_, Vec<(PortRange, Option<Spot>)>> = BTreeMap::new();
+    fn of(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Self {
+        let mut by_destination: BTreeMap<_, Vec<(PortRange, Option<Sample>)>> = BTreeMap::new();
+        let mut by_source: BTreeMap<_, Vec<(PortRange, Option<Sample>)>> = BTreeMap::new();
         for pair in pairs {
-            for cell in &pair.cells {
-                let Some(way) = way_of_failing(&cell.outcome) else {
-                    continue;
-                };
-                let runs = cell.ports.ranges().iter().map(|range| (*range, Some(cell.spot)));
-                match cell.spot {
+            for (way, range, sample) in samples(ledger, pair) {
+                let run = (range, Some(sample));
+                match sample.spot {
                     Spot::Unknown => {}
                     Spot::SourceOut | Spot::SourceIn => {
                         by_source
                             .entry((pair.src, pair.transport, way))
                             .or_default()
-                            .extend(runs);
+                            .push(run);
                     }
                     Spot::Forward | Spot::Destination | Spot::Return => {
                         by_destination
                             .entry((pair.dst, pair.transport, way))
                             .or_default()
-                            .extend(runs);
+                            .push(run);
                     }
                 }
             }
         }
-        let collect = |runs: BTreeMap<_, Vec<(PortRange, Option<Spot>)>>| {
-            let agree = |a: Option<Spot>, b: Option<Spot>| a.filter(|_| a == b);
+        let collect = |runs: BTreeMap<_, Vec<(PortRange, Option<Sample>)>>| {
+            let agree = |a: Option<Sample>, b: Option<Sample>| a.filter(|_| a == b);
             runs.into_iter()
                 .map(|(key, runs)| (key, RangeMap::collect(&runs, agree)))
                 .collect()
@@ -113,11 +119,48 @@ impl Elsewhere {
         }
     }
 
-    fn spot(&self, pair: &PairVerdict, way: Way, port: u16) -> Spot {
-        let at = |map: &BTreeMap<_, Spots>, node| map.get(&(node, pair.transport, way))?.get(port).flatten();
-        at(&self.at_destination, pair.dst)
-            .or_else(|| at(&self.at_source, pair.src))
-            .unwrap_or(Spot::Unknown)
+    fn samples(&self, pair: &PairVerdict, way: Way, port: u16) -> impl Iterator<Item = Sample> {
+        let at =
+            |map: &BTreeMap<_, Samples>, node| map.get(&(node, pair.transport, way))?.get(port).flatten();
+        [at(&self.at_destination, pair.dst), at(&self.at_source, pair.src)]
+            .into_iter()
+            .flatten()
+    }
+}
+
+/// Every sampled range of a pair.
+fn samples(ledger: &Ledger<'_>, pair: &PairVerdict) -> Vec<(Way, PortRange, Sample)> {
+    let mut out = Vec::new();
+    for cell in pair.cells.iter().filter(|cell| cell.spot != Spot::Unknown) {
+        let Some(way) = way_of_failing(&cell.outcome) else {
+            continue;
+        };
+        for range in cell.ports.ranges() {
+            let by_rule = rule_stops(ledger, pair, range.first(), cell.spot);
+            out.push((
+                way,
+                *range,
+                Sample {
+                    spot: cell.spot,
+                    by_rule,
+                },
+            ));
+        }
+    }
+    out
+}
+
+/// Whether a packet filter at this spot stops the test's question or its answer.
+fn rule_stops(ledger: &Ledger<'_>, pair: &PairVerdict, port: u16, spot: Spot) -> bool {
+    let stops = |side| {
+        let opinion = ask(ledger, pair.src, pair.dst, pair.transport, port, side);
+        matches!(opinion, Opinion::Stops(_))
+    };
+    match spot {
+        Spot::Destination => stops(Side::In) || stops(Side::AnswerOut),
+        Spot::SourceOut => stops(Side::Out),
+        Spot::SourceIn => stops(Side::AnswerIn),
+        Spot::Unknown | Spot::Forward | Spot::Return => false,
     }
 }
 
@@ -129,54 +172,66 @@ fn placed(
     way: Way,
     elsewhere: &Elsewhere,
 ) -> BTreeMap<Spot, PortSet> {
-    let siblings: Vec<(u16, Spot)> = pair
-        .cells
-        .iter()
-        .filter(|sibling| sibling.spot != Spot::Unknown && way_of_failing(&sibling.outcome) == Some(way))
-        .flat_map(|sibling| sibling.ports.iter().map(|port| (port, sibling.spot)))
+    let siblings: Vec<(PortRange, Sample)> = samples(ledger, pair)
+        .into_iter()
+        .filter(|(own, _, _)| *own == way)
+        .map(|(_, range, sample)| (range, sample))
         .collect();
-    let stopped_there = |port| {
-        let opinion = ask(ledger, pair.src, pair.dst, pair.transport, port, Side::In);
-        matches!(opinion, Opinion::Stops(_))
-    };
-    // Neighbours that the destination's rules stop say nothing about a port that the same rules accept.
-    let unstopped: Vec<(u16, Spot)> = siblings
-        .iter()
-        .copied()
-        .filter(|(port, spot)| *spot != Spot::Destination || !stopped_there(*port))
-        .collect();
+    let key = (pair.src, pair.dst, pair.transport);
     let mut out: BTreeMap<Spot, PortSet> = BTreeMap::new();
-    for range in cell.ports.ranges() {
-        let key = (pair.src, pair.dst, pair.transport);
-        for (range, opinion) in ask_range(ledger, key, *range, Side::In) {
-            let near = match opinion {
-                Opinion::Stops(_) => {
-                    out.entry(Spot::Unknown).or_default().insert(range);
-                    continue;
-                }
-                Opinion::Accepts => &unstopped,
-                Opinion::None => &siblings,
+    let asked = cell
+        .ports
+        .ranges()
+        .iter()
+        .flat_map(|range| ask_range(ledger, key, *range, Side::In));
+    for (range, opinion) in asked {
+        if matches!(opinion, Opinion::Stops(_)) {
+            out.entry(Spot::Unknown).or_default().insert(range);
+            continue;
+        }
+        // A sample that a rule explains speaks only for tests that a rule stops, too, or whose rules cannot be read.
+        let speaks = |sample: &Sample| {
+            !sample.by_rule
+                || opinion == Opinion::None
+                || rule_stops(ledger, pair, range.first(), sample.spot)
+        };
+        let near: Vec<(PortRange, Spot)> = siblings
+            .iter()
+            .filter(|(_, sample)| speaks(sample))
+            .map(|(range, sample)| (*range, sample.spot))
+            .collect();
+        for (range, spot) in by_nearest(range, &near) {
+            let from_elsewhere = || {
+                elsewhere
+                    .samples(pair, way, range.first())
+                    .find(speaks)
+                    .map(|sample| sample.spot)
             };
-            for (range, spot) in by_nearest(range, near) {
-                let spot = spot.unwrap_or_else(|| elsewhere.spot(pair, way, range.first()));
-                out.entry(spot).or_default().insert(range);
-            }
+            let spot = spot.or_else(from_elsewhere).unwrap_or(Spot::Unknown);
+            out.entry(spot).or_default().insert(range);
         }
     }
     out
 }
 
 /// A range cut where the nearest neighbour (by port number) changes its place. Without neighbours it stays whole.
-fn by_nearest(range: PortRange, near: &[(u16, Spot)]) -> Vec<(PortRange, Option<Spot>)> {
+fn by_nearest(range: PortRange, near: &[(PortRange, Spot)]) -> Vec<(PortRange, Option<Spot>)> {
     let Some((_, first)) = near.first() else {
         return vec![(range, None)];
     };
     if near.iter().all(|(_, spot)| spot == first) {
         return vec![(range, Some(*first))];
     }
+    let distance = |other: PortRange, port: u16| {
+        if other.contains(port) {
+            0
+        } else {
+            other.first().abs_diff(port).min(other.last().abs_diff(port))
+        }
+    };
     let nearest = |port: u16| {
         near.iter()
-            .min_by_key(|(other, _)| other.abs_diff(port))
+            .min_by_key(|(other, _)| distance(*other, port))
             .map(|(_, spot)| *spot)
     };
     range

@@ -6,7 +6,10 @@ use crate::{
     observation::{BindFailure, End, Signal, Unproven},
     report::{
         Finding, FindingSeverity, Report, Status, Verdict,
-        stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, nft_that_drops, node},
+        stage::{
+            CP, LB, Stage, W1, W2, firewalld_that_accepts, nft_that_drops, nft_that_drops_answers,
+            nft_that_drops_from, node,
+        },
     },
 };
 
@@ -304,7 +307,7 @@ fn a_router_that_rejects_is_named() {
         (CauseKind::PathReject, None)
     );
     assert!(
-        finding.cause.detail.contains("10.0.0.254 by ICMP 3/13"),
+        finding.cause.detail.contains("10.0.0.254 with ICMP 3/13"),
         "{}",
         finding.cause.detail
     );
@@ -519,4 +522,60 @@ fn two_faults_of_different_kinds_stay_two() {
         .map(|finding| finding.cause.kind)
         .collect();
     assert_eq!(kinds, [CauseKind::HostFirewall, CauseKind::PathFilter]);
+}
+
+#[test]
+fn a_rejection_that_the_routers_rate_limit_hid_is_the_same_cause() {
+    let rejected = Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some("10.0.0.254".parse().unwrap()),
+    };
+    let stage = Stage::new()
+        .sees(CP, W1, "10250", rejected.clone())
+        .sees(LB, W1, "10250", rejected.clone())
+        .sees(LB, W2, "10250", rejected)
+        .silent(CP, W2, "10250", Some((1, 0)), Some((0, 0)));
+    let report = stage.report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.affects_total),
+        (CauseKind::PathReject, 4)
+    );
+}
+
+#[test]
+fn a_host_that_drops_from_one_subnet_is_told_from_a_path_that_drops_from_the_other() {
+    // The host's rule names its sources; the path's victims were not all looked at twice.
+    let from = |stage: Stage, src: &str| stage.sees(src, CP, "6444", Signal::Silence);
+    let stage = silent_at(Stage::new(), &[LB], CP, "6444");
+    let stage = from(from(stage, W1), W2).filters(CP, nft_that_drops_from(LB, 6444));
+    let report = stage.report();
+    let kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
+    assert_eq!(
+        kinds,
+        [CauseKind::PathFilter, CauseKind::HostFirewall],
+        "{:#?}",
+        report.findings
+    );
+    assert_eq!(
+        report.findings[0].cause.between,
+        Some([nodes(&[W1, W2]), nodes(&[CP])])
+    );
+}
+
+#[test]
+fn a_host_that_swallows_its_own_answers_is_named_for_tests_that_nobody_watched() {
+    let stage = silent_at(Stage::new(), &[LB], CP, "6444").sees(W1, CP, "6444", Signal::Silence);
+    let report = stage.filters(CP, nft_that_drops_answers(6444)).report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.affects_total),
+        (CauseKind::HostFirewall, 2)
+    );
+    assert!(
+        finding.fix.commands[0].contains("sport { 6444 }"),
+        "{:?}",
+        finding.fix
+    );
 }

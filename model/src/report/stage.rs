@@ -483,6 +483,53 @@ pub(crate) fn nft_that_drops(hook: Hook, ports: &[u16]) -> Ruleset {
     ruleset("filter", vec![chain(name, Some(hook), rules)])
 }
 
+/// An nftables input chain that drops one port from one source.
+pub(crate) fn nft_that_drops_from(source: &str, port: u16) -> Ruleset {
+    let IpAddr::V4(address) = source.parse().unwrap() else {
+        panic!("an IPv4 stage")
+    };
+    let from = [
+        Expression::Payload {
+            base: PayloadBase::Network,
+            offset: 12,
+            length: 4,
+            to: 1,
+        },
+        Expression::Compare {
+            from: 1,
+            op: CompareOp::Eq,
+            data: address.octets().to_vec().into(),
+        },
+    ];
+    let drops = [&from[..], &destination_port(port)[..], &[stop()]].concat();
+    ruleset(
+        "filter",
+        vec![chain("input", Some(Hook::Input), vec![rule(1, &drops)])],
+    )
+}
+
+/// An nftables output chain that drops answers from one port.
+pub(crate) fn nft_that_drops_answers(port: u16) -> Ruleset {
+    let from_port = [
+        Expression::Payload {
+            base: PayloadBase::Transport,
+            offset: 0,
+            length: 2,
+            to: 1,
+        },
+        Expression::Compare {
+            from: 1,
+            op: CompareOp::Eq,
+            data: port.to_be_bytes().to_vec().into(),
+        },
+    ];
+    let drops = [&from_port[..], &[stop()]].concat();
+    ruleset(
+        "filter",
+        vec![chain("output", Some(Hook::Output), vec![rule(1, &drops)])],
+    )
+}
+
 /// firewalld with the data interface in zone public, which lets some ports in and rejects the rest.
 pub(crate) fn firewalld_that_accepts(ports: &[u16]) -> Ruleset {
     let accept = || Expression::Verdict {

@@ -6,7 +6,12 @@ use crate::{
 };
 
 use super::{
-    super::{CauseKind, Fix, blame::Between, cover::Group, fix::said_ports},
+    super::{
+        CauseKind, Fix,
+        blame::Between,
+        cover::Group,
+        fix::{said_list, said_ports},
+    },
     Teller, Told,
 };
 
@@ -32,7 +37,10 @@ impl Teller<'_> {
         let (most, detail) = match between.kind {
             CauseKind::PathReject => (
                 Status::Fail,
-                format!("{ports} {way} is rejected on the way by {}: {count}", between.by),
+                format!(
+                    "{ports} {way} is rejected on the way by {}: {count}",
+                    rejection(between, group)
+                ),
             ),
             CauseKind::ReturnPathFilter => (
                 Status::Fail,
@@ -120,6 +128,20 @@ impl Teller<'_> {
         }
     }
 }
+
+/// `10.0.0.254 with ICMP 3/13`.
+fn rejection(between: &Between, group: &Group) -> String {
+    let offenders: Vec<String> = group.offenders.iter().map(ToString::to_string).collect();
+    let who = if offenders.is_empty() {
+        "somebody".to_owned()
+    } else {
+        said_list(&offenders, MAX_SAID_OFFENDERS)
+    };
+    format!("{who} with {}", between.how)
+}
+
+/// Addresses of offenders in one sentence.
+const MAX_SAID_OFFENDERS: usize = 4;
 
 /// More nodes than this make a command line nobody types.
 const MAX_NODES_IN_COMMAND: usize = 20;

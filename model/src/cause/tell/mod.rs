@@ -4,6 +4,8 @@ mod absent;
 mod between;
 mod node;
 
+use std::collections::BTreeMap;
+
 use crate::{
     id::NodeId,
     ledger::Ledger,
@@ -27,6 +29,8 @@ pub(super) struct Teller<'a> {
     ledger: &'a Ledger<'a>,
     subnets: &'a Subnets,
     cluster_file: &'a str,
+    /// How many nodes call themselves so: a name that several have (clones, containers) tells nothing.
+    hostnames: BTreeMap<&'a str, u32>,
 }
 
 /// What is said of a cause.
@@ -47,11 +51,17 @@ impl<'a> Teller<'a> {
             .inputs
             .first()
             .map_or("cluster.yaml", |input| input.name.as_str());
+        let mut hostnames = BTreeMap::new();
+        for facts in ledger.nodes.values().filter_map(|log| log.facts) {
+            *hostnames.entry(facts.what.hostname.as_str()).or_insert(0) += 1;
+        }
+        hostnames.remove("");
         Self {
             plan,
             ledger,
             subnets,
             cluster_file,
+            hostnames,
         }
     }
 
@@ -89,7 +99,7 @@ impl<'a> Teller<'a> {
     pub(super) fn name(&self, node: NodeId) -> String {
         let facts = self.ledger.node(node).and_then(|log| log.facts);
         match facts.map(|told| told.what.hostname.as_str()) {
-            Some(hostname) if !hostname.is_empty() => format!("{node} ({hostname})"),
+            Some(hostname) if self.hostnames.get(hostname) == Some(&1) => format!("{node} ({hostname})"),
             _ => node.to_string(),
         }
     }
