@@ -21,6 +21,7 @@ mod duties;
 mod event;
 mod seat;
 mod second_look;
+mod services;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,6 +46,7 @@ use self::{
     clock::{Awake, AwakeClock},
     seat::{Presence, Seat, Task},
     second_look::Failures,
+    services::{Services, Split},
 };
 
 /// One run.
@@ -58,6 +60,7 @@ pub(crate) struct Conductor {
     seats: BTreeMap<NodeId, Seat>,
     last_assignment: u32,
     failures: Failures,
+    services: Services,
     /// What sources will ask once the captures run.
     asks_again: BTreeMap<NodeId, Vec<Target>>,
     actions: VecDeque<Action>,
@@ -81,6 +84,7 @@ impl Conductor {
             seats,
             last_assignment: 0,
             failures: Failures::default(),
+            services: Services::default(),
             asks_again: BTreeMap::new(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
@@ -262,6 +266,7 @@ impl Conductor {
         }
         seat.close_finished_tasks();
         self.failures.note(batch);
+        self.services.note(batch);
     }
 
     fn interrupted(&mut self, now: Awake) {
@@ -488,9 +493,10 @@ impl Conductor {
         } = self.pace;
         for (node, targets) in asks {
             if !targets.is_empty() {
+                let Split { ours, theirs } = self.services.split(targets);
                 let ask = Ask {
-                    targets,
-                    live_services: Vec::new(),
+                    targets: ours,
+                    live_services: theirs,
                     attempts,
                     attempt_timeout,
                     max_rate_node,

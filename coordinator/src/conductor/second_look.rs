@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use plumbline_model::{
     evidence::Batch,
     id::NodeId,
-    observation::{BindFailure, End, Record, Signal},
+    observation::{End, Record, Signal},
     plan::Target,
     port::{Family, PortSet, Protocol},
+    verdict::is_live_service,
 };
 use plumbline_proto::convert::Watch;
 
@@ -17,7 +18,7 @@ use plumbline_proto::convert::Watch;
 pub(super) struct Failures {
     /// Ports that failed in the first look, by source, destination and transport.
     failed: BTreeMap<(NodeId, NodeId), BTreeMap<(Family, Protocol), PortSet>>,
-    /// Ports that a destination could not bind: their failing has its explanation.
+    /// Ports that a destination could not bind, and that no service holds by right: their failing has its explanation.
     unbound: BTreeMap<NodeId, BTreeMap<(Family, Protocol), PortSet>>,
     /// Sources whose own host is suspect: it refused to send, or kept an answer that a capture saw arrive.
     suspects: BTreeSet<NodeId>,
@@ -49,12 +50,9 @@ impl Failures {
                 Record::Armed(armed) => {
                     let unbound = self.unbound.entry(batch.node).or_default();
                     let ports = unbound.entry((armed.family, armed.protocol)).or_default();
-                    for refused in armed
-                        .refused
-                        .iter()
-                        .filter(|refused| refused.why != BindFailure::Live)
-                    {
-                        ports.extend(&refused.ports);
+                    for refused in &armed.refused {
+                        let squatted = |port: &u16| !is_live_service(*port, &refused.why);
+                        ports.extend(&refused.ports.iter().filter(squatted).collect());
                     }
                 }
                 Record::Seen(seen) if seen.end == End::Source && seen.answers > 0 => {

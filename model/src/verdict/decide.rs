@@ -70,7 +70,7 @@ pub(super) fn decide(point: &Point<'_>, ends: &Ends<'_>) -> Ruling {
 }
 
 /// A port that another process holds by right: every port of a live node, and sshd's on any.
-pub(crate) fn is_live_service(port: u16, failure: &BindFailure) -> bool {
+pub fn is_live_service(port: u16, failure: &BindFailure) -> bool {
     match failure {
         BindFailure::Live => true,
         BindFailure::Taken { process, .. } => {

@@ -8,7 +8,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub(crate) use decide::is_live_service;
+pub use decide::is_live_service;
 pub(crate) use infer::infer_rejections;
 pub(crate) use pair::{Cell, PairVerdict, pairs_of};
 
