@@ -14,16 +14,14 @@
 //! judgement, and otherwise it is unknown, with the first decision that made a difference.
 
 use super::{
-    Base, Bitwise, Chain, Expression, Hook, Judgement, Manager, Packet, Passage, Place, Policy, RejectKind,
-    RejectWith, Rule, Ruleset, Table, TableFamily, Verdict,
-    expression::NatKind,
-    load::{Loaded, Traveller},
-    register::{Registers, Truth, compare, known, within},
-    render,
-    sets::Found,
-    xt,
+    Base, Chain, Hook, Judgement, Manager, Packet, Passage, Place, Policy, RejectKind, Rule, Ruleset, Table,
+    TableFamily, load::Traveller, register::Registers, render,
 };
 use crate::port::{Family, Protocol};
+
+mod effect;
+
+use effect::{Effect, Step, apply, changes_the_way};
 
 pub(super) fn evaluate(ruleset: &Ruleset, packet: &Packet) -> Judgement {
     let mut walks = Walks {
@@ -138,18 +136,6 @@ struct Trail<'a> {
     entered: Vec<&'a str>,
 }
 
-/// How a rule or a chain ends.
-enum Step<'a> {
-    /// The next rule.
-    Continue,
-    /// The next base chain.
-    Accept,
-    /// Back to the caller.
-    Return,
-    Jump(&'a str),
-    Goto(&'a str),
-}
-
 impl<'a> Walk<'a, '_> {
     fn way(&mut self, ruleset: &'a Ruleset) -> Result<(), Ended> {
         for hook in hooks(&self.traveller.packet.passage) {
@@ -221,7 +207,7 @@ impl<'a> Walk<'a, '_> {
             {
                 return Ok(Step::Continue);
             }
-            match self.expression(expression, trail, &mut registers) {
+            match apply(expression, trail.table, &mut self.traveller, &mut registers) {
                 Effect::Next => {}
                 Effect::Break => return Ok(Step::Continue),
                 Effect::Undecided(why) => undecided = undecided.or(Some(why)),
@@ -259,292 +245,6 @@ impl<'a> Walk<'a, '_> {
         } else {
             Judgement::Rejects { place, kind }
         }
-    }
-
-    fn expression(
-        &mut self,
-        expression: &'a Expression,
-        trail: &Trail<'a>,
-        registers: &mut Registers,
-    ) -> Effect<'a> {
-        match expression {
-            Expression::Meta { key, to } => registers.store(*to, &self.traveller.meta(*key)),
-            Expression::MetaSet { key: META_MARK, from } => self.traveller.set_mark(registers.load(*from, 4)),
-            Expression::Payload {
-                base,
-                offset,
-                length,
-                to,
-            } => {
-                registers.store(*to, &self.traveller.payload(*base, *offset, *length));
-            }
-            Expression::PayloadSet { base, offset, length } => {
-                self.traveller.forget_payload(*base, *offset, *length);
-            }
-            Expression::Compare { from, op, data } => {
-                return Effect::of(
-                    compare(&registers.load(*from, data.0.len()), *op, &data.0),
-                    expression,
-                );
-            }
-            Expression::Range {
-                from,
-                inverted,
-                first,
-                last,
-            } => {
-                let cells = registers.load(*from, first.0.len());
-                return Effect::of(within(&cells, &first.0, &last.0).invert_if(*inverted), expression);
-            }
-            Expression::Bitwise {
-                from,
-                to,
-                length,
-                operation: Bitwise::MaskXor { mask, xor },
-            } => {
-                registers.mask_xor(*from, *to, octets(*length), &mask.0, &xor.0);
-            }
-            Expression::Bitwise {
-                to,
-                operation: Bitwise::Other,
-                ..
-            }
-            | Expression::Number { to, .. } => {
-                registers.forget(*to);
-            }
-            Expression::Byteorder {
-                from,
-                to,
-                length,
-                size,
-            } => {
-                registers.swap(*from, *to, octets(*length), octets(*size));
-            }
-            Expression::Lookup {
-                set,
-                from,
-                to,
-                inverted,
-            } => {
-                return lookup(trail.table, set, *from, *to, *inverted, registers);
-            }
-            Expression::Immediate { to, data } => registers.store(*to, &known(&data.0)),
-            Expression::Verdict { verdict } => return Effect::verdict(verdict),
-            Expression::Ct { key, direction, to } => match self.traveller.connection(*key, *direction) {
-                Loaded::Value(cells) => registers.store(*to, &cells),
-                Loaded::Nothing => return Effect::Break,
-            },
-            Expression::CtSet { .. } => self.traveller.forget_connection(),
-            Expression::Notrack => self.traveller.notrack(),
-            Expression::Fib { to, result, flags } => {
-                registers.store(*to, &self.traveller.route(*result, *flags))
-            }
-            Expression::Reject { with } => {
-                return Effect::Reject(reject_kind(*with, self.traveller.packet.family()));
-            }
-            Expression::Limit { name } => {
-                return Effect::Undecided(format!("`{name}` depends on other traffic"));
-            }
-            Expression::SetUpdate {
-                conditional: true,
-                set,
-            } => {
-                return Effect::Undecided(format!("the meter {set} depends on other traffic"));
-            }
-            Expression::Object { object, name } => return named_object(*object, name),
-            Expression::Nat {
-                kind: NatKind::Source,
-            } => return Effect::Step(Step::Accept),
-            Expression::Nat {
-                kind: NatKind::Destination,
-            } => return elsewhere(),
-            Expression::Queue => return Effect::Unknown("a program decides (queue)".to_owned()),
-            Expression::XtMatch { name, revision, info } => {
-                let context = xt::Context {
-                    packet: self.traveller.packet,
-                    mark: &self.traveller.mark,
-                    state: self.traveller.connection_state(),
-                };
-                return Effect::of(xt::matches(name, *revision, &info.0, context), expression);
-            }
-            Expression::XtTarget { name, revision, info } => return self.target(name, *revision, &info.0),
-            Expression::Other { name } if LOADERS.contains(&name.as_str()) => {
-                registers.forget_all();
-                return Effect::Undecided(format!("`{name}` is not read"));
-            }
-            Expression::Other { name } => return Effect::Unknown(format!("`{name}` is not known")),
-            Expression::MetaSet { .. }
-            | Expression::SetUpdate {
-                conditional: false, ..
-            }
-            | Expression::Counter { .. }
-            | Expression::Log
-            | Expression::Aside { .. } => {}
-        }
-        Effect::Next
-    }
-
-    fn target(&mut self, name: &str, revision: u32, info: &[u8]) -> Effect<'a> {
-        match xt::target(name, revision, info, self.traveller.packet.family()) {
-            xt::Target::Continue => {}
-            xt::Target::Reject(kind) => return Effect::Reject(kind),
-            xt::Target::SourceNat => return Effect::Step(Step::Accept),
-            xt::Target::DestinationNat => return elsewhere(),
-            xt::Target::Notrack => self.traveller.notrack(),
-            xt::Target::Mark { value, mask } => {
-                let mut registers = Registers::new();
-                registers.store(1, &self.traveller.mark);
-                registers.mask_xor(1, 1, 4, &(!mask).to_le_bytes(), &value.to_le_bytes());
-                self.traveller.set_mark(registers.load(1, 4));
-            }
-            xt::Target::UnknownMark => {
-                self.traveller.set_mark(Registers::new().load(1, 4));
-                self.traveller.forget_connection();
-            }
-            xt::Target::Unknown => {
-                return Effect::Unknown(format!("the iptables target {name} is not known"));
-            }
-        }
-        Effect::Next
-    }
-}
-
-/// What an expression does.
-enum Effect<'a> {
-    /// The next expression.
-    Next,
-    /// The rule does not match.
-    Break,
-    /// The rule matches or not, with the reason why that is not known.
-    Undecided(String),
-    Step(Step<'a>),
-    Drop,
-    Reject(RejectKind),
-    /// What becomes of the packet is not known.
-    Unknown(String),
-}
-
-impl<'a> Effect<'a> {
-    fn of(truth: Truth, expression: &Expression) -> Self {
-        match truth {
-            Truth::Yes => Self::Next,
-            Truth::No => Self::Break,
-            Truth::Maybe => Self::Undecided(match expression {
-                Expression::XtMatch { name, .. } => {
-                    format!("the iptables match `{name}` is not decided by what is known")
-                }
-                _ => "it asks for something about the packet that is not known".to_owned(),
-            }),
-        }
-    }
-
-    fn verdict(verdict: &'a Verdict) -> Self {
-        match verdict {
-            Verdict::Accept => Self::Step(Step::Accept),
-            Verdict::Drop => Self::Drop,
-            Verdict::Queue => Self::Unknown("a program decides (queue)".to_owned()),
-            Verdict::Continue => Self::Step(Step::Continue),
-            Verdict::Return => Self::Step(Step::Return),
-            Verdict::Jump { chain } => Self::Step(Step::Jump(chain)),
-            Verdict::Goto { chain } => Self::Step(Step::Goto(chain)),
-        }
-    }
-}
-
-fn lookup<'a>(
-    table: &'a Table,
-    name: &str,
-    from: u32,
-    to: Option<u32>,
-    inverted: bool,
-    registers: &mut Registers,
-) -> Effect<'a> {
-    let Some(set) = table.set(name) else {
-        return Effect::Unknown(format!("the set {name} was not read"));
-    };
-    match (set.lookup(&registers.load(from, set.key_bytes())), to) {
-        (Found::Nothing, _) => Effect::of(Truth::from(inverted), &Expression::Log),
-        (Found::Element(element), Some(REGISTER_VERDICT)) => match &element.verdict {
-            Some(verdict) => Effect::verdict(verdict),
-            None => Effect::Unknown(format!("the map {name} gives no verdict")),
-        },
-        (Found::Element(element), Some(register)) => {
-            match &element.data {
-                Some(data) => registers.store(register, &known(&data.0)),
-                None => registers.forget(register),
-            }
-            Effect::Next
-        }
-        (Found::Element(_), None) => Effect::of(Truth::from(!inverted), &Expression::Log),
-        (Found::Unclear, Some(REGISTER_VERDICT)) => Effect::Unknown(format!(
-            "which element of the map {name} is chosen depends on what is not known"
-        )),
-        (Found::Unclear, register) => {
-            if let Some(register) = register {
-                registers.forget(register);
-            }
-            Effect::Undecided(format!(
-                "whether the set {name} holds it depends on what is not known"
-            ))
-        }
-    }
-}
-
-fn named_object<'a>(object: u32, name: &str) -> Effect<'a> {
-    match object {
-        // Counter, connection tracking helper, timeout, security mark, expectation: nothing is decided by them.
-        1 | 3 | 7 | 8 | 9 => Effect::Next,
-        // Quota, limit, limit of connections, or one that a map chooses.
-        0 | 2 | 4 | 5 => Effect::Undecided(format!("the named limit {name} depends on other traffic")),
-        _ => Effect::Unknown(format!("the object {name} is not known")),
-    }
-}
-
-fn elsewhere<'a>() -> Effect<'a> {
-    Effect::Unknown("it sends the packet to another destination".to_owned())
-}
-
-fn reject_kind(with: RejectWith, family: Family) -> RejectKind {
-    let icmp_type = match family {
-        Family::Ipv4 => 3,
-        Family::Ipv6 => 1,
-    };
-    match with {
-        RejectWith::TcpReset => RejectKind::TcpReset,
-        RejectWith::Icmp { code } => RejectKind::Icmp { icmp_type, code },
-        RejectWith::Icmpx { code } => RejectKind::Icmp {
-            icmp_type,
-            code: match (family, code) {
-                (Family::Ipv4, 1) => 3,
-                (Family::Ipv4, 2) => 1,
-                (Family::Ipv4, 3) => 13,
-                (Family::Ipv6, 1) => 4,
-                (Family::Ipv6, 2) => 3,
-                (Family::Ipv6, 3) => 1,
-                (_, _) => 0,
-            },
-        },
-    }
-}
-
-/// Whether it matters that a rule gets this far.
-fn changes_the_way(expression: &Expression) -> bool {
-    match expression {
-        Expression::Verdict { verdict } => *verdict != Verdict::Continue,
-        Expression::Lookup { to, .. } => *to == Some(REGISTER_VERDICT),
-        Expression::XtTarget { name, revision, info } => !matches!(
-            xt::target(name, *revision, &info.0, Family::Ipv4),
-            xt::Target::Continue
-        ),
-        Expression::MetaSet { .. }
-        | Expression::PayloadSet { .. }
-        | Expression::CtSet { .. }
-        | Expression::Notrack
-        | Expression::Reject { .. }
-        | Expression::Nat { .. }
-        | Expression::Queue => true,
-        Expression::Other { name } => !LOADERS.contains(&name.as_str()),
-        _ => false,
     }
 }
 
@@ -649,10 +349,6 @@ fn zone(chain: &str) -> Option<&str> {
     (!name.starts_with("policy_")).then_some(name)
 }
 
-fn octets(length: u32) -> usize {
-    usize::try_from(length).unwrap_or(usize::MAX)
-}
-
 fn unknown(place: Option<Place>, why: &str) -> Judgement {
     Judgement::Unknown {
         place,
@@ -670,12 +366,6 @@ const MAX_WALKS: usize = 64;
 const MAX_STEPS: usize = 100_000;
 /// The kernel's own limit is 16 (`NFT_JUMP_STACK_SIZE`); deeper means that the evidence is no ruleset.
 const MAX_DEPTH: usize = 16;
-/// The register that holds the verdict.
-const REGISTER_VERDICT: u32 = 0;
-/// `NFT_META_MARK`.
-const META_MARK: u32 = 3;
-/// Expressions that only load something: a rule with them can match or not, but they do nothing to the packet.
-const LOADERS: [&str; 8] = ["exthdr", "hash", "inner", "osf", "rt", "socket", "tunnel", "xfrm"];
 /// What iptables-nft calls its tables.
 const IPTABLES_TABLES: [&str; 5] = ["filter", "mangle", "nat", "raw", "security"];
 /// What iptables-nft calls its base chains.
