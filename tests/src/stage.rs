@@ -137,7 +137,7 @@ fn start_coordinator(
     Command::new(&programs.plumbline)
         .arg("check")
         .arg(scenario.cluster_path())
-        .args(["--swarm", "joined", "--json-events", "--max-rate", RATE, "--join-timeout", "20"])
+        .args(["--swarm", "joined", "--json-events", "--max-rate", RATE])
         .args(["--listen", &format!("{}:0", lab.admin_address())])
         .arg("--join-file")
         .arg(join_file)

@@ -468,8 +468,11 @@ fn what_a_probe_may_not_bind_is_a_host_setting_and_not_measured() {
 fn loss_on_one_nodes_link_is_one_warning_around_that_node() {
     let mut stage = Stage::new();
     for other in [CP, LB, W1] {
-        stage = stage.looks(W2, other, "10250", Signal::Verified, 2, 1, false);
-        stage = stage.looks(other, W2, "4240", Signal::Verified, 3, 1, false);
+        for (src, dst, port) in [(W2, other, "10250"), (other, W2, "4240")] {
+            stage = stage
+                .sees(src, dst, port, Signal::Silence)
+                .sees_again(src, dst, port, Signal::Verified);
+        }
     }
     let report = stage.report();
     let finding = only(&report);

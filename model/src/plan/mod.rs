@@ -255,9 +255,9 @@ pub const STRATA_ABOVE: u32 = 64;
 /// connections a second and more, so this is a matter of ten seconds.
 pub const PAIR_PORTS_BUDGET: u64 = 100_000;
 
-/// With rates, a plan is not shared if nobody has to wait longer than this for its slowest source or pair: three minutes
-/// are what an administrator waits for without asking why.
-pub const AFFORDABLE_SECONDS: u64 = 180;
+/// With rates, a plan is not shared if nobody has to wait longer than this for its slowest source or pair: a minute is what
+/// an administrator waits for without asking why. At the default rates the NodePort range of one pair alone takes 138 s.
+pub const AFFORDABLE_SECONDS: u64 = 60;
 
 #[cfg(test)]
 mod tests;

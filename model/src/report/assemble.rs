@@ -13,7 +13,7 @@ use crate::{
     plan::{Expect, Plan},
     port::PortSet,
     profile::{Profile, Severity, VersionStanding},
-    verdict::{Cell, Outcome, PairVerdict, Why, infer_rejections, pairs_of},
+    verdict::{Cell, Outcome, PairVerdict, Why, infer_rejections, pairs_of, recognise_loss},
 };
 
 use super::{
@@ -25,6 +25,7 @@ use super::{
 pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, ledger: &Ledger<'_>) -> Report {
     let mut pairs = pairs_of(plan, ledger);
     for pair in &mut pairs {
+        recognise_loss(pair);
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
     place_unsampled(ledger, &mut pairs);

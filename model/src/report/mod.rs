@@ -161,7 +161,7 @@ pub struct Finding {
 }
 
 /// How many tests a finding lists one by one; `affects_total` has the whole number and `reachability` has every test.
-pub const MAX_AFFECTS: usize = 5_000;
+pub const MAX_AFFECTS: usize = 50_000;
 
 /// How many lines of evidence a finding names: enough to look it up, few enough to read.
 pub const MAX_EVIDENCE: usize = 256;

@@ -32,7 +32,8 @@ fn eventful() -> Stage {
         .sees(LB, W1, "30000-30004", rejected)
         .silent(LB, W1, "30005-30100", Some((1, 0)), Some((0, 0)))
         .silent(W1, LB, "10250", Some((1, 0)), Some((1, 0)))
-        .looks(LB, W1, "10250", Signal::Verified, 3, 2, false)
+        .sees(LB, W1, "10250", Signal::Silence)
+        .sees_again(LB, W1, "10250", Signal::Verified)
         .sees(CP, LB, "4240", Signal::Exhausted { errno: 24 })
         .cannot_bind(CP, "6444", taken)
         .without(W2);
@@ -181,13 +182,13 @@ fn a_rule_without_a_vantage_warns() {
 
 #[test]
 fn what_a_finding_lists_is_capped_and_spread_over_its_pairs() {
-    let stage = Stage::of(&[CP, LB, W1, W2]).rule("worker.nodeport", "30000-32767", &[CP, LB, W2], &[W1]);
+    let stage = Stage::of(&[CP, LB, W1, W2]).rule("worker.nodeport", "1025-65534", &[CP, LB, W2], &[W1]);
     let stage = [CP, LB, W2].iter().fold(stage, |stage, src| {
-        stage.silent(src, W1, "30000-32767", Some((1, 0)), Some((1, 0)))
+        stage.silent(src, W1, "1025-65534", Some((1, 0)), Some((1, 0)))
     });
     let report = stage.report();
     let finding = &report.findings[0];
-    assert_eq!((finding.affects_total, report.findings.len()), (3 * 2768, 1));
+    assert_eq!((finding.affects_total, report.findings.len()), (3 * 64_510, 1));
     assert!(finding.affects.len() <= MAX_AFFECTS && finding.affects.len() > MAX_AFFECTS - 3);
     for src in [CP, LB, W2] {
         let listed = finding

@@ -153,28 +153,29 @@ fn tried<'a>(point: &Point<'a>) -> Option<&'a Signal> {
         .or_else(|| tried().next())
 }
 
-/// How many attempts were answered, if some were and some were not: within one look, or over both.
+/// How many attempts were answered, if one look was answered and another was not at all.
+///
+/// Attempts of one look of which a later one was answered are no verdict by themselves: a single segment is lost on every
+/// network, and repeated by every TCP. [`super::infer::recognise_loss`] weighs them over the pair.
 fn flapping(point: &Point<'_>) -> Option<u32> {
     let looks = [point.first, point.second]
         .into_iter()
         .flatten()
         .map(|told| told.what);
     let mut answered = 0_u32;
-    let mut attempts = 0_u32;
+    let mut failed = false;
     for look in looks {
         match look.signal {
             // An answered look has at least one answer, whatever its counter says.
             Signal::Verified | Signal::Connected => {
-                let at_least_one = look.answered.clamp(1, look.attempts.max(1));
-                answered = answered.saturating_add(at_least_one);
-                attempts = attempts.saturating_add(look.attempts.max(1));
+                answered = answered.saturating_add(look.answered.clamp(1, look.attempts.max(1)));
             }
             // What ran out of sockets or was not tried did not fail on the network.
             Signal::Exhausted { .. } | Signal::NotTried { .. } => {}
-            _ => attempts = attempts.saturating_add(look.attempts.max(1)),
+            _ => failed = true,
         }
     }
-    (0 < answered && answered < attempts).then_some(answered)
+    (0 < answered && failed).then_some(answered)
 }
 
 /// Why nothing was tried.

@@ -1,7 +1,9 @@
-//! Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
+//! What only the tests of a pair together tell.
+//!
+//! Loss: how many of them needed a second attempt. Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
 //! (`icmp_ratelimit`, `icmp_msgs_burst`), so that a host which rejects 2,768 ports looks as if it dropped most of them.
 
-use super::{Outcome, PairVerdict, Spot};
+use super::{Cell, Outcome, PairVerdict, Spot};
 use crate::port::PortSet;
 
 /// Takes silent ports of a pair for rejected ones, where an offender has rejected others of the same pair and nothing
@@ -37,3 +39,25 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
         }
     }
 }
+
+/// Takes ports that answered only after a repetition for lossy, if there are too many of them for chance: a segment in a
+/// thousand is lost on good networks and a late one looks like a lost one, but three or more, and one in twenty, are not.
+pub(crate) fn recognise_loss(pair: &mut PairVerdict) {
+    let is_repeated =
+        |cell: &Cell| matches!(cell.outcome, Outcome::Open | Outcome::OpenUnverified) && cell.attempts > 1;
+    let count =
+        |cells: &mut dyn Iterator<Item = &Cell>| cells.map(|cell| u64::from(cell.ports.count())).sum::<u64>();
+    let repeated = count(&mut pair.cells.iter().filter(|cell| is_repeated(cell)));
+    let planned = u64::from(pair.planned.count());
+    if repeated < LOSS_FLOOR || repeated * LOSS_ONE_IN < planned {
+        return;
+    }
+    for cell in pair.cells.iter_mut().filter(|cell| is_repeated(cell)) {
+        cell.outcome = Outcome::Lossy { answered: 1 };
+    }
+}
+
+/// Fewer tests than this that needed a repetition are chance.
+const LOSS_FLOOR: u64 = 3;
+/// One test in so many that needed a repetition is loss; a moment in which a busy host stands still stays below it.
+const LOSS_ONE_IN: u64 = 20;

@@ -24,7 +24,7 @@ pub(crate) struct Cell {
     pub(crate) spot: Spot,
     /// Attempts for each port.
     pub(crate) attempts: u32,
-    /// Lines of the evidence behind it, ascending; empty for what is as expected.
+    /// Lines of the evidence behind it, ascending; empty for what answered at once.
     pub(crate) lines: Vec<u32>,
 }
 
@@ -156,7 +156,7 @@ impl Gathered {
             spot,
             attempts,
         } = ruling;
-        let lines = if outcome.is_open() {
+        let lines = if outcome.is_open() && attempts <= 1 {
             Vec::new()
         } else {
             lines_of(point)

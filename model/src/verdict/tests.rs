@@ -170,14 +170,30 @@ fn zeros_of_a_capture_mean_nothing_if_the_source_did_not_ask_again() {
 }
 
 #[test]
-fn a_port_that_answers_only_sometimes_is_lossy_never_open() {
-    let second_of_three = Stage::new().looks(LB, CP, "10250", Signal::Verified, 2, 1, false);
-    assert_eq!(of_10250(second_of_three), "lossy");
+fn a_port_that_fails_one_look_and_answers_the_other_is_lossy_never_open() {
     let only_later =
         Stage::new()
             .sees(LB, CP, "10250", Signal::Silence)
             .sees_again(LB, CP, "10250", Signal::Verified);
     assert_eq!(of_10250(only_later), "lossy");
+}
+
+#[test]
+fn a_repetition_by_chance_is_open_and_repetitions_by_the_dozen_are_lossy() {
+    let outcomes = |repeated: &str, at_once: &str| {
+        let stage = Stage::new()
+            .rule("range", "7000-7099", &[LB], &[CP])
+            .looks(LB, CP, repeated, Signal::Verified, 2, 1, false)
+            .looks(LB, CP, at_once, Signal::Verified, 1, 1, false);
+        let rows = stage.report().reachability;
+        let row = rows
+            .iter()
+            .find(|row| row.rule == "range" && row.attempts == 2)
+            .unwrap();
+        row.outcome.clone()
+    };
+    assert_eq!(outcomes("7000-7001", "7002-7099"), "open");
+    assert_eq!(outcomes("7000-7049", "7050-7099"), "lossy");
 }
 
 #[test]
