@@ -58,6 +58,10 @@ struct JoinArgs {
     /// End after this many seconds, whatever happens.
     #[arg(long, value_name = "S", default_value_t = DEFAULT_TTL_S, value_parser = clap::value_parser!(u64).range(1..=MAX_TTL_S))]
     ttl: u64,
+    /// End when the coordinator has not been heard for this many seconds; otherwise the probe tries until its time to live is
+    /// over. A coordinator that starts its own probes says so, lest they outlive it.
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=MAX_TTL_S))]
+    give_up: Option<u64>,
     /// What this host allows, in YAML: networks, ports, max_rate, max_rate_pair, max_lease_s, max_duration_s, capture.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -116,6 +120,7 @@ impl std::fmt::Debug for JoinArgs {
         f.debug_struct("JoinArgs")
             .field("node", &self.node)
             .field("ttl", &self.ttl)
+            .field("give_up", &self.give_up)
             .finish_non_exhaustive()
     }
 }
@@ -140,6 +145,7 @@ fn settings(args: &JoinArgs) -> Result<Settings, UsageError> {
         join,
         policy,
         ttl: Duration::from_secs(args.ttl),
+        give_up: args.give_up.map(Duration::from_secs),
     })
 }
 
@@ -173,7 +179,9 @@ async fn live(settings: Settings) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(End::Expired { unconfirmed }) => {
-            warn!("the time to live is over; {unconfirmed} batches were never confirmed");
+            warn!(
+                "the time to live is over, or the coordinator fell silent; {unconfirmed} batches were never confirmed"
+            );
             ExitCode::from(LOST)
         }
         Ok(End::Stopped { unconfirmed }) => {

@@ -236,8 +236,9 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
     Ok(Invited { service, strings })
 }
 
-/// The arguments with which this executable is a probe that reads its join string from standard input.
-const PROBE_ARGS: [&str; 4] = ["probe", "--quiet", "join", "-"];
+/// The arguments with which this executable is a probe that reads its join string from standard input. It ends by itself
+/// a minute after the last word of a coordinator that was killed: four leases, so that a reconnection is not cut short.
+const PROBE_ARGS: [&str; 6] = ["probe", "--quiet", "join", "--give-up", "60", "-"];
 
 /// A run that lasts longer is not one audit.
 const CA_LIFETIME: Duration = Duration::from_secs(24 * 3600);

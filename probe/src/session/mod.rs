@@ -68,6 +68,8 @@ pub struct Settings {
     pub policy: Policy,
     /// How long the probe lives at most.
     pub ttl: Duration,
+    /// How long the coordinator may be silent before the probe ends; `None` means until its time to live is over.
+    pub give_up: Option<Duration>,
 }
 
 /// How the life of a probe ended.
@@ -136,6 +138,8 @@ struct Session {
     last_said: Instant,
     /// The end of its life.
     expires: Instant,
+    /// How long the coordinator may be silent.
+    give_up: Option<Duration>,
     /// Set when it was told to stop: how long testimony is still handed over.
     flush_until: Option<Instant>,
 }
@@ -149,7 +153,12 @@ struct AcceptedRoster {
 
 impl Session {
     fn start(settings: Settings) -> Result<Self, StartError> {
-        let Settings { join, policy, ttl } = settings;
+        let Settings {
+            join,
+            policy,
+            ttl,
+            give_up,
+        } = settings;
         let now_unix_s = unix_ms() / 1000;
         let tls_key = TlsKey::generate(now_unix_s, ttl + CERTIFICATE_MARGIN)?;
         let signing_key = SigningKey::generate()?;
@@ -202,6 +211,7 @@ impl Session {
             last_heard: now,
             last_said: now,
             expires: now + ttl,
+            give_up,
             flush_until: None,
         })
     }
@@ -414,13 +424,18 @@ impl Session {
 
     fn on_deadline(&mut self) -> Option<End> {
         let now = Instant::now();
-        if now >= self.expires {
+        if now >= self.end_of_life() {
             return Some(End::Expired {
                 unconfirmed: self.outbox.waiting(),
             });
         }
         self.works.end_overdue(self.last_heard, now);
         None
+    }
+
+    fn end_of_life(&self) -> Instant {
+        let given_up = self.give_up.map(|patience| self.last_heard + patience);
+        given_up.map_or(self.expires, |given_up| given_up.min(self.expires))
     }
 
     /// When to look after things although nothing happens.
@@ -433,7 +448,10 @@ impl Session {
             heartbeat,
             self.flush_until,
         ];
-        others.into_iter().flatten().fold(self.expires, Instant::min)
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.end_of_life(), Instant::min)
     }
 
     fn has_something_to_say(&self) -> bool {

@@ -194,6 +194,22 @@ async fn a_probe_that_finds_no_coordinator_ends_when_its_time_is_over() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_to_give_up_does_so_when_the_coordinator_has_been_silent_for_that_long() {
+    let mut settings = Coordinator::new(&[node(2)]).await.settings(node(2));
+    settings.give_up = Some(Duration::from_secs(60));
+    let started = tokio::time::Instant::now();
+    assert_eq!(
+        Probe::start(settings).ended().await,
+        End::Expired { unconfirmed: 1 }
+    );
+    assert!(
+        (60..62).contains(&started.elapsed().as_secs()),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn an_assignment_without_a_roster_or_with_an_unknown_one_is_refused() {
     let mut coordinator = Coordinator::new(&[node(2)]).await;

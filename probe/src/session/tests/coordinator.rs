@@ -160,6 +160,7 @@ impl Coordinator {
             join,
             policy: Policy::default(),
             ttl: Duration::from_secs(600),
+            give_up: None,
         }
     }
 
