@@ -15,6 +15,7 @@
 //! `None`. [`Event::Tick`] must come a few times a second; spurious ticks do nothing. Moments may stand still but not go back.
 //! After [`Action::Finished`] there is nothing more to do, and further events are ignored.
 
+mod attendance;
 mod budget;
 mod clock;
 mod duties;
@@ -29,9 +30,8 @@ use std::{
 };
 
 use plumbline_model::{
-    evidence::{Batch, LostWhy, Member, SwarmEvent},
+    evidence::{LostWhy, Member, SwarmEvent},
     id::NodeId,
-    observation::Record,
     plan::Target,
 };
 use plumbline_proto::convert::{Ask, ProgressState, Work};
@@ -171,104 +171,6 @@ impl Conductor {
         }
     }
 
-    /// The seat of a participant that has just been heard, if it still takes part.
-    fn participant(&mut self, now: Awake, node: NodeId) -> Option<&mut Seat> {
-        let seat = self.seats.get_mut(&node).filter(|seat| seat.takes_part())?;
-        seat.heard = now;
-        Some(seat)
-    }
-
-    fn joined(&mut self, now: Awake, member: Member) {
-        let Some(seat) = self.seats.get_mut(&member.node) else {
-            return;
-        };
-        if seat.presence != Presence::Expected || self.phase != Phase::Joining {
-            return;
-        }
-        seat.presence = Presence::Away { since: now };
-        seat.heard = now;
-        seat.member = Some(member.clone());
-        self.record(SwarmEvent::Joined { member });
-    }
-
-    fn session_opened(&mut self, now: Awake, node: NodeId, last_closed_seq: u64) {
-        let Some(seat) = self.seats.get_mut(&node) else {
-            return;
-        };
-        match seat.presence {
-            Presence::Here | Presence::Away { .. } => {
-                seat.presence = Presence::Here;
-                seat.heard = now;
-                seat.closed_seq = seat.closed_seq.max(last_closed_seq);
-                if self.phase >= Phase::Finishing {
-                    self.actions.push_back(Action::Finish {
-                        node,
-                        reason: RUN_IS_OVER,
-                    });
-                    return;
-                }
-                // What was sent on the old stream may not have arrived: a probe ignores what it knows and repeats how far it is.
-                for (assignment, task) in &seat.tasks {
-                    let (assignment, work) = (*assignment, task.work.clone());
-                    self.actions.push_back(Action::Assign {
-                        node,
-                        assignment,
-                        work,
-                    });
-                    if task.released {
-                        self.actions.push_back(Action::Release { node, assignment });
-                    }
-                }
-            }
-            Presence::Lost(_) => {
-                seat.presence = Presence::Late;
-                self.record(SwarmEvent::Late { node });
-                self.actions.push_back(Action::Finish {
-                    node,
-                    reason: GIVEN_UP,
-                });
-            }
-            Presence::Late | Presence::NotJoined | Presence::Gone | Presence::Expected => {
-                self.actions.push_back(Action::Finish {
-                    node,
-                    reason: GIVEN_UP,
-                });
-            }
-        }
-    }
-
-    fn session_ended(&mut self, now: Awake, node: NodeId) {
-        let finishing = self.phase == Phase::Finishing;
-        if let Some(seat) = self
-            .seats
-            .get_mut(&node)
-            .filter(|seat| seat.presence == Presence::Here)
-        {
-            seat.presence = if finishing {
-                Presence::Gone
-            } else {
-                Presence::Away { since: now }
-            };
-        }
-    }
-
-    fn batch_stored(&mut self, now: Awake, batch: &Batch) {
-        let Some(seat) = self.participant(now, batch.node) else {
-            return;
-        };
-        seat.stored_seq = seat.stored_seq.max(batch.seq);
-        seat.closed_seq = seat.closed_seq.max(batch.seq);
-        for record in &batch.records {
-            if let Record::Facts(facts) = record {
-                seat.facts = true;
-                seat.captures = facts.capabilities.capture;
-            }
-        }
-        seat.close_finished_tasks();
-        self.failures.note(batch);
-        self.services.note(batch);
-    }
-
     fn interrupted(&mut self, now: Awake) {
         if self.phase >= Phase::WindingUp {
             return;
@@ -277,40 +179,6 @@ impl Conductor {
         self.asks_again.clear();
         self.enter(now, Phase::WindingUp, budget::WINDING_UP);
         self.release(|_| true);
-    }
-
-    fn give_up_the_silent(&mut self, now: Awake) {
-        let verdict = |seat: &Seat| match seat.presence {
-            Presence::Here if now.since(seat.heard) > LEASE => Some(LostWhy::Silent),
-            Presence::Away { since } if now.since(since) > RECONNECT_GRACE => Some(LostWhy::StreamEnded),
-            _ => None,
-        };
-        let lost: Vec<_> = self
-            .seats
-            .iter()
-            .filter_map(|(node, seat)| verdict(seat).map(|why| (*node, why)))
-            .collect();
-        for (node, why) in lost {
-            self.lose(node, why);
-        }
-    }
-
-    fn lose(&mut self, node: NodeId, why: LostWhy) {
-        let Some(seat) = self.seats.get_mut(&node).filter(|seat| seat.takes_part()) else {
-            return;
-        };
-        if self.phase == Phase::Finishing {
-            // Its work is done; that it did not say goodbye harms nobody.
-            seat.presence = Presence::Gone;
-            return;
-        }
-        seat.presence = Presence::Lost(why);
-        seat.tasks.clear();
-        self.record(SwarmEvent::Lost { node, why });
-        self.actions.push_back(Action::Finish {
-            node,
-            reason: GIVEN_UP,
-        });
     }
 
     /// Goes on to the next phase for as long as the present one is over.
