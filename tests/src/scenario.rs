@@ -132,7 +132,10 @@ impl Expectation {
             differences.push(format!("exit code {exit:?}, expected {}", self.exit));
         }
         if report.verdict != self.verdict {
-            differences.push(format!("verdict {:?}, expected {:?}", report.verdict, self.verdict));
+            differences.push(format!(
+                "verdict {:?}, expected {:?}",
+                report.verdict, self.verdict
+            ));
         }
         let mut left: Vec<Found> = report.findings.iter().map(Found::of).collect();
         for expected in &self.findings {
@@ -165,7 +168,11 @@ impl Found {
         Self {
             kind: finding.cause.kind,
             node: finding.cause.node,
-            between: finding.cause.between.as_ref().map(|[from, to]| (set(from), set(to))),
+            between: finding
+                .cause
+                .between
+                .as_ref()
+                .map(|[from, to]| (set(from), set(to))),
             ports: finding.affects.iter().map(|affect| affect.port).collect(),
             detail: finding.cause.detail.clone(),
             commands: finding.fix.commands.join("\n"),
@@ -176,16 +183,29 @@ impl Found {
         let sides = self.between.as_ref();
         self.kind == expected.kind
             && self.node == expected.node
-            && expected.from.as_ref().is_none_or(|from| sides.is_some_and(|(found, _)| found == from))
-            && expected.to.as_ref().is_none_or(|to| sides.is_some_and(|(_, found)| found == to))
+            && expected
+                .from
+                .as_ref()
+                .is_none_or(|from| sides.is_some_and(|(found, _)| found == from))
+            && expected
+                .to
+                .as_ref()
+                .is_none_or(|to| sides.is_some_and(|(_, found)| found == to))
             && expected.ports.as_ref().is_none_or(|ports| *ports == self.ports)
             && expected.says.iter().all(|words| self.detail.contains(words))
-            && expected.commands.iter().all(|words| self.commands.contains(words))
+            && expected
+                .commands
+                .iter()
+                .all(|words| self.commands.contains(words))
     }
 }
 
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} node {:?} between {:?} ports {}: {}", self.kind, self.node, self.between, self.ports, self.detail)
+        write!(
+            f,
+            "{:?} node {:?} between {:?} ports {}: {}",
+            self.kind, self.node, self.between, self.ports, self.detail
+        )
     }
 }

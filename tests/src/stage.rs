@@ -12,12 +12,7 @@ use std::{
 
 use plumbline_lab::{Lab, LabChild, Program, Topology};
 use plumbline_model::{
-    canonical,
-    cluster,
-    id::NodeId,
-    inventory::Inventory,
-    report::Report,
-    source::SourceText,
+    canonical, cluster, id::NodeId, inventory::Inventory, report::Report, source::SourceText,
 };
 
 use crate::scenario::{Event, Scenario, What};
@@ -52,7 +47,10 @@ impl Programs {
                 .filter(|path| path.is_file())
                 .ok_or_else(|| format!("{name} names no program: run the tests with `cargo xtask test`"))
         };
-        Ok(Self { plumbline: path("PLUMBLINE_BIN")?, probe: path("PLUMBLINE_PROBE_BIN")? })
+        Ok(Self {
+            plumbline: path("PLUMBLINE_BIN")?,
+            probe: path("PLUMBLINE_PROBE_BIN")?,
+        })
     }
 }
 
@@ -78,11 +76,22 @@ pub struct Outcome {
 pub fn topology(cluster_path: &Path) -> Result<(Topology, Inventory), String> {
     let text = std::fs::read_to_string(cluster_path)
         .map_err(|error| format!("read {}: {error}", cluster_path.display()))?;
-    let source = SourceText { name: cluster_path.display().to_string(), text };
+    let source = SourceText {
+        name: cluster_path.display().to_string(),
+        text,
+    };
     let inventory = Inventory::derive(&cluster::read(&source).map_err(|refused| refused.to_string())?);
-    let nodes: Vec<IpAddr> = inventory.nodes.iter().filter_map(|node| node.id.address()).collect();
-    let vips: Vec<(IpAddr, IpAddr)> =
-        inventory.control_plane_vip.iter().chain(&inventory.ingress_vip).map(|vip| (*vip, *vip)).collect();
+    let nodes: Vec<IpAddr> = inventory
+        .nodes
+        .iter()
+        .filter_map(|node| node.id.address())
+        .collect();
+    let vips: Vec<(IpAddr, IpAddr)> = inventory
+        .control_plane_vip
+        .iter()
+        .chain(&inventory.ingress_vip)
+        .map(|vip| (*vip, *vip))
+        .collect();
     let topology = Topology::from_addresses(&nodes, &vips).map_err(|error| error.to_string())?;
     Ok((topology, inventory))
 }
@@ -123,7 +132,13 @@ pub fn audit(
         .ok()
         .map(|bytes| canonical::decode(&bytes).map_err(|error| format!("read report.json: {error}")))
         .transpose()?;
-    Ok(Outcome { exit, report, out, log, took: started.elapsed() })
+    Ok(Outcome {
+        exit,
+        report,
+        out,
+        log,
+        took: started.elapsed(),
+    })
 }
 
 fn start_coordinator(
@@ -161,8 +176,8 @@ fn join_strings(path: &Path, coordinator: &mut Child) -> Result<BTreeMap<NodeId,
     let deadline = Instant::now() + Duration::from_secs(15);
     while Instant::now() < deadline {
         if let Ok(bytes) = std::fs::read(path) {
-            let file: JoinFile =
-                serde_json::from_slice(&bytes).map_err(|error| format!("read {}: {error}", path.display()))?;
+            let file: JoinFile = serde_json::from_slice(&bytes)
+                .map_err(|error| format!("read {}: {error}", path.display()))?;
             return Ok(file.nodes);
         }
         if let Some(status) = coordinator.try_wait().map_err(|error| error.to_string())? {
@@ -170,7 +185,9 @@ fn join_strings(path: &Path, coordinator: &mut Child) -> Result<BTreeMap<NodeId,
             if let Some(stderr) = coordinator.stderr.take() {
                 let _ = std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut log);
             }
-            return Err(format!("the coordinator ended with {status} before it wrote the join file: {log}"));
+            return Err(format!(
+                "the coordinator ended with {status} before it wrote the join file: {log}"
+            ));
         }
         std::thread::sleep(POLL);
     }
@@ -183,7 +200,10 @@ fn follow(
     events: &[Event],
     probes: &BTreeMap<NodeId, LabChild>,
 ) -> Result<String, String> {
-    let stderr = coordinator.stderr.take().ok_or("the coordinator has no standard error")?;
+    let stderr = coordinator
+        .stderr
+        .take()
+        .ok_or("the coordinator has no standard error")?;
     let own = coordinator.id();
     let mut log = String::new();
     let mut done = vec![false; events.len()];
@@ -192,8 +212,14 @@ fn follow(
         log.push_str(&line);
         log.push('\n');
         let parsed: Option<serde_json::Value> = serde_json::from_str(&line).ok();
-        let Some(phase) = parsed.as_ref().and_then(|event| event["phase"].as_str()) else { continue };
-        for (event, done) in events.iter().zip(&mut done).filter(|(event, done)| event.at == phase && !**done) {
+        let Some(phase) = parsed.as_ref().and_then(|event| event["phase"].as_str()) else {
+            continue;
+        };
+        for (event, done) in events
+            .iter()
+            .zip(&mut done)
+            .filter(|(event, done)| event.at == phase && !**done)
+        {
             *done = true;
             happen(event, own, probes)?;
         }
@@ -207,14 +233,21 @@ fn follow(
 fn happen(event: &Event, coordinator: u32, probes: &BTreeMap<NodeId, LabChild>) -> Result<(), String> {
     let pid = match event.to {
         NodeId::Coordinator => coordinator,
-        node => probes.get(&node).ok_or_else(|| format!("{node} has no probe"))?.pid(),
+        node => probes
+            .get(&node)
+            .ok_or_else(|| format!("{node} has no probe"))?
+            .pid(),
     };
     let signal = |name: &str| -> Result<(), String> {
         let status = Command::new("kill")
             .args([format!("-{name}"), pid.to_string()])
             .status()
             .map_err(|error| format!("signal {pid}: {error}"))?;
-        if status.success() { Ok(()) } else { Err(format!("signal {pid}: kill ended with {status}")) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("signal {pid}: kill ended with {status}"))
+        }
     };
     match event.what {
         What::Kill => signal("KILL"),
@@ -236,7 +269,10 @@ fn wait(coordinator: &mut Child, started: Instant) -> Result<ExitStatus, String>
         std::thread::sleep(POLL);
     }
     let _ = coordinator.kill();
-    Err(format!("the coordinator did not end within {} s", PATIENCE.as_secs()))
+    Err(format!(
+        "the coordinator did not end within {} s",
+        PATIENCE.as_secs()
+    ))
 }
 
 /// Runs `plumbline verify` on a report directory and returns its exit code and what it printed.
@@ -249,6 +285,7 @@ pub fn verify(programs: &Programs, dir: &Path) -> Result<(Option<i32>, String), 
         .arg(dir)
         .output()
         .map_err(|error| format!("run plumbline verify: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.code(), text))
 }

@@ -57,8 +57,11 @@ fn all(filters: &[String]) -> ExitCode {
             }
             Ok(output) => {
                 println!("test scenario::{} ... FAILED", name(path));
-                failed.push((name(path), String::from_utf8_lossy(&output.stdout).into_owned()
-                    + &String::from_utf8_lossy(&output.stderr)));
+                failed.push((
+                    name(path),
+                    String::from_utf8_lossy(&output.stdout).into_owned()
+                        + &String::from_utf8_lossy(&output.stderr),
+                ));
             }
             Err(error) => failed.push((name(path), format!("start the scenario: {error}"))),
         }
@@ -67,8 +70,15 @@ fn all(filters: &[String]) -> ExitCode {
         println!("\n---- scenario::{name} ----\n{why}");
     }
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
-    println!("\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out\n", failed.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out\n",
+        failed.len()
+    );
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Names and counts what cannot run here; with PLUMBLINE_REQUIRE_LAB=1 that is a failure.
@@ -77,9 +87,19 @@ fn cannot(paths: &[PathBuf], why: &str) -> ExitCode {
         println!("test scenario::{} ... ignored, {why}", name(path));
     }
     let required = std::env::var_os("PLUMBLINE_REQUIRE_LAB").is_some_and(|value| value == "1");
-    let (word, failed, ignored) = if required { ("FAILED", paths.len(), 0) } else { ("ok", 0, paths.len()) };
-    println!("\ntest result: {word}. 0 passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out\n");
-    if required { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let (word, failed, ignored) = if required {
+        ("FAILED", paths.len(), 0)
+    } else {
+        ("ok", 0, paths.len())
+    };
+    println!(
+        "\ntest result: {word}. 0 passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out\n"
+    );
+    if required {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn scenarios() -> Vec<PathBuf> {
@@ -94,7 +114,10 @@ fn scenarios() -> Vec<PathBuf> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn run(path: &Path) -> Result<(), String> {
@@ -106,14 +129,21 @@ fn run(path: &Path) -> Result<(), String> {
         let work = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut lab = Lab::up(&entered, topology.clone()).map_err(|error| error.to_string())?;
         for fault in &scenario.faults {
-            lab.apply(fault).map_err(|error| format!("plant {fault:?}: {error}"))?;
+            lab.apply(fault)
+                .map_err(|error| format!("plant {fault:?}: {error}"))?;
         }
         let outcome = stage::audit(&mut lab, &programs, &scenario, work.path())?;
         let fail = |what: String| {
             let kept = work.path().display().to_string();
-            format!("{}\nrun {turn} of {}: {what}\n{}\n({kept})", scenario.about, scenario.times, outcome.log)
+            format!(
+                "{}\nrun {turn} of {}: {what}\n{}\n({kept})",
+                scenario.about, scenario.times, outcome.log
+            )
         };
-        let report = outcome.report.as_ref().ok_or_else(|| fail("no report".to_owned()))?;
+        let report = outcome
+            .report
+            .as_ref()
+            .ok_or_else(|| fail("no report".to_owned()))?;
         let differences = scenario.expect.differences(outcome.exit, report);
         if !differences.is_empty() {
             return Err(fail(differences.join("\n")));

@@ -16,7 +16,7 @@ use super::{
     print,
     profiles::{plain_table, word},
 };
-use crate::exit::Exit;
+use crate::{exit::Exit, render};
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
@@ -146,15 +146,10 @@ fn table(inputs: &Inputs) -> String {
     }
     let _ = writeln!(out, "{}\n", rules.trim_fmt());
 
-    for gap in &plan.no_vantage {
+    for (source, remedy, rules) in render::gaps_by_source(&plan.no_vantage) {
         let _ = writeln!(
             out,
-            "no vantage: {} needs {} as a source for {} {}; {}",
-            gap.rule,
-            word(&gap.source),
-            gap.protocol,
-            gap.ports,
-            gap.remedy
+            "no vantage: nothing of ours stands at {source}, from where {rules} must be reached; {remedy}"
         );
     }
     if !plan.no_vantage.is_empty() {

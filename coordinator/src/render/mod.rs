@@ -9,7 +9,7 @@ use plumbline_model::report::{FindingSeverity, Report, Status, Verdict};
 pub(crate) use self::{
     csv::csv,
     html::html,
-    text::{Style, text},
+    text::{Style, gaps_by_source, text},
 };
 
 /// `report.json`: canonical, as it is signed.

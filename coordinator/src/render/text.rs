@@ -1,8 +1,11 @@
 //! The report for a terminal: verdict first, then the causes with what mends them, then how much was looked at.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
-use plumbline_model::report::{Finding, FindingSeverity, Report, Status, Verdict};
+use plumbline_model::{
+    plan::NoVantage,
+    report::{Finding, FindingSeverity, Report, Status, Verdict},
+};
 
 use super::{status_word, summary, verdict_word};
 
@@ -93,16 +96,10 @@ fn push_gaps(out: &mut String, report: &Report) {
     if !report.coverage.no_vantage.is_empty() {
         out.push('\n');
     }
-    for gap in &report.coverage.no_vantage {
-        let source = serde_json::to_value(gap.source).ok();
-        let source = source
-            .as_ref()
-            .and_then(|value| value.as_str())
-            .unwrap_or("its source");
+    for (source, remedy, rules) in gaps_by_source(&report.coverage.no_vantage) {
         let _ = writeln!(
             out,
-            "no vantage: {} ({} {}) is used by {source}, where nothing of ours stands; {}",
-            gap.rule, gap.protocol, gap.ports, gap.remedy
+            "no vantage: nothing of ours stands at {source}, from where {rules} must be reached; {remedy}"
         );
     }
     if !report.not_measured.is_empty() {
@@ -111,4 +108,25 @@ fn push_gaps(out: &mut String, report: &Report) {
     for row in &report.not_measured {
         let _ = writeln!(out, "not measured: {}: {}", row.what, row.why);
     }
+}
+
+/// Rules without a vantage, one entry for each source and remedy: source, remedy, rules in words.
+pub(crate) fn gaps_by_source(gaps: &[NoVantage]) -> Vec<(String, &str, String)> {
+    let mut by_source: BTreeMap<(String, &str), Vec<String>> = BTreeMap::new();
+    for gap in gaps {
+        let source = serde_json::to_value(gap.source).ok();
+        let source = source
+            .as_ref()
+            .and_then(|value| value.as_str())
+            .unwrap_or("its source");
+        let rule = format!("{}/{} (rule {})", gap.ports, gap.protocol, gap.rule);
+        by_source
+            .entry((source.to_owned(), gap.remedy.as_str()))
+            .or_default()
+            .push(rule);
+    }
+    by_source
+        .into_iter()
+        .map(|((source, remedy), rules)| (source, remedy, rules.join(", ")))
+        .collect()
 }

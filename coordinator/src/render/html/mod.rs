@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plumbline_model::report::{Finding, FindingSeverity, Report, ReportNode, Status, Verdict};
 
 use self::matrix::Matrix;
-use super::{status_word, summary, verdict_word};
+use super::{status_word, summary, text::gaps_by_source, verdict_word};
 
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
@@ -143,10 +143,10 @@ fn gaps(report: &Report) -> Markup {
                     @for row in &report.not_measured {
                         tr { td { (row.what) } td { (row.why) } }
                     }
-                    @for gap in &report.coverage.no_vantage {
+                    @for (source, remedy, rules) in gaps_by_source(&report.coverage.no_vantage) {
                         tr {
-                            td { "rule " (gap.rule) ": " (gap.protocol) " " (gap.ports) }
-                            td { "nothing of ours stands where its traffic comes from; " (gap.remedy) }
+                            td { (rules) " from " (source) }
+                            td { "nothing of ours stands at " (source) "; " (remedy) }
                         }
                     }
                 }

@@ -89,7 +89,7 @@ impl Teller<'_> {
         let ports = said_ports(&group.tests);
         let text = match kind {
             CauseKind::LossyPath => format!(
-                "Look for errors on links, switch ports and bonds {way} (ethtool -S, switch counters), then audit again."
+                "Look for errors on links, switch ports and bonds {way} (ethtool -S, switch counters)."
             ),
             CauseKind::NotAdjacent => format!(
                 "Look at VLANs, switch ports and port isolation {way}: ARP or neighbour discovery gets no answer."
@@ -115,16 +115,15 @@ impl Teller<'_> {
         nodes.dedup();
         let again = if nodes.len() <= MAX_NODES_IN_COMMAND {
             format!(
-                "plumbline check {} --only reach --nodes {}",
-                self.cluster_file,
+                " Then audit them again: --only reach --nodes {}.",
                 nodes.join(",")
             )
         } else {
-            format!("plumbline check {} --only reach", self.cluster_file)
+            " Then audit again: --only reach.".to_owned()
         };
         Fix {
-            text,
-            commands: retest.into_iter().chain([again]).collect(),
+            text: text + &again,
+            commands: retest.into_iter().collect(),
         }
     }
 }

@@ -28,7 +28,6 @@ pub(super) struct Teller<'a> {
     plan: &'a Plan,
     ledger: &'a Ledger<'a>,
     subnets: &'a Subnets,
-    cluster_file: &'a str,
     /// How many nodes call themselves so: a name that several have (clones, containers) tells nothing.
     hostnames: BTreeMap<&'a str, u32>,
 }
@@ -46,11 +45,6 @@ pub(super) struct Told {
 
 impl<'a> Teller<'a> {
     pub(super) fn new(plan: &'a Plan, ledger: &'a Ledger<'a>, subnets: &'a Subnets) -> Self {
-        let cluster_file = ledger
-            .run
-            .inputs
-            .first()
-            .map_or("cluster.yaml", |input| input.name.as_str());
         let mut hostnames = BTreeMap::new();
         for facts in ledger.nodes.values().filter_map(|log| log.facts) {
             *hostnames.entry(facts.what.hostname.as_str()).or_insert(0) += 1;
@@ -60,7 +54,6 @@ impl<'a> Teller<'a> {
             plan,
             ledger,
             subnets,
-            cluster_file,
             hostnames,
         }
     }
@@ -116,7 +109,11 @@ impl<'a> Teller<'a> {
         {
             return format!("{subnet}");
         }
-        let names: Vec<String> = nodes.iter().map(|node| self.name(*node)).collect();
+        if let [node] = nodes {
+            return self.name(*node);
+        }
+        // Hostnames of several nodes make a sentence that nobody reads to its end.
+        let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         said_list(&names, MAX_SAID_NODES)
     }
 
