@@ -41,7 +41,7 @@ use plumbline_proto::{
 use rustls::ClientConfig;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::mpsc,
     task::JoinHandle,
     time::timeout,
@@ -277,11 +277,7 @@ impl Worker {
     }
 
     async fn dial_one(&self, address: SocketAddr) -> Result<(Channel, [u8; 32]), SessionError> {
-        let connect = |source| SessionError::Connect { address, source };
-        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-            .await
-            .map_err(|e| connect(e.into()))?
-            .map_err(connect)?;
+        let stream = self.connect(address).await?;
         // Heartbeats and acknowledgements are small and must not wait for each other; failing to say so costs only time.
         let _ = stream.set_nodelay(true);
         let handshake = |source| SessionError::Handshake { address, source };
@@ -293,6 +289,31 @@ impl Worker {
                 OpenError::Exporter(source) => SessionError::Exporter(source),
                 OpenError::Http(source) => SessionError::Http(source),
             })
+    }
+
+    /// Connects from the node's data address first: a join string is good from the node's own addresses only, and of several
+    /// interfaces the kernel may choose one whose address the cluster file does not give. What has no way from there (the
+    /// address is missing, the route is another's) is tried from wherever the kernel likes.
+    async fn connect(&self, address: SocketAddr) -> Result<TcpStream, SessionError> {
+        let failed = |source| SessionError::Connect { address, source };
+        let own = self.credentials.join.node.address();
+        if let Some(own) = own.filter(|own| own.is_ipv4() == address.is_ipv4()) {
+            let socket = if own.is_ipv4() {
+                TcpSocket::new_v4()
+            } else {
+                TcpSocket::new_v6()
+            }
+            .map_err(failed)?;
+            if socket.bind(SocketAddr::new(own, 0)).is_ok()
+                && let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, socket.connect(address)).await
+            {
+                return Ok(stream);
+            }
+        }
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        connected
+            .map_err(|elapsed| failed(elapsed.into()))?
+            .map_err(failed)
     }
 
     async fn join(

@@ -116,7 +116,7 @@ impl Coordinator {
             .iter()
             .map(|(node, key)| Expected {
                 node: *node,
-                origin: Origin::Addresses(vec![[127, 0, 0, 1].into()]),
+                origin: Origin::Addresses(node.address().into_iter().collect()),
                 one_time_public: key.public(),
                 expires_unix_s: now_unix_s + 600,
             })
