@@ -108,7 +108,7 @@ impl Conductor {
         }
         seat.close_finished_tasks();
         self.failures.note(batch);
-        self.services.note(batch);
+        self.responders.note(batch);
     }
 
     pub(super) fn give_up_the_silent(&mut self, now: Awake) {

@@ -20,9 +20,9 @@ mod budget;
 mod clock;
 mod duties;
 mod event;
+mod responders;
 mod seat;
 mod second_look;
-mod services;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -44,9 +44,9 @@ pub(crate) use self::{
 };
 use self::{
     clock::{Awake, AwakeClock},
+    responders::{Responders, Split},
     seat::{Presence, Seat, Task},
     second_look::Failures,
-    services::{Services, Split},
 };
 
 /// One run.
@@ -60,7 +60,7 @@ pub(crate) struct Conductor {
     seats: BTreeMap<NodeId, Seat>,
     last_assignment: u32,
     failures: Failures,
-    services: Services,
+    responders: Responders,
     /// What sources will ask once the captures run.
     asks_again: BTreeMap<NodeId, Vec<Target>>,
     actions: VecDeque<Action>,
@@ -84,7 +84,7 @@ impl Conductor {
             seats,
             last_assignment: 0,
             failures: Failures::default(),
-            services: Services::default(),
+            responders: Responders::default(),
             asks_again: BTreeMap::new(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
@@ -361,7 +361,7 @@ impl Conductor {
         } = self.pace;
         for (node, targets) in asks {
             if !targets.is_empty() {
-                let Split { ours, theirs } = self.services.split(targets);
+                let Split { ours, theirs } = self.responders.split(targets);
                 let ask = Ask {
                     targets: ours,
                     live_services: theirs,

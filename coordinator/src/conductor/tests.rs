@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use plumbline_model::{
     evidence::Batch,
     id::RunId,
-    observation::{Capabilities, End, HostFacts, Reach, Record, Seen, Signal},
+    observation::{Armed, Capabilities, End, HostFacts, Reach, Record, Seen, Signal},
     plan::Target,
     port::{Family, PortSet, Protocol},
 };
@@ -186,7 +186,19 @@ impl Rehearsal {
 
     fn work(&mut self, who: NodeId, assignment: u32, work: Work) {
         match work {
-            Work::Arm(_) | Work::Look(_) => self.progress(who, assignment, ProgressState::Ready),
+            Work::Arm(sets) => {
+                let armed = sets.into_iter().map(|set| {
+                    Record::Armed(Armed {
+                        family: set.family,
+                        protocol: set.protocol,
+                        ports: set.ports,
+                        refused: Vec::new(),
+                    })
+                });
+                self.batch(who, armed.collect());
+                self.progress(who, assignment, ProgressState::Ready);
+            }
+            Work::Look(_) => self.progress(who, assignment, ProgressState::Ready),
             Work::Survey => {
                 let last_seq = self.batch(who, vec![Record::Facts(Box::default())]);
                 self.progress(who, assignment, ProgressState::Done { last_seq });

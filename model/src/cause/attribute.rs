@@ -200,6 +200,7 @@ fn not_measured(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet, why: W
 
 fn not_armed(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet) -> Vec<(PortSet, Blame)> {
     let mut out = Vec::new();
+    let mut untold = ports.clone();
     let armed = ledger.node(pair.dst).and_then(|log| log.armed(pair.transport));
     for (range, told) in armed.into_iter().flat_map(|map| map.runs()) {
         let Arm::Refused(failure) = told.what else {
@@ -209,6 +210,7 @@ fn not_armed(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet) -> Vec<(P
         if refused.is_empty() {
             continue;
         }
+        untold = untold.difference(&refused);
         let setting = |setting| Local::HostSetting {
             node: pair.dst,
             setting,
@@ -235,6 +237,13 @@ fn not_armed(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet) -> Vec<(P
             },
         };
         out.push((refused, blame.into()));
+    }
+    if !untold.is_empty() {
+        let blame = Local::Unmeasured {
+            why: Why::NotArmed,
+            node: Some(pair.dst),
+        };
+        out.push((untold, blame.into()));
     }
     out
 }

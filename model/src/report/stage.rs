@@ -47,6 +47,7 @@ pub(crate) struct Stage {
     rulesets: BTreeMap<NodeId, Ruleset>,
     absent: BTreeSet<NodeId>,
     silent: BTreeSet<NodeId>,
+    without_responder: BTreeSet<NodeId>,
     events: Vec<SwarmEvent>,
 }
 
@@ -109,6 +110,7 @@ impl Stage {
             rulesets: BTreeMap::new(),
             absent: BTreeSet::new(),
             silent: BTreeSet::new(),
+            without_responder: BTreeSet::new(),
             events: Vec::new(),
         }
     }
@@ -269,6 +271,12 @@ impl Stage {
         self
     }
 
+    /// A probe that does not say what it bound.
+    pub(crate) fn tells_of_no_responder(mut self, who: &str) -> Self {
+        self.without_responder.insert(node(who));
+        self
+    }
+
     pub(crate) fn event(mut self, event: SwarmEvent) -> Self {
         self.events.push(event);
         self
@@ -358,9 +366,10 @@ impl Stage {
             .flatten()
             .cloned()
             .map(Record::Seen);
+        let arms = !self.without_responder.contains(&id);
         vec![
             vec![Record::Facts(Box::new(self.facts(id)))],
-            vec![Record::Armed(armed)],
+            arms.then_some(Record::Armed(armed)).into_iter().collect(),
             reach,
             heard.chain(seen).collect(),
         ]

@@ -60,7 +60,8 @@ pub(super) fn decide(point: &Point<'_>, ends: &Ends<'_>) -> Ruling {
             (Outcome::NotMeasured(Why::NotArmed), Spot::Unknown)
         }
         Some(Arm::Refused(_)) => on_a_live_service(point, ends),
-        Some(Arm::Ready) | None => on_our_responder(point, ends),
+        Some(Arm::Ready) => on_our_responder(point, ends),
+        None => unless_it_was_somebody(on_our_responder(point, ends)),
     };
     Ruling {
         outcome,
@@ -81,6 +82,17 @@ pub fn is_live_service(port: u16, failure: &BindFailure) -> bool {
         | BindFailure::OpenFiles
         | BindFailure::Policy
         | BindFailure::Other { .. } => false,
+    }
+}
+
+/// Without a word of the destination about its responder: what accepted or refused may be anybody, while silence and what
+/// somebody else reported are of the network.
+fn unless_it_was_somebody((outcome, spot): (Outcome, Spot)) -> (Outcome, Spot) {
+    match outcome {
+        Outcome::OpenUnverified | Outcome::IdentityMismatch | Outcome::Closed => {
+            (Outcome::NotMeasured(Why::NotArmed), Spot::Unknown)
+        }
+        told => (told, spot),
     }
 }
 

@@ -1,7 +1,10 @@
 use crate::{
     evidence::{LostWhy, SwarmEvent},
     observation::{BindFailure, End, NotTried, Signal, Unproven},
-    report::stage::{CP, LB, Stage, W1, W2, node, ports},
+    report::{
+        Verdict,
+        stage::{CP, LB, Stage, W1, W2, node, ports},
+    },
 };
 
 /// The outcome of one test, with its reason if it was not measured.
@@ -121,6 +124,24 @@ fn a_reset_from_a_port_that_listens_is_a_rejection_and_from_another_is_closed() 
     );
     let live = Stage::new().cannot_bind(CP, "10250", BindFailure::Live);
     assert_eq!(of_10250(live.sees(LB, CP, "10250", Signal::Refused)), "closed");
+}
+
+#[test]
+fn what_answers_at_a_node_that_told_of_no_responder_is_not_measured() {
+    let stage = Stage::new().tells_of_no_responder(CP);
+    for signal in [
+        Signal::Connected,
+        Signal::Refused,
+        Signal::Unproven {
+            how: Unproven::Garbage,
+        },
+    ] {
+        let stage = stage.clone().sees(LB, CP, "10250", signal);
+        assert_eq!(of_10250(stage.clone()), "not_measured not_armed");
+        assert_eq!(stage.report().verdict, Verdict::Incomplete);
+    }
+    assert_eq!(of_10250(stage.clone()), "open");
+    assert_eq!(of_10250(stage.silent(LB, CP, "10250", None, None)), "filtered");
 }
 
 #[test]

@@ -56,8 +56,8 @@ pub struct ArmPorts {
 pub struct Ask {
     /// What to test where responders of ours answer; destinations are members of the roster.
     pub targets: Vec<Target>,
-    /// What to test where services of the peers answer (every port of a live node, sshd's on any): these are connected to,
-    /// never spoken to, and closed in order.
+    /// What to test where no responder of ours stands, so that whoever answers is a service of the peer (every port of a live
+    /// node, sshd's on any): these are connected to, never spoken to, and closed in order.
     pub live_services: Vec<Target>,
     /// Attempts before silence is believed, 1 to [`limits::MAX_ATTEMPTS`].
     pub attempts: u32,

@@ -92,7 +92,19 @@ impl Teller<'_> {
                 format!("the probe on {name} did not report them: {count} without an outcome"),
                 "Audit again; if it happens again, send the evidence to the makers.",
             ),
-            Why::SourceLost | Why::DestinationLost | Why::NotArmed => (
+            Why::NotArmed => (
+                match refusal {
+                    Some(told) => format!(
+                        "the probe on {name} opened no ports ({}): {count} not made",
+                        told.what
+                    ),
+                    None => {
+                        format!("the probe on {name} did not say that it opened its ports: {count} not made")
+                    }
+                },
+                "Mend what it says, and audit again.",
+            ),
+            Why::SourceLost | Why::DestinationLost => (
                 format!("{name} was not on the roster or stopped early: {count} not made"),
                 "Audit again.",
             ),
