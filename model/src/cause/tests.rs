@@ -423,6 +423,20 @@ fn a_probe_that_never_joined_is_named_once() {
 }
 
 #[test]
+fn answers_that_find_no_neighbour_share_the_cause_of_the_questions_that_find_none() {
+    let stage = Stage::of(&[CP, W1])
+        .rule("there", "10250", &[CP], &[W1])
+        .rule("back", "4240", &[W1], &[CP])
+        .sees(CP, W1, "10250", Signal::NeighborUnresolved);
+    let report = silent_at(stage, &[W1], CP, "4240").report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.affects_total),
+        (CauseKind::NotAdjacent, 2)
+    );
+}
+
+#[test]
 fn a_redirection_on_a_host_is_that_hosts_wrong_responder() {
     let garbage = Signal::Unproven {
         how: Unproven::Garbage,

@@ -13,7 +13,10 @@ use crate::{
     plan::{Expect, Plan},
     port::PortSet,
     profile::{Profile, Severity, VersionStanding},
-    verdict::{Cell, Outcome, PairVerdict, Why, infer_rejections, pairs_of, recognise_loss},
+    verdict::{
+        Cell, Outcome, PairVerdict, Why, infer_rejections, pairs_of, recognise_loss,
+        share_unresolved_neighbours,
+    },
 };
 
 use super::{
@@ -29,6 +32,7 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
     place_unsampled(ledger, &mut pairs);
+    share_unresolved_neighbours(&mut pairs);
     let findings = explain(plan, ledger, &pairs);
     let coverage = coverage(plan, ledger, &pairs);
     let checks = checks(inventory, profiles, plan, ledger, &pairs);

@@ -3,8 +3,10 @@
 //! Loss: how many of them needed a second attempt. Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
 //! (`icmp_ratelimit`, `icmp_msgs_burst`), so that a host which rejects 2,768 ports looks as if it dropped most of them.
 
+use std::collections::BTreeSet;
+
 use super::{Cell, Outcome, PairVerdict, Spot};
-use crate::port::PortSet;
+use crate::{id::NodeId, port::PortSet};
 
 /// Takes silent ports of a pair for rejected ones, where an offender has rejected others of the same pair and nothing
 /// places the silence elsewhere. `is_dropped` says for which of the silent ports the destination's packet filter is known
@@ -54,6 +56,29 @@ pub(crate) fn recognise_loss(pair: &mut PairVerdict) {
     }
     for cell in pair.cells.iter_mut().filter(|cell| is_repeated(cell)) {
         cell.outcome = Outcome::Lossy { answered: 1 };
+    }
+}
+
+/// Where a destination answers nothing of a pair, and itself cannot resolve the source's link address, the one explains the
+/// other: its answers have nobody to go to. The pair then shares the reverse pair's outcome, and its cause.
+pub(crate) fn share_unresolved_neighbours(pairs: &mut [PairVerdict]) {
+    let unresolved: BTreeSet<(NodeId, NodeId)> = pairs
+        .iter()
+        .filter(|pair| {
+            pair.cells
+                .iter()
+                .all(|cell| cell.outcome == Outcome::NeighborUnresolved)
+        })
+        .map(|pair| (pair.src, pair.dst))
+        .collect();
+    for pair in pairs {
+        let is_unanswered = |cell: &Cell| cell.outcome == Outcome::Filtered && cell.spot == Spot::Destination;
+        if unresolved.contains(&(pair.dst, pair.src)) && pair.cells.iter().all(is_unanswered) {
+            for cell in &mut pair.cells {
+                cell.outcome = Outcome::NeighborUnresolved;
+                cell.spot = Spot::Return;
+            }
+        }
     }
 }
 

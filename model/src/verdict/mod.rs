@@ -9,7 +9,7 @@ mod tests;
 use std::net::IpAddr;
 
 pub use decide::is_live_service;
-pub(crate) use infer::{infer_rejections, recognise_loss};
+pub(crate) use infer::{infer_rejections, recognise_loss, share_unresolved_neighbours};
 pub(crate) use pair::{Cell, PairVerdict, pairs_of};
 
 use serde::{Deserialize, Serialize};
