@@ -70,6 +70,16 @@ pub enum Group {
     Reach,
 }
 
+impl Group {
+    /// Whether its checks are made by probes, rather than over the file.
+    pub fn needs_probes(self) -> bool {
+        match self {
+            Self::Config => false,
+            Self::Access | Self::Reach => true,
+        }
+    }
+}
+
 /// How probes come to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -17,7 +17,7 @@ use std::{
 
 use plumbline_identity::key::SigningKey;
 use plumbline_model::{
-    evidence::{ANALYSIS_VERSION, Group, Parameters, Payload, RunRecord},
+    evidence::{ANALYSIS_VERSION, Parameters, Payload, RunRecord},
     id::RunId,
     inventory::Inventory,
     plan::Plan,
@@ -148,7 +148,8 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
         parameters: parameters.clone(),
     })))?;
     let mut interrupted = false;
-    if needs_probes(&parameters) && !plan.participants.is_empty() {
+    // Checks over the file need nobody.
+    if !plan.participants.is_empty() {
         let starting = swarm::start(swarm, &run, &inventory, &plan.participants, sink.as_mut());
         let Swarm {
             mut service,
@@ -188,13 +189,6 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
         report,
         evidence,
         interrupted,
-    })
-}
-
-fn needs_probes(parameters: &Parameters) -> bool {
-    parameters.groups.iter().any(|group| match group {
-        Group::Config => false,
-        Group::Access | Group::Reach => true,
     })
 }
 

@@ -38,7 +38,9 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
             block.sharing = Sharing::Strata;
         }
     }
-    plan.participants = roster.nodes.iter().map(|node| node.id).collect();
+    if parameters.groups.iter().any(|group| group.needs_probes()) {
+        plan.participants = roster.nodes.iter().map(|node| node.id).collect();
+    }
     if plan
         .blocks
         .iter()

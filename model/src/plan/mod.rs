@@ -102,7 +102,8 @@ pub struct Target {
 /// The plan of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source.
+    /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source; nobody if every check
+    /// asked for is over the file.
     pub participants: Vec<NodeId>,
     /// The tests, in the order of the profile's rules.
     pub blocks: Vec<Block>,

@@ -128,6 +128,21 @@ fn only_and_exclude_choose_who_takes_part() {
 }
 
 #[test]
+fn checks_over_the_file_need_nobody_and_checks_of_access_need_every_node() {
+    let participants = |group: Group| {
+        let parameters = Parameters {
+            groups: vec![Group::Config, group],
+            ..parameters()
+        };
+        Plan::new(&inventory("hybrid"), &profiles(), &parameters)
+            .participants
+            .len()
+    };
+    assert_eq!(participants(Group::Config), 0);
+    assert_eq!(participants(Group::Access), inventory("hybrid").nodes.len());
+}
+
+#[test]
 fn loopback_and_self_ports_udp_and_the_outside_are_not_planned() {
     for sample in ["user", "hybrid", "admin", "standalone"] {
         let plan = plan(sample);
