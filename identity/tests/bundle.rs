@@ -205,7 +205,7 @@ fn the_coordinator_cannot_speak_for_a_probe_nor_a_probe_for_another() {
         let told = told(&Sample::resigned(|lines| lines[4] = batch(&key)));
         assert!(
             told.contains(
-                "evidence.jsonl:5: its envelope does not hold: verify the envelope: it is signed by key"
+                "evidence.jsonl:5: batch 1 of node 10.0.0.1 does not hold: verify the envelope: it is signed by key"
             ),
             "{told}"
         );

@@ -190,7 +190,11 @@ impl Reader<'_> {
                 .ok_or(LineFault::NotMember { node, seq })?
                 .0;
         }
-        let payload = envelope.verify(&key, PAYLOAD_TYPE)?;
+        let payload = envelope.verify(&key, PAYLOAD_TYPE);
+        let payload = payload.map_err(|fault| match outline.batch() {
+            Some((node, seq)) => LineFault::Batch { node, seq, fault },
+            None => fault.into(),
+        })?;
         self.place(line, &outline)?;
         let analysis = self.first.as_ref().map(|(_, analysis)| *analysis);
         let payload = if analysis == Some(ANALYSIS_VERSION) {

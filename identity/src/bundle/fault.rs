@@ -134,6 +134,17 @@ pub enum LineFault {
     /// Its envelope.
     #[error("its envelope does not hold")]
     Envelope(#[from] EnvelopeFault),
+    /// The envelope of what says that it is a batch.
+    #[error("batch {seq} of node {node} does not hold")]
+    Batch {
+        /// Whose it says it is.
+        node: NodeId,
+        /// The sequence number that it says.
+        seq: u64,
+        /// What is wrong.
+        #[source]
+        fault: EnvelopeFault,
+    },
     /// Its payload is signed, and yet not what this version writes.
     #[error("its payload is not canonical evidence")]
     Payload(#[from] NotCanonical),
