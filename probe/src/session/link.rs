@@ -137,6 +137,11 @@ enum SessionError {
     Connect { address: SocketAddr, source: io::Error },
     #[error("agree on TLS with {address}")]
     Handshake { address: SocketAddr, source: io::Error },
+    #[error(
+        "trust {address}: it is not the coordinator whose pin the join string holds; is the string of an earlier run, or does \
+         another program answer there?"
+    )]
+    OtherCoordinator { address: SocketAddr, source: io::Error },
     #[error("set up the connection")]
     Http(#[source] tonic::transport::Error),
     #[error("bind the join to the session")]
@@ -159,14 +164,19 @@ enum SessionError {
     Ending,
 }
 
+/// Whether a handshake failed because of who is there, rather than on the way.
+fn is_other_coordinator(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
+}
+
 impl SessionError {
     /// Whether trying again is pointless.
     fn is_final(&self) -> bool {
         match self {
-            Self::Handshake { source, .. } => source
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_))),
+            Self::OtherCoordinator { .. } => true,
             Self::Status { status, .. } => matches!(
                 status.code(),
                 Code::AlreadyExists
@@ -280,7 +290,10 @@ impl Worker {
         let stream = self.connect(address).await?;
         // Heartbeats and acknowledgements are small and must not wait for each other; failing to say so costs only time.
         let _ = stream.set_nodelay(true);
-        let handshake = |source| SessionError::Handshake { address, source };
+        let handshake = |source| match is_other_coordinator(&source) {
+            true => SessionError::OtherCoordinator { address, source },
+            false => SessionError::Handshake { address, source },
+        };
         timeout(ANSWER_TIMEOUT, open_channel(stream, Arc::clone(&self.tls)))
             .await
             .map_err(|e| handshake(e.into()))?
