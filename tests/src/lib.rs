@@ -1,7 +1,15 @@
 //! The tiers of tests that cross crates. What is shared by their test binaries lives here:
 //!
+//! * [`gate`]: what becomes of a test that this machine cannot run;
+//! * [`rehearsal`]: a joined swarm in a lab, step by step;
+//! * [`running`]: a program under test, seen from outside;
+//! * [`trials`]: tests that enter network namespaces, each in a process of its own;
 //! * [`scenario`]: a scenario file (cluster, faults, what must be found), and how a report is held against it;
 //! * [`stage`]: a lab with the real programs in it: the coordinator on the admin workstation, a probe on every host.
 
+pub mod gate;
+pub mod rehearsal;
+pub mod running;
 pub mod scenario;
 pub mod stage;
+pub mod trials;

@@ -1,0 +1,55 @@
+//! The one place that decides what becomes of a test that this machine cannot run: it is named, and where
+//! `PLUMBLINE_REQUIRE_LAB=1` is set (in CI) it fails.
+
+use std::io::{self, Write as _};
+
+/// Whether a test that needs network namespaces runs. If not, its name and the reason are on standard error by now.
+///
+/// # Panics
+/// If it cannot run where it has to.
+pub fn lab(test: &str) -> bool {
+    open(test, lab_available())
+}
+
+/// Whether a test that must be root, and not only inside a user namespace of its own, runs.
+///
+/// # Panics
+/// If it cannot run where it has to.
+pub fn root(test: &str) -> bool {
+    let available = if is_root() {
+        Ok(())
+    } else {
+        Err("this test must be root".to_owned())
+    };
+    open(test, available)
+}
+
+/// Whether this machine holds a lab, or why not.
+///
+/// # Errors
+/// The reason.
+pub fn lab_available() -> Result<(), String> {
+    plumbline_lab::capabilities().map_err(|unavailable| unavailable.to_string())
+}
+
+/// Whether a test that cannot run is a failure here.
+pub fn is_required() -> bool {
+    std::env::var_os("PLUMBLINE_REQUIRE_LAB").is_some_and(|value| value == "1")
+}
+
+fn open(test: &str, available: Result<(), String>) -> bool {
+    let Err(why) = available else {
+        return true;
+    };
+    assert!(
+        !is_required(),
+        "{test} cannot run, and PLUMBLINE_REQUIRE_LAB=1 demands it: {why}"
+    );
+    // Not by a macro: the test harness keeps what those print to itself when a test passes.
+    let _ = writeln!(io::stderr().lock(), "test {test} ... not run: {why}");
+    false
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
