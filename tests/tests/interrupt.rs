@@ -82,11 +82,12 @@ fn while_arming(_: &Entered) -> Result<(), String> {
 }
 
 fn while_asking(_: &Entered) -> Result<(), String> {
-    in_phase("asking", Signal::INT, Verdict::Incomplete)
+    // Tests in flight must not see ports close under them and be taken for failures; where each is, chance decides.
+    (0..CHANCES).try_for_each(|_| in_phase("asking", Signal::INT, Verdict::Incomplete))
 }
 
 fn while_asking_terminated(_: &Entered) -> Result<(), String> {
-    in_phase("asking", Signal::TERM, Verdict::Incomplete)
+    (0..CHANCES).try_for_each(|_| in_phase("asking", Signal::TERM, Verdict::Incomplete))
 }
 
 fn while_releasing(_: &Entered) -> Result<(), String> {
@@ -327,5 +328,7 @@ fn is<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Result<(), Strin
 
 /// The variable that marks an audit's processes.
 const MARK: &str = "PLUMBLINE_TEST_AUDIT";
+/// Enough that one of them meets a test in flight.
+const CHANCES: u32 = 4;
 /// How long a signal may take to end the run.
 const BOUND: Duration = Duration::from_secs(30);

@@ -124,7 +124,7 @@ pub(crate) enum Phase {
     ReleasingArm,
     /// Nodes with failures read their packet filter again.
     Surveying,
-    /// The user interrupted: everything is released, and what comes is kept.
+    /// The user interrupted: tests are released, then ports, and what comes is kept.
     WindingUp,
     /// Probes are told that the run is over.
     Finishing,

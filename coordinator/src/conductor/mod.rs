@@ -5,7 +5,7 @@
 //!      |                      |          |             (only where something failed)     ^  |                          ^
 //!      | nobody joined        +----------+----------------------------------------------+  +--- nothing failed -------+
 //!      +-----------------------------------------------------------------------------------------------------------> Finishing
-//!   any phase -- interrupted --> WindingUp (release everything, keep what comes) --> Finishing
+//!   any phase -- interrupted --> WindingUp (release tests, then ports; keep what comes) --> Finishing
 //! ```
 //!
 //! A phase ends when every probe that takes part has done its share, and at its deadline at the latest; who is overdue then
@@ -178,12 +178,23 @@ impl Conductor {
         self.record(SwarmEvent::Interrupted);
         self.asks_again.clear();
         self.enter(now, Phase::WindingUp, budget::WINDING_UP);
-        self.release(|_| true);
+        self.release(|work| matches!(work, Work::Ask(_)));
+    }
+
+    /// Lets ports be closed once nobody asks any more: a port that is closed under a test in flight looks rejected.
+    fn wind_up(&mut self) {
+        let asks = |seat: &Seat| seat.tasks.values().any(|task| matches!(task.work, Work::Ask(_)));
+        if !self.seats.values().any(|seat| seat.takes_part() && asks(seat)) {
+            self.release(|_| true);
+        }
     }
 
     /// Goes on to the next phase for as long as the present one is over.
     fn advance(&mut self, now: Awake) {
         while self.phase != Phase::Done {
+            if self.phase == Phase::WindingUp {
+                self.wind_up();
+            }
             let overdue = self.phase_deadline <= now;
             if !overdue && !self.phase_is_over() {
                 return;
@@ -402,7 +413,8 @@ impl Conductor {
     fn release(&mut self, which: impl Fn(&Work) -> bool) {
         for (node, seat) in &mut self.seats {
             let here = seat.presence == Presence::Here;
-            for (assignment, task) in seat.tasks.iter_mut().filter(|(_, task)| which(&task.work)) {
+            let due = |task: &Task| !task.released && which(&task.work);
+            for (assignment, task) in seat.tasks.iter_mut().filter(|(_, task)| due(task)) {
                 task.released = true;
                 if here {
                     self.actions.push_back(Action::Release {
