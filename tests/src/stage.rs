@@ -224,7 +224,7 @@ fn follow(
             happen(event, own, probes)?;
         }
     }
-    for (event, _) in events.iter().zip(&done).filter(|(_, done)| !**done) {
+    if let Some((event, _)) = events.iter().zip(&done).find(|(_, done)| !**done) {
         return Err(format!("the run never came to phase {:?}:\n{log}", event.at));
     }
     Ok(log)

@@ -3,7 +3,10 @@
 //! This program starts itself once for each scenario, since a process must be single-threaded when it enters its
 //! namespaces. Scenarios run one after the other: the hosts of one lab share this machine's cores already.
 
-#![expect(missing_docs, reason = "a test program")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the results of a test binary without a harness"
+)]
 
 use std::{
     path::{Path, PathBuf},
