@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Incomplete,
     /// 4: a report directory does not verify.
     Unverified,
+    /// 70: a bug.
+    Bug,
 }
 
 impl From<Exit> for ExitCode {
@@ -27,6 +29,7 @@ impl From<Exit> for ExitCode {
             Exit::Usage => 2,
             Exit::Incomplete => 3,
             Exit::Unverified => 4,
+            Exit::Bug => BUG,
         })
     }
 }
@@ -41,5 +44,5 @@ impl From<Verdict> for Exit {
     }
 }
 
-/// 70: a bug. Set by the panic hook, since a panic is one by definition.
-pub(crate) const BUG: i32 = 70;
+/// Also set by the panic hook, since a panic is a bug by definition.
+pub(crate) const BUG: u8 = 70;

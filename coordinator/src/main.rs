@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(move |info| {
         default_hook(info);
         // A thread that dies silently would leave a run hanging: a bug ends the process, with the code that says so.
-        std::process::exit(exit::BUG);
+        std::process::exit(exit::BUG.into());
     }));
     cli::run()
 }

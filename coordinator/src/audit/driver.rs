@@ -258,8 +258,10 @@ impl Driver<'_> {
 
     fn show_tests(&mut self) {
         if std::mem::take(&mut self.state.tests_changed) {
-            let sum =
-                |(done, total): (u64, u64), (more_done, more): &(u64, u64)| (done + more_done, total + more);
+            // The numbers are the probes' own, and may be anything.
+            let sum = |(done, total): (u64, u64), (more_done, more): &(u64, u64)| {
+                (done.saturating_add(*more_done), total.saturating_add(*more))
+            };
             let (done, total) = self.state.tests.values().fold((0, 0), sum);
             self.sink.show(&progress::Event::Tests { done, total });
         }

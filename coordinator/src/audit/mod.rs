@@ -112,7 +112,10 @@ impl CheckError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Swarm(SwarmError::Abandoned) | Self::Run(RunError::Abandoned) => Exit::Incomplete,
-            _ => Exit::Usage,
+            Self::Run(RunError::Roster(_) | RunError::ServiceEnded) | Self::Report(_) | Self::Thread(_) => {
+                Exit::Bug
+            }
+            Self::Signals(_) | Self::Swarm(_) | Self::Spool(_) | Self::Run(RunError::Spool(_)) => Exit::Usage,
         }
     }
 }
