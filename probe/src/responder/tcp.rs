@@ -15,7 +15,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
@@ -38,7 +38,7 @@ mod serve;
 mod tally;
 
 /// Somebody who may ask.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Caller {
     /// Index into the roster's members.
     pub index: u32,
@@ -48,6 +48,17 @@ pub struct Caller {
     pub addresses: Vec<IpAddr>,
     /// The directed pair key, the caller to this node.
     pub key: [u8; 32],
+}
+
+/// Without the key.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("index", &self.index)
+            .field("node", &self.node)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Everything that the responder has to know.

@@ -16,6 +16,7 @@
 //! error that this leaves. Sockets are used again, and stay registered with epoll, which is why they are not closed.
 
 use std::{
+    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -40,7 +41,7 @@ mod queue;
 mod signal;
 
 /// Somebody to ask.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Peer {
     /// Index into the roster's members.
     pub index: u32,
@@ -50,6 +51,17 @@ pub struct Peer {
     pub address: IpAddr,
     /// The directed pair key, this node to the peer.
     pub key: [u8; 32],
+}
+
+/// Without the key.
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("index", &self.index)
+            .field("node", &self.node)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Ports of one peer.
