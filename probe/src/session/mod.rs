@@ -40,9 +40,11 @@ use plumbline_identity::{
     join::JoinString,
     key::{AgreementKey, SigningKey, TlsKey, TlsKeyError},
 };
-use plumbline_model::observation::{HostFacts, Record};
+use plumbline_model::observation::{HostFacts, Life, Record};
 use plumbline_proto::{
-    convert::{Assignment, FromProbe, Hello, Progress, ProgressState, Roster, ToProbe, Welcome, roster_of},
+    convert::{
+        Assignment, FromProbe, Hello, Progress, ProgressState, Roster, ToProbe, Welcome, Work, roster_of,
+    },
     v1,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -379,6 +381,10 @@ impl Session {
             Ok(assignment) => assignment,
             Err(invalid) => return self.refuse(id, invalid.to_string()),
         };
+        // A kubelet may have come since the probe started. Reading /proc takes milliseconds, once a run.
+        if matches!(assignment.work, Work::Arm(_)) && self.facts.life == Life::Bare {
+            self.facts.life = facts::life();
+        }
         let asked = assignment.work.clone();
         match self.guard.permit(assignment, &roster, self.facts.life) {
             Ok(permit) => {
