@@ -1,7 +1,5 @@
 //! The pure half of an audit at sizes that matter: the plan of 1,000 nodes, the report of 200.
 
-#![expect(missing_docs, reason = "a bench program")]
-
 use criterion::{Criterion, criterion_group, criterion_main};
 use plumbline_benches::synthetic;
 use plumbline_model::{canonical, report};
