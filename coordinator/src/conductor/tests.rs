@@ -65,6 +65,10 @@ struct Rehearsal {
     seq: BTreeMap<NodeId, u64>,
     /// Probes that say nothing at all.
     frozen: BTreeSet<NodeId>,
+    /// Probes whose tests go on until they are told to stop, and a while longer.
+    busy: BTreeSet<NodeId>,
+    /// What was released, in this order.
+    releases: Vec<(NodeId, u32)>,
     /// Tests that find silence.
     silent: BTreeSet<(NodeId, NodeId)>,
     phases: Vec<Phase>,
@@ -80,6 +84,8 @@ impl Rehearsal {
             now_ms: 0,
             seq: BTreeMap::new(),
             frozen: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            releases: Vec::new(),
             silent: BTreeSet::new(),
             phases: Vec::new(),
             events: Vec::new(),
@@ -168,11 +174,16 @@ impl Rehearsal {
                     work,
                 } => {
                     self.works.push((node, work.clone()));
-                    if !self.frozen.contains(&node) {
+                    let goes_on = self.busy.contains(&node) && matches!(work, Work::Ask(_));
+                    if !self.frozen.contains(&node) && !goes_on {
                         self.work(node, assignment, work);
                     }
                 }
                 Action::Release { node, assignment } if !self.frozen.contains(&node) => {
+                    self.releases.push((node, assignment));
+                    if self.busy.contains(&node) {
+                        continue;
+                    }
                     let last_seq = self.seq.get(&node).copied().unwrap_or(0);
                     self.progress(node, assignment, ProgressState::Done { last_seq });
                 }
@@ -514,6 +525,20 @@ fn an_interrupt_releases_what_runs_keeps_what_comes_and_ends_in_seconds() {
             .count(),
         1
     );
+}
+
+#[test]
+fn an_interrupt_closes_ports_only_when_nobody_asks_any_more() {
+    let mut stage = Rehearsal::new(mesh(2));
+    stage.busy.insert(node(1));
+    (1..=2).for_each(|last| stage.join(node(last)));
+    assert_eq!(stage.conductor.phase(), Phase::Asking);
+    stage.tell(Event::Interrupted);
+    // Arms are 1 and 2, the tests of node 1 are 3.
+    assert_eq!(stage.releases, [(node(1), 3)]);
+    let last_seq = stage.seq[&node(1)];
+    stage.progress(node(1), 3, ProgressState::Done { last_seq });
+    assert_eq!(stage.releases, [(node(1), 3), (node(1), 1), (node(2), 2)]);
 }
 
 #[test]
