@@ -53,8 +53,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// What model may use besides itself: it stays pure.
-const MODEL_MAY_USE: [&str; 8] = [
-    "base64",
+const MODEL_MAY_USE: [&str; 7] = [
     "hdrhistogram",
     "ipnet",
     "serde",
