@@ -35,13 +35,13 @@ pub(crate) struct CheckArgs {
     /// Where probes come from: namespaces on this machine, or started by you with join strings.
     #[arg(long, value_enum)]
     swarm: SwarmArg,
-    /// Where probes find this coordinator; a wildcard address advertises every global address [joined].
+    /// Where probes find this coordinator; a wildcard address advertises every global address (joined).
     #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"))]
     listen: Option<SocketAddr>,
-    /// Write the join strings here, one a node, mode 0600 [joined].
+    /// Write the join strings here, one a node, mode 0600 (joined).
     #[arg(long, value_name = "FILE", required_if_eq("swarm", "joined"))]
     join_file: Option<PathBuf>,
-    /// How long probes may take to join; the audit goes on without those that did not [joined].
+    /// How long probes may take to join; the audit goes on without those that did not (joined).
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     join_timeout: u64,
     #[command(flatten)]

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! It says nothing to anybody who has not proven the pair key from an address of the roster, and a reply is shorter than
-//! its request. What an attacker can make it keep is bounded: connections ([`serve`]) and counters ([`tally`]).
+//! its request. What an attacker can make it keep is bounded: connections (`serve`) and counters (`tally`).
 
 use std::{
     collections::BTreeMap,

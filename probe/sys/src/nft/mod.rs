@@ -1,4 +1,4 @@
-//! The packet filter (nf_tables) over netlink: [`read`] takes it down whole, [`Batch`] changes it in one transaction.
+//! The packet filter (nf_tables) over netlink: [`read()`] takes it down whole, [`Batch`] changes it in one transaction.
 //!
 //! No `nft` binary is needed. Both work on the network namespace of the thread that opened the socket, as root or as root of
 //! the user namespace that owns it. The reader keeps expressions as the kernel writes them; what they mean is not decided
