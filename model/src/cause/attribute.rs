@@ -147,6 +147,10 @@ fn convict(
                     }
                     continue;
                 }
+                (Opinion::Accepts, Side::Out) => Local::HostSetting {
+                    node,
+                    setting: Setting::NothingLeaves,
+                },
                 _ => Local::HostFirewall {
                     node,
                     side,

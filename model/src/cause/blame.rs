@@ -105,6 +105,8 @@ pub(super) enum Setting {
     Exhausted(u32),
     /// Questions arrive, the packet filter accepts them, and no answer leaves.
     Unanswered,
+    /// The kernel refuses to send what the packet filter would let out.
+    NothingLeaves,
 }
 
 /// Failing tests under one cause.
@@ -167,6 +169,17 @@ impl Tests {
 
     pub(super) fn sources(&self) -> Vec<NodeId> {
         let all: std::collections::BTreeSet<NodeId> = self.by_pair.keys().map(|(src, _, _)| *src).collect();
+        all.into_iter().collect()
+    }
+
+    /// Whoever the tests are with, seen from a node.
+    pub(super) fn peers_of(&self, node: NodeId) -> Vec<NodeId> {
+        let all: std::collections::BTreeSet<NodeId> = self
+            .by_pair
+            .keys()
+            .flat_map(|(src, dst, _)| [*src, *dst])
+            .filter(|end| *end != node)
+            .collect();
         all.into_iter().collect()
     }
 

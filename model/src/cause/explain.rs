@@ -4,7 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{
     id::NodeId,
-    ledger::Ledger,
+    ledger::{Ledger, Transport},
     plan::{Expect, Plan},
     port::PortSet,
     profile::Severity,
@@ -15,8 +15,9 @@ use crate::{
 use super::{
     CauseKind,
     attribute::blame,
-    blame::{Between, Blame, FilterProof, Local, Setting, Tests},
+    blame::{Between, Blame, FilterProof, Local, Setting, Side, Tests},
     cover::{Admission, Group, Piece, cover},
+    host::{Opinion, ask},
     subnet::Subnets,
     tell::Teller,
 };
@@ -29,6 +30,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         ledger,
         causes: BTreeMap::new(),
         between: BTreeMap::new(),
+        stuck: stuck(ledger, pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -61,6 +63,8 @@ struct Blamed<'a> {
     ledger: &'a Ledger<'a>,
     causes: BTreeMap<Local, Tests>,
     between: BTreeMap<Between, Vec<Piece>>,
+    /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
+    stuck: BTreeMap<(NodeId, NodeId, Transport), Setting>,
 }
 
 impl Blamed<'_> {
@@ -123,6 +127,7 @@ impl Blamed<'_> {
                 },
             }),
             Blame::Local(local) => {
+                let local = self.way_back_is_stuck(pair, &local).unwrap_or(local);
                 let behind = self.lines_behind(&local);
                 let tests = self.causes.entry(local).or_default();
                 tests.lines.extend(behind);
@@ -130,6 +135,19 @@ impl Blamed<'_> {
                 tests.add(key, ports, attempts, &cell.lines, severity);
             }
         }
+    }
+
+    /// Answers that do not leave have the cause of the questions in the same direction that do not leave.
+    fn way_back_is_stuck(&self, pair: &PairVerdict, local: &Local) -> Option<Local> {
+        let Local::HostSetting {
+            node,
+            setting: Setting::Unanswered,
+        } = local
+        else {
+            return None;
+        };
+        let setting = *self.stuck.get(&(pair.dst, pair.src, pair.transport))?;
+        Some(Local::HostSetting { node: *node, setting })
     }
 
     /// The worst of the rules over these ports.
@@ -207,6 +225,29 @@ impl Blamed<'_> {
             }
         }
     }
+}
+
+/// A pair whose every question ends at its source for want of a way, and by no rule: rules are asked about answers themselves.
+fn stuck(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> BTreeMap<(NodeId, NodeId, Transport), Setting> {
+    let lets_out = |pair: &PairVerdict, cell: &Cell| {
+        let port = cell.ports.ranges().first().map(|range| range.first());
+        port.is_some_and(|port| {
+            ask(ledger, pair.src, pair.dst, pair.transport, port, Side::Out) == Opinion::Accepts
+        })
+    };
+    let setting = |pair: &PairVerdict, cell: &Cell| match cell.outcome {
+        Outcome::NoRoute => Some(Setting::NoRoute),
+        Outcome::LocalBlocked if lets_out(pair, cell) => Some(Setting::NothingLeaves),
+        _ => None,
+    };
+    pairs
+        .iter()
+        .filter_map(|pair| {
+            let first = setting(pair, pair.cells.first()?)?;
+            let is_stuck = pair.cells.iter().all(|cell| setting(pair, cell) == Some(first));
+            is_stuck.then_some(((pair.src, pair.dst, pair.transport), first))
+        })
+        .collect()
 }
 
 /// Covers each kind by itself, in an order in which what one kind explains need not be explained again.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    firewall::{Manager, Place, TableFamily},
+    firewall::{Manager, Place, Ruleset, TableFamily},
     ledger::{Ledger, Transport},
     port::{Family, PortSet},
 };
@@ -34,7 +34,7 @@ pub(super) fn open_filter(
                 format!("nft -a list chain {} {} {}", place.family.as_str(), place.table, place.chain),
             ],
         },
-        Manager::Iptables { chain } => iptables(ledger, place.family, chain, side, tests),
+        Manager::Iptables { chain } => iptables(ledger, place, chain, side, tests),
         Manager::Nftables => nftables(ledger, place, side, tests),
     }
 }
@@ -103,10 +103,15 @@ fn nftables(ledger: &Ledger<'_>, place: &Place, side: Side, tests: &Tests) -> Fi
     }
 }
 
-fn iptables(ledger: &Ledger<'_>, family: TableFamily, chain: &str, side: Side, tests: &Tests) -> Fix {
+fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Side, tests: &Tests) -> Fix {
+    // Without -t the program looks for the chain in table filter only.
+    let table = match place.table.as_str() {
+        "filter" => String::new(),
+        table => format!(" -t {table}"),
+    };
     let mut commands = Vec::new();
     for transport in tests.transports() {
-        let program = if transport.0 == Family::Ipv6 || family == TableFamily::Ip6 {
+        let program = if transport.0 == Family::Ipv6 || place.family == TableFamily::Ip6 {
             "ip6tables"
         } else {
             "iptables"
@@ -126,15 +131,16 @@ fn iptables(ledger: &Ledger<'_>, family: TableFamily, chain: &str, side: Side, t
         for range in tests.ports(transport).ranges() {
             let ports = range.to_string().replace('-', ":");
             commands.push(format!(
-                "{program} -I {chain}{from} -p {} {port_option} {ports} -j ACCEPT",
+                "{program}{table} -I {chain}{from} -p {} {port_option} {ports} -j ACCEPT",
                 transport.1
             ));
         }
     }
     Fix {
         text: format!(
-            "Accept these ports at the head of chain {chain}, and save the rules the way this host restores them \
-             (iptables-save, netfilter-persistent or the iptables service)."
+            "Accept these ports at the head of chain {chain} of table {}, and save the rules the way this host restores them \
+             (iptables-save, netfilter-persistent or the iptables service).",
+            place.table
         ),
         commands,
     }
@@ -166,8 +172,12 @@ fn nft_set(items: impl Iterator<Item = String>) -> String {
     format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
 }
 
-/// Looks at a filter that could not be read.
-pub(super) fn look_at_filter(firewalld_zone_of: Option<&str>, tests: &Tests) -> Fix {
+/// Looks at a filter of which no rule could be named; `was_read` is absent if it could not be read.
+pub(super) fn look_at_filter(
+    firewalld_zone_of: Option<&str>,
+    was_read: Option<&Ruleset>,
+    tests: &Tests,
+) -> Fix {
     let mut commands = Vec::new();
     if let Some(interface) = firewalld_zone_of {
         let zone = format!("$(firewall-cmd --get-zone-of-interface={interface})");
@@ -188,10 +198,18 @@ pub(super) fn look_at_filter(firewalld_zone_of: Option<&str>, tests: &Tests) -> 
         };
     }
     commands.extend(["nft list ruleset".to_owned(), "iptables-save".to_owned()]);
+    if was_read.is_some_and(|ruleset| !ruleset.legacy_tables.is_empty()) {
+        // iptables-save shows the rules in nf_tables only, and says so in a comment that is easily missed.
+        commands.extend(["iptables-legacy-save".to_owned()]);
+    }
+    let with_privilege = if was_read.is_none() {
+        " With CAP_NET_ADMIN the probe reads the rules and the next audit names the one."
+    } else {
+        ""
+    };
     Fix {
         text: format!(
-            "Find the rule that stops {} and accept the ports ahead of it. With CAP_NET_ADMIN the probe reads the rules \
-             and the next audit names the one.",
+            "Find the rule that stops {} and accept the ports ahead of it.{with_privilege}",
             said_ports(tests)
         ),
         commands,

@@ -70,37 +70,46 @@ pub(super) fn ask(
     ledger: &Ledger<'_>,
     src: NodeId,
     dst: NodeId,
-    (family, protocol): Transport,
+    transport: Transport,
     port: u16,
     side: Side,
 ) -> Opinion {
-    let judged = match side {
-        Side::In | Side::AnswerOut => dst,
-        Side::Out | Side::AnswerIn => src,
-    };
-    let question = || {
-        let log = ledger.node(judged)?;
-        let ruleset = log.ruleset?.what;
-        let source = address_of(ledger, src, family)?;
-        let destination = address_of(ledger, dst, family)?;
-        let interface = interface_of(log, if judged == dst { destination } else { source })?;
-        let packet = match side {
-            Side::In => Packet::incoming_syn(interface, source, destination, port),
-            Side::Out => Packet::outgoing_syn(interface, source, destination, port),
-            Side::AnswerOut => Packet::incoming_syn(interface, source, destination, port).answer(),
-            Side::AnswerIn => Packet::outgoing_syn(interface, source, destination, port).answer(),
-        };
-        Some(ruleset.evaluate(&packet))
-    };
-    // The spine's packets are TCP; others come with their runners.
-    if protocol != Protocol::Tcp {
-        return Opinion::None;
-    }
-    match question() {
+    match judge(ledger, src, dst, transport, port, side) {
         Some(Judgement::Accepts) => Opinion::Accepts,
         Some(judgement) if judgement.stopped_at().is_some() => Opinion::Stops(Box::new(judgement)),
         Some(_) | None => Opinion::None,
     }
+}
+
+/// The same in the packet filter's own words, which say why it cannot be told; absent if it was not read.
+pub(super) fn judge(
+    ledger: &Ledger<'_>,
+    src: NodeId,
+    dst: NodeId,
+    (family, protocol): Transport,
+    port: u16,
+    side: Side,
+) -> Option<Judgement> {
+    let judged = match side {
+        Side::In | Side::AnswerOut => dst,
+        Side::Out | Side::AnswerIn => src,
+    };
+    // The spine's packets are TCP; others come with their runners.
+    if protocol != Protocol::Tcp {
+        return None;
+    }
+    let log = ledger.node(judged)?;
+    let ruleset = log.ruleset?.what;
+    let source = address_of(ledger, src, family)?;
+    let destination = address_of(ledger, dst, family)?;
+    let interface = interface_of(log, if judged == dst { destination } else { source })?;
+    let packet = match side {
+        Side::In => Packet::incoming_syn(interface, source, destination, port),
+        Side::Out => Packet::outgoing_syn(interface, source, destination, port),
+        Side::AnswerOut => Packet::incoming_syn(interface, source, destination, port).answer(),
+        Side::AnswerIn => Packet::outgoing_syn(interface, source, destination, port).answer(),
+    };
+    Some(ruleset.evaluate(&packet))
 }
 
 /// The address that a participant uses in tests of a family.

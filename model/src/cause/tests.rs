@@ -1,7 +1,7 @@
 use crate::{
     cause::CauseKind,
     evidence::{LostWhy, SwarmEvent},
-    firewall::Hook,
+    firewall::{Hook, TableFamily},
     id::NodeId,
     observation::{BindFailure, End, Signal, Unproven},
     report::{
@@ -89,7 +89,7 @@ fn an_nftables_rule_is_named_and_opened_ahead_of_itself() {
         finding
             .cause
             .detail
-            .contains("table inet filter, chain input, rule 1"),
+            .contains("table inet filter, chain input, rule with handle 1"),
         "{}",
         finding.cause.detail
     );
@@ -595,4 +595,71 @@ fn a_host_that_swallows_its_own_answers_is_named_for_tests_that_nobody_watched()
         "{:?}",
         finding.fix
     );
+}
+
+#[test]
+fn a_rule_in_another_table_of_iptables_is_opened_in_that_table() {
+    let mut ruleset = nft_that_drops(Hook::Prerouting, &[6444]);
+    let table = &mut ruleset.tables[0];
+    table.family = TableFamily::Ip;
+    "raw".clone_into(&mut table.name);
+    "PREROUTING".clone_into(&mut table.chains[0].name);
+    let report = silent_at(Stage::new(), &[LB, W1, W2], CP, "6444")
+        .filters(CP, ruleset)
+        .report();
+    assert_eq!(
+        only(&report).fix.commands,
+        ["iptables -t raw -I PREROUTING -s 10.0.0.2,10.0.1.1,10.0.1.2 -p tcp --dport 6444 -j ACCEPT"]
+    );
+}
+
+#[test]
+fn rules_of_the_legacy_iptables_are_named_as_what_was_not_read() {
+    let mut ruleset = nft_that_drops(Hook::Input, &[1]);
+    ruleset.legacy_tables.push("ip filter".to_owned());
+    let report = silent_at(Stage::new(), &[LB, W1, W2], CP, "6444")
+        .filters(CP, ruleset)
+        .report();
+    let finding = only(&report);
+    assert!(
+        finding
+            .cause
+            .detail
+            .ends_with("since the legacy iptables (ip filter) were not read"),
+        "{}",
+        finding.cause.detail
+    );
+    assert!(
+        finding.fix.commands.contains(&"iptables-legacy-save".to_owned()),
+        "{:?}",
+        finding.fix
+    );
+    assert!(
+        !finding.fix.text.contains("CAP_NET_ADMIN"),
+        "{}",
+        finding.fix.text
+    );
+}
+
+#[test]
+fn a_missing_route_explains_the_answers_that_do_not_leave() {
+    for (signal, kind_of_route) in [
+        (Signal::NoRoute, "blackhole"),
+        (Signal::LocalDenied { errno: 13 }, "prohibit"),
+    ] {
+        let stage = Stage::of(&[CP, W1])
+            .rule("there", "10250", &[CP], &[W1])
+            .rule("back", "4240", &[W1], &[CP])
+            .sees(CP, W1, "10250", signal);
+        let report = silent_at(stage, &[W1], CP, "4240")
+            .filters(CP, nft_that_drops(Hook::Input, &[1]))
+            .report();
+        let finding = only(&report);
+        assert_eq!(
+            (finding.cause.kind, finding.cause.node, finding.affects_total),
+            (CauseKind::HostSetting, Some(node(CP)), 2)
+        );
+        assert!(finding.fix.text.contains(kind_of_route), "{}", finding.fix.text);
+        assert_eq!(finding.fix.commands[0], "ip route get 10.0.1.1");
+    }
 }

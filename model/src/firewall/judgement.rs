@@ -103,7 +103,7 @@ impl fmt::Display for Place {
             self.chain
         )?;
         match self.handle {
-            Some(handle) => write!(f, ", rule {handle}: {}", self.rule),
+            Some(handle) => write!(f, ", rule with handle {handle}: {}", self.rule),
             None => write!(f, ": {}", self.rule),
         }
     }

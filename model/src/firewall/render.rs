@@ -235,6 +235,13 @@ impl Writer<'_> {
             *last = format!("{} {lower}-{constant}", field.label);
             return;
         }
+        // "ct state new" is kept as a mask that must not give zero.
+        if let (Form::State, Some(mask), Some(0)) = (field.form, &field.mask, host_order(data)) {
+            let not = if op == CompareOp::Eq { "!= " } else { "" };
+            let states = host_order(mask).map_or_else(String::new, states);
+            self.words.push(format!("{} {not}{states}", field.label));
+            return;
+        }
         let sign = match op {
             CompareOp::Eq => "",
             CompareOp::Neq => "!= ",

@@ -95,12 +95,47 @@ fn a_rule_of_iptables_is_named_as_a_person_would_write_it() {
     );
     assert_eq!(
         place.to_string(),
-        "table ip filter, chain INPUT, rule 4: tcp dports 80,443,1000-2000 -m conntrack -m comment counter reject with TCP reset"
+        "table ip filter, chain INPUT, rule with handle 4: tcp dports 80,443,1000-2000 -m conntrack -m comment counter reject with TCP reset"
     );
     let policy = ruleset.evaluate(&syn(81));
     assert_eq!(
         policy.stopped_at().unwrap().to_string(),
         "table ip filter, chain INPUT: policy drop"
+    );
+}
+
+#[test]
+fn states_of_connections_are_named_and_not_numbered() {
+    let [new, established] = [8_u32, 2].map(|bit| {
+        let mask = Octets(bit.to_le_bytes().to_vec());
+        let zero = Octets(vec![0; 4]);
+        let state = vec![
+            Expression::Ct {
+                key: 0,
+                direction: None,
+                to: 1,
+            },
+            Expression::Bitwise {
+                from: 1,
+                to: 1,
+                length: 4,
+                operation: Bitwise::MaskXor {
+                    mask,
+                    xor: zero.clone(),
+                },
+            },
+            Expression::Compare {
+                from: 1,
+                op: if bit == 8 { CompareOp::Neq } else { CompareOp::Eq },
+                data: zero,
+            },
+        ];
+        let judgement = ruleset(vec![[state, drop()].concat()]).evaluate(&syn(80));
+        judgement.stopped_at().unwrap().rule.clone()
+    });
+    assert_eq!(
+        [new.as_str(), established.as_str()],
+        ["ct state new drop", "ct state != established drop"]
     );
 }
 

@@ -7,6 +7,7 @@ mod node;
 use std::collections::BTreeMap;
 
 use crate::{
+    firewall::{Judgement, Ruleset},
     id::NodeId,
     ledger::Ledger,
     observation::Life,
@@ -17,9 +18,10 @@ use crate::{
 
 use super::{
     Cause, CauseKind, Fix,
-    blame::{Between, Local, Tests},
+    blame::{Between, Local, Side, Tests},
     cover::Group,
     fix::said_list,
+    host::{address_of, judge},
     subnet::Subnets,
 };
 
@@ -129,16 +131,52 @@ impl<'a> Teller<'a> {
         )
     }
 
-    pub(super) fn unread(&self, node: NodeId) -> String {
+    /// Why no rule of a node's packet filter is named.
+    pub(super) fn unread(&self, node: NodeId, side: Side, tests: &Tests) -> String {
         let Some(log) = self.ledger.node(node) else {
             return "its packet filter is not known".to_owned();
         };
         let reason = log.facts.and_then(|told| told.what.ruleset_unread.as_deref());
         match (log.ruleset, reason) {
-            (Some(_), _) => "its packet filter was read and no single rule could be named".to_owned(),
+            (Some(_), _) => self.undecided(side, tests),
             (None, Some(reason)) => format!("its packet filter could not be read ({reason})"),
             (None, None) => "its packet filter was not read".to_owned(),
         }
+    }
+
+    /// What keeps a packet filter that was read from being judged, by the first test.
+    fn undecided(&self, side: Side, tests: &Tests) -> String {
+        let first = tests.by_pair.iter().find_map(|((src, dst, transport), ports)| {
+            let port = ports.ranges().first()?.first();
+            judge(self.ledger, *src, *dst, *transport, port, side)
+        });
+        match first {
+            Some(Judgement::Unknown {
+                place: Some(place),
+                why,
+            }) => format!("its packet filter was read and cannot be judged, since {why} (in {place})"),
+            Some(Judgement::Unknown { place: None, why }) => {
+                format!("its packet filter was read and cannot be judged, since {why}")
+            }
+            _ => "its packet filter was read and no single rule could be named".to_owned(),
+        }
+    }
+
+    /// The address of one of a node's peers in these tests, for a command.
+    pub(super) fn a_peer(&self, node: NodeId, tests: &Tests) -> String {
+        let peers = tests.by_pair.keys().filter_map(|(src, dst, (family, _))| {
+            let peer = if *src == node { *dst } else { *src };
+            address_of(self.ledger, peer, *family)
+        });
+        peers
+            .map(|address| address.to_string())
+            .next()
+            .unwrap_or_default()
+    }
+
+    /// The packet filter of a node, if it was read.
+    pub(super) fn ruleset(&self, node: NodeId) -> Option<&Ruleset> {
+        Some(self.ledger.node(node)?.ruleset?.what)
     }
 
     pub(super) fn is_live(&self, node: NodeId) -> bool {

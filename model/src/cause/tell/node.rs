@@ -31,7 +31,7 @@ impl Teller<'_> {
             Side::AnswerOut => format!("its answers from {ports} to {}", self.side(&tests.sources())),
             Side::AnswerIn => format!("answers from {ports} of {}", self.side(&tests.destinations())),
         };
-        let unread = self.unread(node);
+        let unread = self.unread(node, side, tests);
         let detail = match by {
             FilterProof::Rule(place) => match &place.manager {
                 Manager::Firewalld { zone: Some(zone) } if side == Side::In => {
@@ -52,7 +52,10 @@ impl Teller<'_> {
         };
         let fix = match by {
             FilterProof::Rule(place) => open_filter(self.ledger, place, side, tests, self.is_live(node)),
-            _ => look_at_filter(self.firewalld_interface(node).filter(|_| side == Side::In), tests),
+            _ => {
+                let interface = self.firewalld_interface(node).filter(|_| side == Side::In);
+                look_at_filter(interface, self.ruleset(node), tests)
+            }
         };
         Told {
             check: check::REACH_TCP.id,
@@ -67,17 +70,28 @@ impl Teller<'_> {
     pub(super) fn host_setting(&self, node: NodeId, setting: Setting, tests: &Tests) -> Told {
         let name = self.name(node);
         let (ports, count) = (said_ports(tests), self.count(tests));
-        let peer = tests
-            .destinations()
-            .first()
-            .map_or_else(String::new, ToString::to_string);
+        let (peer, peers) = (self.a_peer(node, tests), self.side(&tests.peers_of(node)));
         let (most, check, detail, text, commands) = match setting {
             Setting::NoRoute => (
                 Status::Fail,
                 check::ABLE.id,
-                format!("{name} has no route to {}: {count}", self.side(&tests.destinations())),
-                "Add the route, or a default route, on this node.".to_owned(),
-                vec![format!("ip route get {peer}"), "ip route show".to_owned()],
+                format!("{name} has no route to {peers}: {count}"),
+                "Add the route, or a default route, on this node; a blackhole or unreachable route in its place must go."
+                    .to_owned(),
+                vec![format!("ip route get {peer}"), "ip route show".to_owned(), "ip rule show".to_owned()],
+            ),
+            Setting::NothingLeaves => (
+                Status::Fail,
+                check::REACH_TCP.id,
+                format!(
+                    "the kernel of {name} sends nothing to {peers}, though its packet filter would let it out: {count}"
+                ),
+                "Look for a prohibit route, a policy rule, or a security module or eBPF program that forbids it.".to_owned(),
+                vec![
+                    format!("ip route get {peer}"),
+                    "ip rule show".to_owned(),
+                    "ip route show table all type prohibit".to_owned(),
+                ],
             ),
             Setting::AddressMissing => (
                 Status::Fail,
@@ -129,10 +143,11 @@ impl Teller<'_> {
                      answer leaves: {count}",
                     self.side(&tests.sources())
                 ),
-                "The kernel drops them after the capture: look at reverse path filtering, the connection tracking table and \
-                 listen queues."
+                "The kernel drops them after the capture, or has no way back: look at the route to the sources, reverse path \
+                 filtering, the connection tracking table and listen queues."
                     .to_owned(),
                 vec![
+                    format!("ip route get {}", self.a_peer(node, tests)),
                     "sysctl -a | grep -w rp_filter".to_owned(),
                     "nstat -az TcpExtListenDrops TcpExtListenOverflows IpReversePathFilter".to_owned(),
                     "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
