@@ -392,9 +392,12 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Addresses(addresses) => f.write_str(
+                // Most nodes are reached by SSH at their data address, and one address is said once.
                 &addresses
                     .iter()
-                    .map(ToString::to_string)
+                    .enumerate()
+                    .filter(|(at, address)| !addresses[..*at].contains(address))
+                    .map(|(_, address)| address.to_string())
                     .collect::<Vec<_>>()
                     .join(" or "),
             ),

@@ -518,3 +518,13 @@ fn a_transcript_tells_every_field_apart() {
     }
     assert!(base.starts_with(b"plumbline-join-v1\0"));
 }
+
+#[test]
+fn an_address_from_which_a_node_may_come_is_said_once() {
+    let [data, ssh] = [data_address(1), ssh_address(1)];
+    assert_eq!(Origin::Addresses(vec![data, data]).to_string(), data.to_string());
+    assert_eq!(
+        Origin::Addresses(vec![data, ssh, data]).to_string(),
+        format!("{data} or {ssh}")
+    );
+}

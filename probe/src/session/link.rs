@@ -195,6 +195,7 @@ impl SessionError {
 impl Worker {
     async fn run(mut self) {
         let mut backoff = Backoff::new();
+        let mut said = String::new();
         loop {
             let error = match self.session(&mut backoff).await {
                 Err(SessionError::Ending) => return,
@@ -211,7 +212,14 @@ impl Worker {
                     .await;
                 return;
             }
-            debug!("failed to {}; trying again", chain(&error));
+            // Whoever started the probe by hand has to see why it waits, and once is enough.
+            let reason = chain(&error);
+            if reason == said {
+                debug!("failed to {reason}; trying again");
+            } else {
+                warn!("failed to {reason}; trying again until --ttl");
+                said = reason;
+            }
             if self.events.send(LinkEvent::Lost).await.is_err() {
                 return;
             }
