@@ -252,9 +252,17 @@ impl Guard {
             }
             Ok(permitted)
         };
+        let (mut targets, live_services) = (permit(&ask.targets)?, permit(&ask.live_services)?);
+        // A port that is named as a service is one, whatever else is said of it: nothing is ever sent into it.
+        for (peer, services) in &live_services {
+            if let Some(ports) = targets.get_mut(peer) {
+                *ports = ports.difference(services);
+            }
+        }
+        targets.retain(|_, ports| !ports.is_empty());
         let ask = PermittedAsk {
-            targets: permit(&ask.targets)?,
-            live_services: permit(&ask.live_services)?,
+            targets,
+            live_services,
             attempts: ask.attempts,
             attempt_timeout: ask.attempt_timeout,
             max_rate_node: lower(ask.max_rate_node, self.policy.max_rate),

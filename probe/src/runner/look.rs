@@ -102,9 +102,20 @@ impl Drop for Look {
 
 fn watch(mut capture: Capture, mut tally: Tally, stop: &AtomicBool) -> Vec<Record> {
     let mut complete = true;
+    let mut after_the_end = 0;
     loop {
         // What was captured before the end was asked for still counts.
         let ending = stop.load(Ordering::Relaxed);
+        if ending {
+            after_the_end += 1;
+            if after_the_end > LAST_PACKETS {
+                warn!(
+                    "packets come faster than they are counted: only what was seen in both directions is reported"
+                );
+                complete = false;
+                break;
+            }
+        }
         let next = if ending { capture.take() } else { capture.wait() };
         match next {
             Ok(Some(captured)) => tally.count(&captured),
@@ -130,6 +141,10 @@ fn watch(mut capture: Capture, mut tally: Tally, stop: &AtomicBool) -> Vec<Recor
     }
     tally.records(complete)
 }
+
+/// Packets that are still counted after the end was asked for: more than the capture's buffer holds, so that nothing that
+/// was captured is lost, and a flood cannot put off the end.
+const LAST_PACKETS: u32 = 1 << 17;
 
 /// What was counted for a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
