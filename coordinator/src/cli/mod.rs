@@ -20,7 +20,10 @@ use std::{
 use clap::{Parser, Subcommand};
 use plumbline_model::source::SourceText;
 
-use crate::{exit::Exit, render::Style};
+use crate::{
+    exit::Exit,
+    render::{Style, printable},
+};
 
 /// Proves a network before a cluster is built on it.
 #[derive(Debug, Parser)]
@@ -146,7 +149,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// A remark beside the result.
 pub(crate) fn remark(text: &str) {
     // A closed stderr leaves nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "plumbline: {text}");
+    let _ = writeln!(io::stderr().lock(), "plumbline: {}", printable(text));
 }
 
 /// Runs an asynchronous command to its end.

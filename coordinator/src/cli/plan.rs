@@ -111,7 +111,7 @@ fn table(inputs: &Inputs) -> String {
     let _ = writeln!(
         out,
         "{} ({}), version {}\n",
-        inventory.name,
+        render::printable(&inventory.name),
         word(&inventory.cluster_type),
         inventory.version
     );

@@ -11,6 +11,7 @@ use plumbline_model::evidence::LostWhy;
 use crate::{
     audit::progress::{Event, Sink},
     conductor::Phase,
+    render::printable,
 };
 
 /// How progress is shown.
@@ -118,7 +119,7 @@ impl Sink for Bar {
             }
             event => {
                 if let Some(sentence) = sentence(event) {
-                    self.bar.println(sentence);
+                    self.bar.println(printable(&sentence));
                 }
             }
         }
@@ -196,5 +197,5 @@ fn phase_words(phase: Phase) -> Option<&'static str> {
 
 fn say(line: &str) {
     // A closed stderr leaves nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", printable(line));
 }

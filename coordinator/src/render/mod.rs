@@ -17,6 +17,19 @@ pub(crate) fn json(report: &Report) -> Vec<u8> {
     plumbline_model::canonical::encode(report)
 }
 
+/// Text of others (a file's names, a host's) as a terminal may have it: control characters, which could move the cursor or
+/// colour a failure green, are shown as U+FFFD. Line feeds and tabs stay.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_control() && !matches!(c, '\n' | '\t') {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
 /// The verdict in one word.
 fn verdict_word(verdict: Verdict) -> &'static str {
     match verdict {
@@ -56,4 +69,17 @@ fn summary(report: &Report) -> String {
         line.push_str(&format!("; {} further pair-ports inferred", coverage.inferred));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_cannot_steer_the_terminal() {
+        assert_eq!(
+            printable("a\x1b[32mb\u{9b}c\r\n\td"),
+            "a\u{fffd}[32mb\u{fffd}c\u{fffd}\n\td"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use plumbline_model::{
     report::{Finding, FindingSeverity, Report, Status, Verdict},
 };
 
-use super::{status_word, summary, verdict_word};
+use super::{printable, status_word, summary, verdict_word};
 
 /// Whether the text may carry colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
     let _ = writeln!(
         out,
         "{painted}  {} {}  (run {}, {})",
-        report.cluster, report.version, report.run, report.started
+        printable(&report.cluster),
+        report.version,
+        report.run,
+        report.started
     );
     let _ = writeln!(out, "{}", summary(report));
     for finding in &report.findings {
@@ -62,7 +65,7 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         style.paint(colour, label),
         finding.id,
         finding.check,
-        finding.cause.detail
+        printable(&finding.cause.detail)
     );
     if finding.affects_total > 0 {
         let _ = writeln!(
@@ -72,10 +75,10 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         );
     }
     if !finding.fix.text.is_empty() {
-        let _ = writeln!(out, "    fix: {}", finding.fix.text);
+        let _ = writeln!(out, "    fix: {}", printable(&finding.fix.text));
     }
     for command in &finding.fix.commands {
-        let _ = writeln!(out, "      {}", style.paint("36", command));
+        let _ = writeln!(out, "      {}", style.paint("36", &printable(command)));
     }
 }
 
@@ -106,7 +109,7 @@ fn push_gaps(out: &mut String, report: &Report) {
         out.push('\n');
     }
     for row in &report.not_measured {
-        let _ = writeln!(out, "not measured: {}: {}", row.what, row.why);
+        let _ = writeln!(out, "not measured: {}: {}", printable(&row.what), row.why);
     }
 }
 

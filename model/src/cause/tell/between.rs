@@ -100,7 +100,7 @@ impl Teller<'_> {
             CauseKind::ReturnPathFilter => format!(
                 "Ask the network team which filter or asymmetric route loses the answers to {ports} {way}."
             ),
-            _ => format!("Ask the network team to allow {ports} {way}; the addresses are in cause.between."),
+            _ => format!("Ask the network team to allow {ports} {way}."),
         };
         let sample = group.tests.by_pair.iter().next();
         let retest = sample.and_then(|((src, dst, _), ports)| {
