@@ -3,7 +3,7 @@
 //! Batches of a probe follow each other by sequence number and by the digest of the one before; how the batches of
 //! different probes are interleaved makes no difference.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     evidence::{
@@ -55,6 +55,8 @@ pub(crate) struct NodeLog<'a> {
     reach: BTreeMap<(NodeId, Transport, Look), RangeMap<Told<&'a Reach>>>,
     heard: BTreeMap<(NodeId, Transport), RangeMap<Told<Heard>>>,
     seen: BTreeMap<(NodeId, Transport, End), RangeMap<Told<Seen>>>,
+    /// Ports on which hellos that members proved came from an address of no member: it was translated on the way.
+    translated: Vec<(Transport, &'a PortSet, IpAddr)>,
 }
 
 /// Whether a test was made for the first time, or again while both ends captured.
@@ -156,6 +158,14 @@ impl<'a> NodeLog<'a> {
         self.reach.get(&(to, transport, look))
     }
 
+    /// From which address of no member proven hellos to one of these ports came.
+    pub(crate) fn translated_source(&self, transport: Transport, ports: &PortSet) -> Option<IpAddr> {
+        let mut translated = self.translated.iter();
+        let of_these =
+            translated.find(|(of, heard, _)| *of == transport && !heard.intersection(ports).is_empty());
+        of_these.map(|(_, _, address)| *address)
+    }
+
     pub(crate) fn heard(&self, from: NodeId, transport: Transport) -> Option<&RangeMap<Told<Heard>>> {
         self.heard.get(&(from, transport))
     }
@@ -165,7 +175,7 @@ impl<'a> NodeLog<'a> {
     }
 
     /// Whether an address is one of this host's.
-    pub(crate) fn owns(&self, address: std::net::IpAddr) -> bool {
+    pub(crate) fn owns(&self, address: IpAddr) -> bool {
         let text = address.to_string();
         self.joined
             .is_some_and(|joined| joined.what.addresses.contains(&address))
@@ -335,7 +345,12 @@ impl<'a> Replay<'a> {
                 );
             }
             Record::Heard(heard) => {
-                // What came from an address off the roster belongs to no planned test.
+                // What came from an address off the roster belongs to no planned test by itself.
+                if heard.src.is_none() && heard.proven > 0 {
+                    let translated = ((heard.family, heard.protocol), &heard.ports, heard.address);
+                    let log = self.ledger.nodes.entry(node).or_default();
+                    log.translated.push(translated);
+                }
                 if let Some(src) = heard.src {
                     let counts = Heard {
                         accepted: heard.accepted,

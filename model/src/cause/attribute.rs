@@ -27,7 +27,16 @@ pub(super) fn blame(
     match (&cell.outcome, cell.spot) {
         (Outcome::Open | Outcome::OpenUnverified, _) => Vec::new(),
         (Outcome::IdentityMismatch, Spot::Destination) => one(Local::WrongResponder { node: dst }),
-        (Outcome::IdentityMismatch, _) => vec![(ports.clone(), between(pair, CauseKind::WrongResponder, ""))],
+        (Outcome::IdentityMismatch, _) => {
+            let translated = ledger
+                .node(dst)
+                .and_then(|log| log.translated_source(pair.transport, ports));
+            let blame = match translated {
+                Some(address) => between(pair, CauseKind::SourceNat, &address.to_string()),
+                None => between(pair, CauseKind::WrongResponder, ""),
+            };
+            vec![(ports.clone(), blame)]
+        }
         (Outcome::Closed, _) => one(Local::NoListener { node: dst }),
         (Outcome::Rejected { icmp, .. }, spot) => rejected(ledger, pair, ports, *icmp, spot),
         (Outcome::FilteredForward, _) => vec![(ports.clone(), between(pair, CauseKind::PathFilter, ""))],

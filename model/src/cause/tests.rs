@@ -459,6 +459,22 @@ fn a_redirection_on_a_host_is_that_hosts_wrong_responder() {
 }
 
 #[test]
+fn a_proven_hello_from_a_strange_address_is_source_translation() {
+    let closed = Signal::Unproven {
+        how: Unproven::Closed,
+    };
+    let report = Stage::new()
+        .sees(LB, W1, "10250", closed.clone())
+        .sees_again(LB, W1, "10250", closed)
+        .captures(W1, End::Destination, LB, "10250", 0, 0, 0)
+        .hears_a_stranger(W1, "192.0.2.1", "10250", 1)
+        .report();
+    let cause = &only(&report).cause;
+    assert_eq!((cause.kind, cause.node), (CauseKind::SourceNat, None));
+    assert!(cause.detail.contains("192.0.2.1"), "{}", cause.detail);
+}
+
+#[test]
 fn what_a_probe_may_not_bind_is_a_host_setting_and_not_measured() {
     for (why, status) in [
         (BindFailure::Privilege, Status::NotMeasured),

@@ -248,6 +248,20 @@ impl Stage {
         self
     }
 
+    pub(crate) fn hears_a_stranger(mut self, dst: &str, address: &str, at: &str, proven: u32) -> Self {
+        self.heard.entry(node(dst)).or_default().push(Heard {
+            src: None,
+            address: address.parse().unwrap(),
+            family: Family::Ipv4,
+            protocol: Protocol::Tcp,
+            ports: ports(at),
+            accepted: proven,
+            proven,
+            unproven: 0,
+        });
+        self
+    }
+
     pub(crate) fn cannot_bind(mut self, on: &str, at: &str, why: BindFailure) -> Self {
         self.unbound.entry(node(on)).or_default().push((ports(at), why));
         self

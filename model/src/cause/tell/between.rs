@@ -52,6 +52,13 @@ impl Teller<'_> {
                 Status::Fail,
                 format!("something other than the peers' responders answers {ports} {way}: {count}"),
             ),
+            CauseKind::SourceNat => (
+                Status::Fail,
+                format!(
+                    "{ports} {way} arrives from {}, which is no node's address: sources are translated on the way: {count}",
+                    between.how
+                ),
+            ),
             CauseKind::NotAdjacent => (
                 Status::Fail,
                 format!("link addresses do not resolve {way}: {count}, though the peers' probes are up"),
@@ -96,6 +103,9 @@ impl Teller<'_> {
             ),
             CauseKind::WrongResponder => format!(
                 "Ask the network team for proxies, translations and duplicate addresses {way} that answer {ports}."
+            ),
+            CauseKind::SourceNat => format!(
+                "Ask the network team to exempt traffic {way} from source address translation (SNAT, masquerade)."
             ),
             CauseKind::ReturnPathFilter => format!(
                 "Ask the network team which filter or asymmetric route loses the answers to {ports} {way}."
