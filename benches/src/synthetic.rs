@@ -59,6 +59,8 @@ pub fn parameters() -> Parameters {
         attempt_timeout_ms: 600,
         max_rate_node: 200,
         max_rate_pair: 20,
+        partial: false,
+        retest: None,
     }
 }
 
@@ -100,7 +102,7 @@ pub fn evidence(nodes: u32) -> Vec<Entry> {
     let silent = plan.participants[plan.participants.len() / 2];
     for node in &plan.participants {
         log.batch(*node, vec![Record::Facts(Box::default() as Box<HostFacts>)]);
-        let ports = plan.ports_at(*node, Protocol::Tcp);
+        let ports = plan.ports_at(*node, Family::Ipv4, Protocol::Tcp);
         log.batch(
             *node,
             vec![Record::Armed(Armed {
@@ -144,6 +146,7 @@ fn reaches(plan: &Plan, source: NodeId, silent: NodeId) -> Vec<Record> {
                         signal,
                         attempts,
                         second_look: false,
+                        from: None,
                     }));
                 }
             }

@@ -16,7 +16,11 @@
 
 mod refused;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use plumbline_model::{
     evidence::Member,
@@ -53,6 +57,8 @@ pub struct Claim {
     pub possession_signature: Vec<u8>,
     /// Global addresses of the host.
     pub addresses: Vec<IpAddr>,
+    /// Its IPv6 data address, where the node is known by an IPv4 one; one of `addresses`, or it does not count.
+    pub data_ipv6: Option<Ipv6Addr>,
 }
 
 /// Whom the coordinator waits for.
@@ -128,7 +134,13 @@ pub struct Keys<'a> {
 }
 
 /// The probe's side: its claim for the session with this exporter, which it opened with its TLS key.
-pub fn prove(exporter: &[u8; 32], join: &JoinString, keys: Keys<'_>, addresses: Vec<IpAddr>) -> Claim {
+pub fn prove(
+    exporter: &[u8; 32],
+    join: &JoinString,
+    keys: Keys<'_>,
+    addresses: Vec<IpAddr>,
+    data_ipv6: Option<Ipv6Addr>,
+) -> Claim {
     let point = keys.signing.verifying_key().point();
     let agreement = keys.agreement.public();
     let transcript = transcript(
@@ -148,6 +160,7 @@ pub fn prove(exporter: &[u8; 32], join: &JoinString, keys: Keys<'_>, addresses: 
         one_time_signature: join.one_time_key.sign(&transcript).to_vec(),
         possession_signature: keys.signing.sign(&transcript).to_vec(),
         addresses,
+        data_ipv6,
     }
 }
 
@@ -259,9 +272,12 @@ impl Admission {
         let agreement_key = agreement_key.filter(AgreementKey::contributes);
         let agreement_key =
             agreement_key.ok_or_else(|| bad_key(node, KeyKind::Agreement, KeyFault::Malformed))?;
+        let addresses = self.addresses(node, &claim.addresses);
+        let is_admitted = |address: &Ipv6Addr| addresses.contains(&IpAddr::V6(*address));
         let member = Member {
             node,
-            addresses: self.addresses(node, &claim.addresses),
+            data_ipv6: claim.data_ipv6.filter(is_admitted),
+            addresses,
             tls_key_sha256: hex::encode(tls_key_sha256),
             signing_key: signing_key.point_hex(),
             agreement_key: hex::encode(&agreement_key),

@@ -1,20 +1,21 @@
 //! What stands in `evidence.jsonl`: every line is a DSSE envelope over one of these payloads in canonical JSON, integers
 //! only. Line 1 is the run record; swarm events and probes' batches follow in the order in which they were accepted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{NodeId, RunId},
     observation::Record,
+    port::{Family, PortSet, Protocol},
     source::SourceText,
     version::Version,
 };
 
 /// The version of the analysis: what [`crate::report::report`] makes of evidence. Another version's evidence is verified but
 /// not recomputed.
-pub const ANALYSIS_VERSION: u32 = 1;
+pub const ANALYSIS_VERSION: u32 = 2;
 
 /// The `payloadType` of every evidence envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.plumbline.evidence.v1+json";
@@ -117,6 +118,42 @@ pub struct Parameters {
     pub max_rate_node: u32,
     /// Connections per second and ordered pair; 0 means no limit.
     pub max_rate_pair: u32,
+    /// `--partial`: nodes arrive by rack. Who does not join is left out of plan and verdict, and listed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// `--retest`: only what failed, or was not measured, in an earlier run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retest: Option<Retest>,
+}
+
+/// What of an earlier run is made again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retest {
+    /// The earlier run.
+    pub run: RunId,
+    /// SHA-256 of the earlier run's `report.json`, lower-case hexadecimal.
+    pub report_sha256: String,
+    /// The tests, ordered.
+    pub tests: Vec<Retested>,
+}
+
+/// Tests of an earlier run that fared alike.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retested {
+    /// Who asked.
+    pub src: NodeId,
+    /// Who was asked.
+    pub dst: NodeId,
+    /// Family.
+    pub family: Family,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Ports.
+    pub ports: PortSet,
+    /// The outcome then, as report.json words it.
+    pub was: String,
 }
 
 impl Parameters {
@@ -221,12 +258,31 @@ pub struct Member {
     pub node: NodeId,
     /// Its addresses: for a node its data address first; for the coordinator every global address.
     pub addresses: Vec<IpAddr>,
+    /// Its IPv6 data address, for a node whose id is an IPv4 address: the global one of the data interface, as the probe
+    /// found it; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_ipv6: Option<Ipv6Addr>,
     /// SHA-256 of its TLS key's SubjectPublicKeyInfo, lower-case hexadecimal.
     pub tls_key_sha256: String,
     /// Its signing key: P-256, SEC1 uncompressed point (65 octets), lower-case hexadecimal.
     pub signing_key: String,
     /// Its X25519 public key (32 octets), lower-case hexadecimal.
     pub agreement_key: String,
+}
+
+impl Member {
+    /// Where its responders wait, and where it speaks from, in a family; absent if it has no such address. The coordinator
+    /// has no data address.
+    pub fn data_address(&self, family: Family) -> Option<IpAddr> {
+        let own = self.node.address()?;
+        if Family::of(own) == family {
+            return Some(own);
+        }
+        match family {
+            Family::Ipv6 => self.data_ipv6.map(IpAddr::V6),
+            Family::Ipv4 => None,
+        }
+    }
 }
 
 /// What a probe saw, in the order of its own sequence numbers from 1.

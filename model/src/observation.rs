@@ -1,6 +1,6 @@
 //! What probes saw, before anybody judged it. Ports are run-length encoded by equal observation.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,73 @@ pub struct HostFacts {
     pub firewalld: bool,
     /// The limit on open files that responders and runners have to live with.
     pub open_files: u32,
+    /// Sockets that wait for others: TCP listeners, and UDP sockets with a port; ordered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
+    /// Ports of Services of type NodePort that the packet filter serves (kube-proxy's rules); what an eBPF data path serves
+    /// is not seen here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_ports: Vec<NodePorts>,
+    /// How full connection tracking is; absent where the kernel does not track.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conntrack: Option<Conntrack>,
+    /// The kernel's counters that tell of dropped packets, by the kernel's own names (`TcpExt.IPReversePathFilter`,
+    /// `TcpExt.ListenDrops`, `conntrack.drop`), as they stand at this moment: a run compares the last with the first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
+    /// The link addresses that this host knows of others on its own links, at the time of a survey.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbors: Vec<Neighbor>,
+}
+
+/// Ports on which one process waits at one address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The local address; unspecified (`0.0.0.0`, `::`) for all.
+    pub address: IpAddr,
+    /// Which ports.
+    pub ports: PortSet,
+    /// The process's name, if `/proc` tells; a kernel tunnel has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
+    /// The process's id, if `/proc` tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// NodePorts of one transport that Services use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodePorts {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Which ports.
+    pub ports: PortSet,
+}
+
+/// Connection tracking's table (`nf_conntrack_count`, `nf_conntrack_max`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conntrack {
+    /// Entries now.
+    pub count: u32,
+    /// Entries at most; a further one is dropped.
+    pub max: u32,
+}
+
+/// An entry of the neighbour table (ARP, ND) that has a link address.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbor {
+    /// Whose.
+    pub address: IpAddr,
+    /// The link address, colon-separated lower-case hexadecimal.
+    pub mac: String,
+    /// On which interface.
+    pub interface: String,
 }
 
 /// Bare or live.
@@ -136,12 +203,23 @@ pub enum BindFailure {
     },
     /// Ports below `ip_unprivileged_port_start` need CAP_NET_BIND_SERVICE.
     Privilege,
-    /// The data address is not on this host.
+    /// The data address is not on this host; for IPv6: the data interface has no global address of that family.
     AddressMissing,
     /// The limit on open files is reached.
     OpenFiles,
-    /// The node is live: nothing of the tables is bound there.
+    /// The node is live, so that nothing of the tables is bound there; who listens could not be read.
     Live,
+    /// The node is live, and a service of its own waits on this port at the data address (or at all addresses).
+    Service {
+        /// Its name, if `/proc` tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
+        /// Its process id, if `/proc` tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
+    /// The node is live, and nobody waits on this port at the data address.
+    NoListener,
     /// The node's local policy does not allow it.
     Policy,
     /// Another error of the kernel.
@@ -171,6 +249,9 @@ pub struct Reach {
     pub answered: u32,
     /// Whether this is the second look, made while both ends captured.
     pub second_look: bool,
+    /// The local address that the kernel chose, where it is not the node's data address: a node with several interfaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
 }
 
 /// What the last attempt ended with; an answered attempt outranks a silent one.
@@ -186,6 +267,12 @@ pub enum Signal {
     },
     /// Connected to a live service; nothing was sent.
     Connected,
+    /// An answer that proves the pair key came from another address than the one that was asked (UDP): a setting of the host
+    /// where the address is the peer's own, translation on the way where it is nobody's.
+    AnsweredFrom {
+        /// From where.
+        address: IpAddr,
+    },
     /// A TCP RST, with no ICMP error beside it.
     Refused,
     /// An ICMP error (error queue).
@@ -243,6 +330,8 @@ pub enum NotTried {
     Policy,
     /// The target is not on the roster.
     NotOnRoster,
+    /// The target, or this node, has no address of the family.
+    NoAddress,
     /// The lease ended first.
     Lease,
     /// The run was cancelled first.
@@ -266,12 +355,20 @@ pub struct Heard {
     pub protocol: Protocol,
     /// Ports with the same counts.
     pub ports: PortSet,
-    /// Connections accepted.
+    /// Connections accepted (TCP), or datagrams received (UDP).
     pub accepted: u32,
-    /// Hellos that proved the pair key.
+    /// Hellos (TCP) or STAMP test packets (UDP) that proved the pair key.
     pub proven: u32,
-    /// Hellos that did not.
+    /// Hellos or datagrams that did not: no such packet, another key, a bad HMAC. Never answered.
     pub unproven: u32,
+    /// STAMP packets that proved the pair key and had been received before, or are older than the replay window. Not
+    /// answered either.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replayed: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What a capture saw of one pair's ports during a second look, on one end. Counts are of TCP segments or UDP datagrams.

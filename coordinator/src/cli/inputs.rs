@@ -216,6 +216,8 @@ impl InputArgs {
             attempt_timeout_ms: ATTEMPT_TIMEOUT_MS,
             max_rate_node,
             max_rate_pair,
+            partial: false,
+            retest: None,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Duties {
     pub(crate) fn of(plan: &Plan) -> Self {
         let index = plan.index();
         let duty = |node: NodeId| {
-            let ports = plan.ports_at(node, Protocol::Tcp);
+            let ports = plan.ports_at(node, Family::Ipv4, Protocol::Tcp);
             let arm = ArmPorts {
                 family: Family::Ipv4,
                 protocol: Protocol::Tcp,

@@ -167,6 +167,7 @@ fn tells_of_the_path(signal: &Signal) -> bool {
         | Signal::NoRoute
         | Signal::NeighborUnresolved
         | Signal::Exhausted { .. }
+        | Signal::AnsweredFrom { .. }
         | Signal::NotTried { .. } => false,
     }
 }

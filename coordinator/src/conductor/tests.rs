@@ -23,6 +23,7 @@ fn member(of: NodeId) -> Member {
         tls_key_sha256: String::new(),
         signing_key: String::new(),
         agreement_key: String::new(),
+        data_ipv6: None,
     }
 }
 
@@ -230,6 +231,7 @@ impl Rehearsal {
                             attempts: 3,
                             answered: 0,
                             second_look,
+                            from: None,
                         }));
                     }
                 }
@@ -309,6 +311,7 @@ fn a_source_that_kept_an_answer_from_its_own_socket_is_surveyed() {
         attempts: 3,
         answered: 0,
         second_look: false,
+        from: None,
     })));
     failures.note(&record(Record::Seen(Seen {
         end: End::Source,

@@ -139,6 +139,7 @@ fn claim(join: Join) -> Claim {
         one_time_signature: join.one_time_signature.to_vec(),
         possession_signature: join.possession_signature.to_vec(),
         addresses: join.addresses,
+        data_ipv6: join.data_ipv6,
     }
 }
 

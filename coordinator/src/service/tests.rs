@@ -104,7 +104,7 @@ impl Client {
             signing: &self.signing,
             agreement: &self.agreement,
         };
-        let claim = prove(&self.exporter, string, keys, vec![NODE]);
+        let claim = prove(&self.exporter, string, keys, vec![NODE], None);
         let request = v1::JoinRequest {
             protocol: claim.protocol,
             run: claim.run,
@@ -115,6 +115,7 @@ impl Client {
             possession_signature: claim.possession_signature,
             probe_version: "0".to_owned(),
             addresses: claim.addresses.iter().map(ToString::to_string).collect(),
+            data_ipv6: String::new(),
         };
         self.control().join(request).await.map(drop)
     }

@@ -73,7 +73,7 @@ impl Probe {
             signing: &self.signing,
             agreement: &self.agreement,
         };
-        prove(exporter, &self.join, keys, vec![])
+        prove(exporter, &self.join, keys, vec![], None)
     }
 
     /// Joins from its data address, or from loopback if it has none.

@@ -47,6 +47,7 @@ pub(crate) fn member(last: u8) -> Member {
         tls_key_sha256: format!("{last:02x}").repeat(32),
         signing_key: probe(last).verifying_key().point_hex(),
         agreement_key: format!("{last:02x}").repeat(32),
+        data_ipv6: None,
     }
 }
 
@@ -77,6 +78,8 @@ pub(crate) fn run_record(analysis: u32) -> Payload {
             attempt_timeout_ms: 1000,
             max_rate_node: 200,
             max_rate_pair: 20,
+            partial: false,
+            retest: None,
         },
     }))
 }

@@ -244,7 +244,7 @@ fn not_armed(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet) -> Vec<(P
             BindFailure::OpenFiles => setting(Setting::OpenFiles),
             BindFailure::Policy => setting(Setting::Policy),
             BindFailure::Other { errno } => setting(Setting::Bind(*errno)),
-            BindFailure::Live => Local::Unmeasured {
+            BindFailure::Live | BindFailure::Service { .. } | BindFailure::NoListener => Local::Unmeasured {
                 why: Why::LiveNode,
                 node: Some(pair.dst),
             },

@@ -140,14 +140,14 @@ impl Plan {
         self.index().targets_from(source)
     }
 
-    /// The ports that this destination must answer on, which is what its responders bind.
-    pub fn ports_at(&self, destination: NodeId, protocol: Protocol) -> PortSet {
+    /// The ports that this destination must answer on, which is what its responders bind. What must not answer is bound by
+    /// nobody.
+    pub fn ports_at(&self, destination: NodeId, family: Family, protocol: Protocol) -> PortSet {
         let mut ports = PortSet::new();
-        for block in self
-            .blocks
-            .iter()
-            .filter(|block| block.protocol == protocol && block.is_at(destination))
-        {
+        for block in self.blocks.iter().filter(|block| {
+            (block.family, block.protocol, block.expect) == (family, protocol, Expect::Open)
+                && block.is_at(destination)
+        }) {
             ports.extend(&block.ports);
         }
         ports

@@ -38,6 +38,8 @@ fn parameters() -> Parameters {
         attempt_timeout_ms: 500,
         max_rate_node: 0,
         max_rate_pair: 0,
+        partial: false,
+        retest: None,
     }
 }
 
@@ -99,7 +101,7 @@ fn a_target_version_adds_its_ports_to_the_nodes_own() {
             ..parameters()
         },
     );
-    let ports = plan.ports_at(id("10.200.0.2"), Protocol::Tcp);
+    let ports = plan.ports_at(id("10.200.0.2"), Family::Ipv4, Protocol::Tcp);
     for port in [8443, 8444, 11000, 11001] {
         assert!(ports.contains(port), "{port}");
     }
@@ -147,7 +149,7 @@ fn loopback_and_self_ports_udp_and_the_outside_are_not_planned() {
     for sample in ["user", "hybrid", "admin", "standalone"] {
         let plan = plan(sample);
         for node in &inventory(sample).nodes {
-            let ports = plan.ports_at(node.id, Protocol::Tcp);
+            let ports = plan.ports_at(node.id, Family::Ipv4, Protocol::Tcp);
             for port in [9101, 10257, 10259, 11002, 9977, 6081, 179, 53] {
                 assert!(!ports.contains(port), "{sample}: {} has {port}", node.id);
             }
@@ -229,5 +231,5 @@ fn a_thousand_nodes_plan_every_sources_targets() {
 }
 
 fn plan_ports(sample: &str, node: &str) -> PortSet {
-    plan(sample).ports_at(id(node), Protocol::Tcp)
+    plan(sample).ports_at(id(node), Family::Ipv4, Protocol::Tcp)
 }

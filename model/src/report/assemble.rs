@@ -445,6 +445,13 @@ fn failure_words(failure: &BindFailure) -> String {
         BindFailure::AddressMissing => "without the data address on the host".to_owned(),
         BindFailure::OpenFiles => "beyond the limit on open files".to_owned(),
         BindFailure::Live => "of a live node".to_owned(),
+        BindFailure::Service { process, .. } => {
+            format!(
+                "served by {}",
+                process.as_deref().unwrap_or("a service of the live node")
+            )
+        }
+        BindFailure::NoListener => "of a live node, without a listener".to_owned(),
         BindFailure::Policy => "refused by the local policy".to_owned(),
         BindFailure::Other { errno } => format!("refused by the kernel (errno {errno})"),
     }

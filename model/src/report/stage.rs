@@ -181,6 +181,7 @@ impl Stage {
                 attempts,
                 answered,
                 second_look,
+                from: None,
             });
         self
     }
@@ -244,6 +245,7 @@ impl Stage {
             accepted,
             proven,
             unproven: 0,
+            replayed: 0,
         });
         self
     }
@@ -258,6 +260,7 @@ impl Stage {
             accepted: proven,
             proven,
             unproven: 0,
+            replayed: 0,
         });
         self
     }
@@ -345,6 +348,7 @@ impl Stage {
                     attempts: 1,
                     answered: 1,
                     second_look: false,
+                    from: None,
                 }));
             }
             reach.extend(exceptions.iter().cloned().map(Record::Reach));
@@ -476,6 +480,8 @@ pub(crate) fn run_record() -> RunRecord {
             attempt_timeout_ms: 600,
             max_rate_node: 0,
             max_rate_pair: 0,
+            partial: false,
+            retest: None,
         },
     }
 }
@@ -487,6 +493,7 @@ fn member(id: NodeId) -> Member {
         tls_key_sha256: String::new(),
         signing_key: String::new(),
         agreement_key: String::new(),
+        data_ipv6: None,
     }
 }
 

@@ -73,7 +73,7 @@ pub(super) fn decide(point: &Point<'_>, ends: &Ends<'_>) -> Ruling {
 /// A port that another process holds by right: every port of a live node, and sshd's on any.
 pub fn is_live_service(port: u16, failure: &BindFailure) -> bool {
     match failure {
-        BindFailure::Live => true,
+        BindFailure::Live | BindFailure::Service { .. } | BindFailure::NoListener => true,
         BindFailure::Taken { process, .. } => {
             port == SSH_PORT && process.as_deref().is_none_or(|name| SSH_HOLDERS.contains(&name))
         }
@@ -100,7 +100,9 @@ fn on_a_live_service(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
     let Some(signal) = tried(point) else {
         let is_live = matches!(
             point.arm.map(|arm| arm.what),
-            Some(Arm::Refused(BindFailure::Live))
+            Some(Arm::Refused(
+                BindFailure::Live | BindFailure::Service { .. } | BindFailure::NoListener
+            ))
         );
         let why = if is_live && !ends.source_gone {
             Why::LiveNode
@@ -130,6 +132,7 @@ fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
         _ if ends.source_gone => (Outcome::NotMeasured(Why::SourceLost), Spot::Unknown),
         _ if ends.destination_gone => (Outcome::NotMeasured(Why::DestinationLost), Spot::Unknown),
         Signal::Unproven { how } => unproven(point, *how),
+        Signal::AnsweredFrom { .. } => (Outcome::IdentityMismatch, Spot::Unknown),
         Signal::Refused => refused(point),
         Signal::Icmp {
             icmp_type,
@@ -205,7 +208,7 @@ fn untried(point: &Point<'_>, ends: &Ends<'_>) -> Why {
         _ if ends.interrupted => Why::Interrupted,
         _ if ends.source_gone => Why::SourceLost,
         _ if ends.destination_gone => Why::DestinationLost,
-        Some(NotTried::NotOnRoster) => Why::DestinationLost,
+        Some(NotTried::NotOnRoster | NotTried::NoAddress) => Why::DestinationLost,
         // Without its coordinator a source stops; that is the coordinator's view of a lost source.
         Some(NotTried::Lease) => Why::SourceLost,
         Some(NotTried::Cancelled) => Why::Interrupted,

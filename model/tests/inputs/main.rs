@@ -49,5 +49,7 @@ fn parameters() -> Parameters {
         attempt_timeout_ms: 500,
         max_rate_node: 0,
         max_rate_pair: 0,
+        partial: false,
+        retest: None,
     }
 }

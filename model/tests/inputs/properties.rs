@@ -6,7 +6,7 @@ use plumbline_model::{
     id::{NodeId, Role},
     inventory::{Inventory, Node},
     plan::{Plan, Sharing},
-    port::{PortRange, PortSet, Protocol},
+    port::{Family, PortRange, PortSet, Protocol},
 };
 use proptest::prelude::*;
 
@@ -83,7 +83,7 @@ proptest! {
         }
         for node in &inventory.nodes {
             let expected = asked.get(&node.id).cloned().unwrap_or_default();
-            prop_assert_eq!(plan.ports_at(node.id, Protocol::Tcp), expected);
+            prop_assert_eq!(plan.ports_at(node.id, Family::Ipv4, Protocol::Tcp), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ mod life;
 pub mod listeners;
 mod ruleset;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use plumbline_model::{
     canonical,
@@ -81,6 +81,23 @@ pub fn global_addresses() -> Vec<IpAddr> {
         .filter(|address| address.scope == Scope::Global && address.usable && !address.address.is_loopback())
         .map(|address| address.address)
         .collect()
+}
+
+/// The IPv6 data address of a node that is known by this address of another family: the lowest global one of the interface
+/// that has the data address. `None` if it is an IPv6 address itself, or if there is none.
+pub fn data_ipv6(data_address: IpAddr) -> Option<Ipv6Addr> {
+    if data_address.is_ipv6() {
+        return None;
+    }
+    let own = Network::open().and_then(|mut network| network.addresses()).ok()?;
+    let link = own.iter().find(|own| own.address == data_address)?.link;
+    own.iter()
+        .filter(|own| own.link == link && own.scope == Scope::Global && own.usable)
+        .filter_map(|own| match own.address {
+            IpAddr::V6(address) => Some(address),
+            IpAddr::V4(_) => None,
+        })
+        .min()
 }
 
 /// Whether an address is this host's own, so that it can be bound. Unknown counts as no.

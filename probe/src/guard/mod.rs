@@ -380,6 +380,7 @@ fn not_tried(
         attempts: 0,
         answered: 0,
         second_look,
+        from: None,
     })
 }
 

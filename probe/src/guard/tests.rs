@@ -20,6 +20,7 @@ fn member(node: &str) -> Member {
         tls_key_sha256: "ab".repeat(32),
         signing_key: format!("04{}", "cd".repeat(64)),
         agreement_key: "ef".repeat(32),
+        data_ipv6: None,
     }
 }
 

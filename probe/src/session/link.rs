@@ -66,6 +66,8 @@ pub(super) struct Credentials {
     pub(super) agreement_key: AgreementKey,
     /// Global addresses of the host, for the Join.
     pub(super) addresses: Vec<IpAddr>,
+    /// The IPv6 address of the interface that has the node's IPv4 data address.
+    pub(super) data_ipv6: Option<std::net::Ipv6Addr>,
 }
 
 /// What happens on the way to the coordinator.
@@ -348,6 +350,7 @@ impl Worker {
             signing_key,
             agreement_key,
             addresses,
+            data_ipv6,
         } = &self.credentials;
         let keys = Keys {
             tls: tls_key,
@@ -355,7 +358,7 @@ impl Worker {
             agreement: agreement_key,
         };
         let addresses = addresses.iter().copied().take(limits::MAX_ADDRESSES).collect();
-        let claim = enrol::prove(exporter, join, keys, addresses);
+        let claim = enrol::prove(exporter, join, keys, addresses, *data_ipv6);
         let request = v1::JoinRequest {
             protocol: claim.protocol,
             run: claim.run,
@@ -366,6 +369,9 @@ impl Worker {
             possession_signature: claim.possession_signature,
             probe_version: env!("CARGO_PKG_VERSION").to_owned(),
             addresses: claim.addresses.iter().map(ToString::to_string).collect(),
+            data_ipv6: claim
+                .data_ipv6
+                .map_or_else(String::new, |address| address.to_string()),
         };
         let accepted: JoinAccepted = answer("join", ANSWER_TIMEOUT, client.join(request))
             .await?

@@ -191,12 +191,14 @@ impl Session {
         };
         outbox.close(heading, vec![Record::Facts(Box::new(facts.clone()))]);
         let addresses = facts::global_addresses();
+        let data_ipv6 = join.node.address().and_then(facts::data_ipv6);
         let link = Link::start(Credentials {
             join,
             tls_key,
             signing_key,
             agreement_key,
             addresses,
+            data_ipv6,
         })?;
         let now = Instant::now();
         Ok(Self {

@@ -90,6 +90,7 @@ fn stranger(node: NodeId) -> Member {
         signing_key: format!("04{}", "11".repeat(64)),
         // The base point of Curve25519: a key like any other.
         agreement_key: format!("09{}", "00".repeat(31)),
+        data_ipv6: None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! Enrolment: what is shown, and what it is answered with. Proofs are checked by `plumbline_identity::enrol`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use plumbline_model::id::{NodeId, RunId};
 
@@ -26,6 +29,8 @@ pub struct Join {
     pub probe_version: String,
     /// Global addresses of the host, as it claims.
     pub addresses: Vec<IpAddr>,
+    /// The IPv6 address of its data interface, as it claims.
+    pub data_ipv6: Option<Ipv6Addr>,
 }
 
 /// The answer to a good [`Join`].
@@ -61,8 +66,19 @@ impl TryFrom<v1::JoinRequest> for Join {
             possession_signature: bytes("possession_signature", &wire.possession_signature)?,
             probe_version: sanitised(&wire.probe_version),
             addresses,
+            data_ipv6: data_ipv6(&wire.data_ipv6)?,
         })
     }
+}
+
+fn data_ipv6(text: &str) -> Result<Option<Ipv6Addr>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parsed = text.parse().map(Some);
+    parsed.map_err(|_| {
+        FieldError::Malformed(format!("{:?} is no IPv6 address", sanitised(text))).at("data_ipv6".to_owned())
+    })
 }
 
 impl From<Join> for v1::JoinRequest {
@@ -77,6 +93,9 @@ impl From<Join> for v1::JoinRequest {
             possession_signature: join.possession_signature.to_vec(),
             probe_version: join.probe_version,
             addresses: join.addresses.iter().map(ToString::to_string).collect(),
+            data_ipv6: join
+                .data_ipv6
+                .map_or_else(String::new, |address| address.to_string()),
         }
     }
 }

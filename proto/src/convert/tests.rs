@@ -12,6 +12,7 @@ fn member(node: &str) -> Member {
         tls_key_sha256: "ab".repeat(32),
         signing_key: format!("04{}", "cd".repeat(64)),
         agreement_key: "ef".repeat(32),
+        data_ipv6: None,
     }
 }
 
@@ -402,6 +403,7 @@ fn a_join_of_wrong_form_is_refused_before_anything_is_proven() {
         possession_signature: vec![3; 64],
         probe_version: "0.1.0".into(),
         addresses: vec!["10.0.0.2".into(), "fd00::2".into()],
+        data_ipv6: String::new(),
     };
     let good = Join::try_from(join()).unwrap();
     assert_eq!(v1::JoinRequest::from(good), join());

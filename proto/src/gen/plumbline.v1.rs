@@ -29,6 +29,9 @@ pub struct JoinRequest {
     /// Global addresses of the host, textual.
     #[prost(string, repeated, tag = "9")]
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The global IPv6 address of the interface that has the node's IPv4 data address; empty if there is none.
+    #[prost(string, tag = "10")]
+    pub data_ipv6: ::prost::alloc::string::String,
 }
 /// The answer to a good Join.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -275,8 +278,8 @@ pub struct Ask {
     /// Whether this is the second look, made while both ends capture.
     #[prost(bool, tag = "6")]
     pub second_look: bool,
-    /// Ports that services of the peers hold (every port of a live node, sshd's on any): connected to, never spoken to, closed
-    /// in order.
+    /// Ports at which no responder of ours is known to stand (a live node's, sshd's, ports that must not answer at all): connected
+    /// to, never spoken to, closed in order. TCP only. At port 22 the banner is read first, few sources at a time.
     #[prost(message, repeated, tag = "7")]
     pub live_services: ::prost::alloc::vec::Vec<Target>,
 }

@@ -124,6 +124,7 @@ impl Tally {
                 accepted: counts.accepted,
                 proven: counts.proven,
                 unproven: counts.unproven,
+                replayed: 0,
             })
         });
         (records.collect(), self.uncounted)

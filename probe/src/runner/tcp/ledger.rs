@@ -42,6 +42,7 @@ impl Ledger {
                     attempts,
                     answered,
                     second_look,
+                    from: None,
                 })
             }));
         }

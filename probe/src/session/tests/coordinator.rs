@@ -361,6 +361,7 @@ impl Control for Service {
                 .iter()
                 .map(|address| address.parse().unwrap())
                 .collect(),
+            data_ipv6: None,
         };
         let came_from = CameFrom::Address(who.peer.ip());
         let admitted =
