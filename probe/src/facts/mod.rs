@@ -19,6 +19,7 @@ use plumbline_sys::route::{Address, Link, Network, Scope};
 use tracing::warn;
 
 pub use life::life;
+pub use ruleset::tables;
 
 use crate::error_chain::chain;
 

@@ -52,10 +52,15 @@ pub(super) fn read() -> Result<Ruleset, RulesetError> {
     let legacy_tables = nft::legacy_tables().unwrap_or_else(|_| vec![LEGACY_UNKNOWN.to_owned()]);
     Ok(Ruleset {
         generation: raw.generation,
-        tables: raw.tables.iter().map(table).collect(),
+        tables: tables(&raw.tables),
         interfaces,
         legacy_tables,
     })
+}
+
+/// The kernel's tables in the words of the model.
+pub fn tables(raw: &[nft::Table]) -> Vec<Table> {
+    raw.iter().map(table).collect()
 }
 
 fn table(raw: &nft::Table) -> Table {

@@ -96,7 +96,11 @@ impl Policy {
         })
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// What is wrong and where, in words, if anything in it is not understood.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Err("it is empty; leave --policy out to allow what the roster allows".to_owned());
         }

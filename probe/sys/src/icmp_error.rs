@@ -74,30 +74,32 @@ pub(crate) fn take(socket: impl AsFd) -> Option<QueuedError> {
         return None;
     }
     let len = header.msg_controllen.min(control.len());
-    parse(&control[..len])
+    QueuedError::parse(&control[..len])
 }
 
-/// Finds the extended error among control messages.
-///
-/// ```text
-///   control message:  length (size_t) | level (int) | type (int) | data, padded to the size of a size_t
-///   data:             errno (u32) | origin | type | code | pad | info (u32) | data (u32) | sockaddr of the offender
-/// ```
-fn parse(mut control: &[u8]) -> Option<QueuedError> {
-    while let Some((length, rest)) = control.split_first_chunk::<WORD>() {
-        let length = usize::from_ne_bytes(*length);
-        let (level, rest) = rest.split_first_chunk::<4>()?;
-        let (kind, rest) = rest.split_first_chunk::<4>()?;
-        let data = rest.get(..length.checked_sub(WORD + 8)?)?;
-        let level_and_kind = (i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind));
-        if level_and_kind == (libc::IPPROTO_IP, libc::IP_RECVERR)
-            || level_and_kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-        {
-            return extended(data);
+impl QueuedError {
+    /// Finds the extended error among control messages. `None` if there is none, or what is there is cut off.
+    ///
+    /// ```text
+    ///   control message:  length (size_t) | level (int) | type (int) | data, padded to the size of a size_t
+    ///   data:             errno (u32) | origin | type | code | pad | info (u32) | data (u32) | sockaddr of the offender
+    /// ```
+    pub fn parse(mut control: &[u8]) -> Option<Self> {
+        while let Some((length, rest)) = control.split_first_chunk::<WORD>() {
+            let length = usize::from_ne_bytes(*length);
+            let (level, rest) = rest.split_first_chunk::<4>()?;
+            let (kind, rest) = rest.split_first_chunk::<4>()?;
+            let data = rest.get(..length.checked_sub(WORD + 8)?)?;
+            let level_and_kind = (i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind));
+            if level_and_kind == (libc::IPPROTO_IP, libc::IP_RECVERR)
+                || level_and_kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+            {
+                return extended(data);
+            }
+            control = control.get(length.checked_next_multiple_of(WORD)?..)?;
         }
-        control = control.get(length.checked_next_multiple_of(WORD)?..)?;
+        None
     }
-    None
 }
 
 fn extended(data: &[u8]) -> Option<QueuedError> {
@@ -178,7 +180,7 @@ mod tests {
             libc::IP_RECVERR,
             &host_unreachable(&offender),
         ));
-        let error = parse(&control).unwrap();
+        let error = QueuedError::parse(&control).unwrap();
         assert_eq!((error.errno, error.origin), (Errno::HOSTUNREACH, Origin::Icmp));
         assert_eq!((error.icmp_type, error.code), (3, 1));
         assert_eq!(error.offender, Some(IpAddr::from([10, 77, 0, 1])));
@@ -194,7 +196,7 @@ mod tests {
             &host_unreachable(&sockaddr(libc::AF_INET6, &rest)),
         );
         assert_eq!(
-            parse(&control).unwrap().offender,
+            QueuedError::parse(&control).unwrap().offender,
             Some(Ipv6Addr::LOCALHOST.into())
         );
     }
@@ -206,7 +208,7 @@ mod tests {
             libc::IP_RECVERR,
             &host_unreachable(&sockaddr(libc::AF_UNSPEC, &[0; 14])),
         );
-        assert_eq!(parse(&control).unwrap().offender, None);
+        assert_eq!(QueuedError::parse(&control).unwrap().offender, None);
     }
 
     #[test]
@@ -214,12 +216,12 @@ mod tests {
         let offender = sockaddr(libc::AF_INET, &[0; 14]);
         let control = message(libc::IPPROTO_IP, libc::IP_RECVERR, &host_unreachable(&offender));
         for len in 0..WORD + 8 + 16 {
-            assert_eq!(parse(&control[..len]), None, "{len}");
+            assert_eq!(QueuedError::parse(&control[..len]), None, "{len}");
         }
         for length in [0, 1, WORD, WORD + 7, usize::MAX, usize::MAX - 6] {
             let mut control = control.clone();
             control[..WORD].copy_from_slice(&length.to_ne_bytes());
-            assert_eq!(parse(&control), None, "{length}");
+            assert_eq!(QueuedError::parse(&control), None, "{length}");
         }
     }
 }

@@ -24,7 +24,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-pub use message::{Attribute, Attributes, Message, Nest, Reply};
+pub use message::{Attribute, Attributes, Message, Nest, Reply, Verdict, split};
 
 /// Which part of the kernel a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -263,7 +263,7 @@ impl Socket {
             .buffer
             .get(..length)
             .ok_or(Error::Malformed("a datagram larger than the receive buffer"))?;
-        message::split(datagram, &mut each)
+        split(datagram, &mut each)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
-use crate::netlink::{self, Attributes, Message, Protocol, Socket};
+use crate::netlink::{self, Attributes, Message, Protocol, Reply, Socket};
 
 mod build;
 mod divert;
@@ -16,7 +16,7 @@ mod tests;
 
 pub use build::{Route, RouteTarget, VethPeer};
 pub use divert::{Diversion, listen_for_diverted};
-pub use neighbor::NextHop;
+pub use neighbor::{Neighbor, NextHop};
 
 /// Why a question about the network's configuration, or a change to it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -161,11 +161,7 @@ impl Network {
             libc::RTM_GETLINK,
             &[0; IFINFOMSG_BYTES],
             "list the network devices",
-            |kind, fixed, attributes| {
-                (kind == libc::RTM_NEWLINK)
-                    .then(|| link(fixed, attributes))
-                    .flatten()
-            },
+            Link::read,
         )
     }
 
@@ -186,11 +182,7 @@ impl Network {
             libc::RTM_GETADDR,
             &[0; IFADDRMSG_BYTES],
             "list the addresses",
-            |kind, fixed, attributes| {
-                (kind == libc::RTM_NEWADDR)
-                    .then(|| address(fixed, attributes))
-                    .flatten()
-            },
+            Address::read,
         )
     }
 
@@ -203,26 +195,17 @@ impl Network {
         for family in [AF_INET, AF_INET6] {
             let mut fixed = [0; RTMSG_BYTES];
             fixed[0] = family;
-            gateways.extend(self.list(
-                libc::RTM_GETROUTE,
-                &fixed,
-                "list the routes",
-                |kind, fixed, attributes| {
-                    (kind == libc::RTM_NEWROUTE)
-                        .then(|| gateway(fixed, attributes))
-                        .flatten()
-                },
-            )?);
+            gateways.extend(self.list(libc::RTM_GETROUTE, &fixed, "list the routes", Gateway::read)?);
         }
         Ok(gateways)
     }
 
-    fn list<const N: usize, T>(
+    fn list<T>(
         &mut self,
         kind: u16,
-        fixed: &[u8; N],
+        fixed: &[u8],
         operation: &'static str,
-        read: impl Fn(u16, &[u8; N], Attributes<'_>) -> Option<T>,
+        read: impl Fn(&Reply) -> Result<Option<T>, netlink::Error>,
     ) -> Result<Vec<T>, Error> {
         let replies = self
             .socket
@@ -230,11 +213,52 @@ impl Network {
             .map_err(Error::of(operation))?;
         let mut items = Vec::with_capacity(replies.len());
         for reply in &replies {
-            let (fixed, attributes) = reply.parts::<N>().map_err(Error::of(operation))?;
-            items.extend(read(reply.kind, fixed, attributes));
+            items.extend(read(reply).map_err(Error::of(operation))?);
         }
         Ok(items)
     }
+}
+
+impl Link {
+    /// The device of an RTM_NEWLINK; `None` for another message, or without a name or an MTU.
+    ///
+    /// # Errors
+    /// If the message is shorter than its fixed part, or its attributes do not add up.
+    pub fn read(reply: &Reply) -> Result<Option<Self>, netlink::Error> {
+        read(libc::RTM_NEWLINK, reply, link)
+    }
+}
+
+impl Address {
+    /// The address of an RTM_NEWADDR; `None` for another message, or without an address.
+    ///
+    /// # Errors
+    /// As [`Link::read`].
+    pub fn read(reply: &Reply) -> Result<Option<Self>, netlink::Error> {
+        read(libc::RTM_NEWADDR, reply, address)
+    }
+}
+
+impl Gateway {
+    /// The default route of an RTM_NEWROUTE; `None` for another message or route.
+    ///
+    /// # Errors
+    /// As [`Link::read`].
+    pub fn read(reply: &Reply) -> Result<Option<Self>, netlink::Error> {
+        read(libc::RTM_NEWROUTE, reply, gateway)
+    }
+}
+
+fn read<const N: usize, T>(
+    kind: u16,
+    reply: &Reply,
+    parts: impl FnOnce(&[u8; N], Attributes<'_>) -> Option<T>,
+) -> Result<Option<T>, netlink::Error> {
+    if reply.kind != kind {
+        return Ok(None);
+    }
+    let (fixed, attributes) = reply.parts::<N>()?;
+    Ok(parts(fixed, attributes))
 }
 
 /// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4).

@@ -184,7 +184,10 @@ impl Reply {
     }
 
     /// Whether this ends an exchange, and how.
-    pub(super) fn verdict(&self) -> Result<Option<Verdict>, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an error message without an errno, or with attributes that do not add up.
+    pub fn verdict(&self) -> Result<Option<Verdict>, Error> {
         let is_error = self.kind == NLMSG_ERROR;
         if !is_error && self.kind != NLMSG_DONE {
             return Ok(None);
@@ -229,9 +232,9 @@ impl Reply {
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub struct Verdict {
     /// 0 is an acknowledgement.
-    pub(super) errno: i32,
+    pub errno: i32,
     detail: Option<String>,
 }
 
@@ -245,11 +248,11 @@ impl Verdict {
     }
 }
 
-/// Cuts a datagram into messages.
-pub(super) fn split(
-    mut datagram: &[u8],
-    each: &mut impl FnMut(Reply) -> Result<(), Error>,
-) -> Result<(), Error> {
+/// Cuts a datagram into messages and hands each on, up to the first that `each` refuses.
+///
+/// # Errors
+/// [`Error::Malformed`] if a length points outside the datagram; what `each` refuses.
+pub fn split(mut datagram: &[u8], each: &mut impl FnMut(Reply) -> Result<(), Error>) -> Result<(), Error> {
     while !datagram.is_empty() {
         let header = datagram
             .first_chunk::<HEADER_BYTES>()

@@ -12,5 +12,5 @@ mod tests;
 mod write;
 
 pub use raw::{Base, Chain, Data, Element, Expression, Rule, Ruleset, Set, Table, Verdict};
-pub use read::{ReadError, legacy_tables, read};
+pub use read::{ReadError, legacy_tables, read, read_tables};
 pub use write::{Action, Batch, Family, Hook, Match, NewRule, Policy, Transport, WriteError};

@@ -49,7 +49,7 @@ pub fn read() -> Result<Ruleset, ReadError> {
     let mut socket = Socket::open(Protocol::Netfilter).map_err(classify)?;
     for _ in 0..GENERATION_ATTEMPTS {
         let before = generation(&mut socket).map_err(classify)?;
-        let tables = match read_tables(&mut socket) {
+        let tables = match read_tables(&mut |question| socket.dump(question)) {
             Ok(tables) => tables,
             // A table or set that vanishes between two lists, or a list that never held still: the generation has changed.
             Err(error) if matches!(error, Error::Unstable) || error.refused_errno() == Some(libc::ENOENT) => {
@@ -116,10 +116,17 @@ fn generation(socket: &mut Socket) -> Result<u32, Error> {
         .ok_or(Error::Malformed("a generation without a number"))
 }
 
-fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
+/// Reads every table, chain, rule and set out of the answers to its questions: `list` answers a question with a list, as
+/// [`Socket::dump`] does. Apart from [`read()`] so that answers can come from elsewhere than the kernel.
+///
+/// # Errors
+/// What `list` refuses, and answers that do not parse.
+pub fn read_tables(
+    list: &mut impl FnMut(&Message) -> Result<Vec<Reply>, Error>,
+) -> Result<Vec<Table>, Error> {
     let mut tables = Vec::new();
     each(
-        &socket.dump(&get(k::MSG_GETTABLE, NFPROTO_UNSPEC))?,
+        &list(&get(k::MSG_GETTABLE, NFPROTO_UNSPEC))?,
         |family, attributes| {
             tables.push(Table {
                 family,
@@ -139,7 +146,7 @@ fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
     let find = |family: u8, name: String| index.get(&(family, name)).copied();
 
     each(
-        &socket.dump(&get(k::MSG_GETCHAIN, NFPROTO_UNSPEC))?,
+        &list(&get(k::MSG_GETCHAIN, NFPROTO_UNSPEC))?,
         |family, attributes| {
             let chain = read_chain(attributes)?;
             if let Some(at) = find(family, text(attributes, k::CHAIN_TABLE)) {
@@ -149,7 +156,7 @@ fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
         },
     )?;
     each(
-        &socket.dump(&get(k::MSG_GETRULE, NFPROTO_UNSPEC))?,
+        &list(&get(k::MSG_GETRULE, NFPROTO_UNSPEC))?,
         |family, attributes| {
             let rule = read_rule(attributes)?;
             let chain_name = text(attributes, k::RULE_CHAIN);
@@ -162,7 +169,7 @@ fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
         },
     )?;
     each(
-        &socket.dump(&get(k::MSG_GETSET, NFPROTO_UNSPEC))?,
+        &list(&get(k::MSG_GETSET, NFPROTO_UNSPEC))?,
         |family, attributes| {
             let set = read_set(attributes)?;
             if let Some(at) = find(family, text(attributes, k::SET_TABLE)) {
@@ -173,7 +180,7 @@ fn read_tables(socket: &mut Socket) -> Result<Vec<Table>, Error> {
     )?;
     for table in &mut tables {
         for set in &mut table.sets {
-            read_elements(socket, table.family, &table.name, set)?;
+            read_elements(list, table.family, &table.name, set)?;
         }
     }
     Ok(tables)
@@ -269,16 +276,21 @@ fn read_set(attributes: Attributes<'_>) -> Result<Set, Error> {
     })
 }
 
-fn read_elements(socket: &mut Socket, family: u8, table: &str, set: &mut Set) -> Result<(), Error> {
+fn read_elements(
+    list: &mut impl FnMut(&Message) -> Result<Vec<Reply>, Error>,
+    family: u8,
+    table: &str,
+    set: &mut Set,
+) -> Result<(), Error> {
     let request = get(k::MSG_GETSETELEM, family).with(|top| {
         top.text(k::ELEMENTS_TABLE, table)
             .text(k::ELEMENTS_SET, &set.name);
     });
-    each(&socket.dump(&request)?, |_, attributes| {
-        let Some(list) = attributes.get(k::ELEMENTS_ELEMENTS) else {
+    each(&list(&request)?, |_, attributes| {
+        let Some(elements) = attributes.get(k::ELEMENTS_ELEMENTS) else {
             return Ok(());
         };
-        for (_, element) in list.nested()?.iter() {
+        for (_, element) in elements.nested()?.iter() {
             if set.elements.len() == MAX_ELEMENTS {
                 set.truncated = true;
                 break;

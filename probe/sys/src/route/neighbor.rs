@@ -2,8 +2,29 @@
 
 use std::net::IpAddr;
 
-use super::{AF_INET, AF_INET6, Error, Network, RTMSG_BYTES, ip};
-use crate::netlink::{self, Attributes, Message};
+use super::{AF_INET, AF_INET6, Error, Network, RTMSG_BYTES, ip, read};
+use crate::netlink::{self, Attributes, Message, Reply};
+
+/// An entry of the neighbour table (arp(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neighbor {
+    /// The device's index.
+    pub link: u32,
+    /// The address that was asked for.
+    pub address: IpAddr,
+    /// `NUD_*`.
+    pub state: u16,
+}
+
+impl Neighbor {
+    /// The entry of an RTM_NEWNEIGH; `None` for another message, or without an address.
+    ///
+    /// # Errors
+    /// If the message is shorter than its fixed part, or its attributes do not add up.
+    pub fn read(reply: &Reply) -> Result<Option<Self>, netlink::Error> {
+        read(libc::RTM_NEWNEIGH, reply, entry)
+    }
+}
 
 /// What the kernel knows of the next hop toward an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,24 +51,13 @@ impl Network {
         };
         let mut fixed = [0; NDMSG_BYTES];
         fixed[0] = if hop.is_ipv4() { AF_INET } else { AF_INET6 };
-        let states = self.list(
-            libc::RTM_GETNEIGH,
-            &fixed,
-            "list the neighbours",
-            |kind, fixed, attributes| {
-                let (index, state) = entry(fixed);
-                let of_hop = || {
-                    attributes
-                        .get(libc::NDA_DST)
-                        .and_then(|address| ip(address.bytes()))
-                        == Some(hop)
-                };
-                (kind == libc::RTM_NEWNEIGH && index == link && of_hop()).then_some(state)
-            },
-        )?;
-        Ok(match states.first() {
+        let entries = self.list(libc::RTM_GETNEIGH, &fixed, "list the neighbours", Neighbor::read)?;
+        let of_hop = |entry: &&Neighbor| entry.link == link && entry.address == hop;
+        Ok(match entries.iter().find(of_hop) {
             None => NextHop::Unknown,
-            Some(state) if state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0 => NextHop::Unresolved(hop),
+            Some(entry) if entry.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0 => {
+                NextHop::Unresolved(hop)
+            }
             Some(_) => NextHop::Resolved,
         })
     }
@@ -85,9 +95,13 @@ fn hop(destination: IpAddr, attributes: Attributes<'_>) -> Option<(IpAddr, u32)>
 }
 
 /// `struct ndmsg`: family, pad (3), index (4), state (2), flags, type.
-fn entry(fixed: &[u8; NDMSG_BYTES]) -> (u32, u16) {
+fn entry(fixed: &[u8; NDMSG_BYTES], attributes: Attributes<'_>) -> Option<Neighbor> {
     let [_, _, _, _, i0, i1, i2, i3, s0, s1, ..] = *fixed;
-    (u32::from_ne_bytes([i0, i1, i2, i3]), u16::from_ne_bytes([s0, s1]))
+    Some(Neighbor {
+        link: u32::from_ne_bytes([i0, i1, i2, i3]),
+        address: ip(attributes.get(libc::NDA_DST)?.bytes())?,
+        state: u16::from_ne_bytes([s0, s1]),
+    })
 }
 
 const NDMSG_BYTES: usize = 12;
