@@ -108,7 +108,8 @@ impl PairKey {
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of every length"))
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+    /// An HMAC of these parts, one behind the other. Whoever computes one begins with a label of its own.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         for part in parts {
             mac.update(part);

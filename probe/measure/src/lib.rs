@@ -7,5 +7,6 @@
 pub mod attempt;
 pub mod hello;
 pub mod pacer;
+pub mod stamp;
 pub mod time;
 pub mod window;
