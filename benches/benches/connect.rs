@@ -243,6 +243,7 @@ fn ask() -> Outcome<()> {
         attempt_timeout: Duration::from_millis(600),
         max_rate_node: 0,
         max_rate_pair: 0,
+        rates: std::sync::Arc::default(),
         second_look: false,
         lease: Duration::from_secs(600),
     };

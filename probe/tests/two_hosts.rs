@@ -388,6 +388,7 @@ fn task(peer: IpAddr, ports: &PortSet) -> AskTask {
         attempt_timeout: ATTEMPT,
         max_rate_node: 0,
         max_rate_pair: 0,
+        rates: std::sync::Arc::default(),
         second_look: false,
         lease: Duration::from_secs(60),
     }

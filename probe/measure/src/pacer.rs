@@ -4,31 +4,46 @@ use std::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A token bucket that takes the time as an argument.
-///
-/// It is kept as the theoretical arrival time of the next event (the generic cell rate algorithm of ITU-T I.371), which
-/// needs no timer and no division after its making: one number says everything.
-#[derive(Debug, Clone, Copy)]
-pub struct Pacer {
+/// How often something may happen: what a bucket is filled and emptied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
     /// The time that one event costs; zero if there is no limit.
     interval: Duration,
     /// How far the bucket may run ahead: `burst` - 1 intervals.
     tolerance: Duration,
+}
+
+/// How full a bucket is, apart from its rate: several users with rates of their own may share one level. An event costs the
+/// interval of whoever lets it happen, so that each keeps its own rate, and all together never exceed the fastest.
+///
+/// It is kept as the theoretical arrival time of the next event (the generic cell rate algorithm of ITU-T I.371), which
+/// needs no timer and no division: one number says everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Level {
     /// When the bucket is full again.
     full_at: Timestamp,
+}
+
+/// A token bucket of one user, which takes the time as an argument.
+#[derive(Debug, Clone, Copy)]
+pub struct Pacer {
+    rate: Rate,
+    level: Level,
 }
 
 /// Whether an event may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// Now; the token is taken.
+    /// Now.
     Granted,
-    /// Not before this time; no token is taken.
+    /// Not before this time.
     At(Timestamp),
 }
 
-impl Pacer {
-    /// At most `per_second` events a second, and `burst` at once (at least 1); a rate of 0 means no limit. Begins full.
+// === impl Rate ===
+
+impl Rate {
+    /// At most `per_second` events a second, and `burst` at once (at least 1); a rate of 0 means no limit.
     pub fn new(per_second: u32, burst: u32) -> Self {
         let interval = match per_second {
             0 => Duration::ZERO,
@@ -37,28 +52,58 @@ impl Pacer {
         Self {
             interval,
             tolerance: interval * burst.max(1).saturating_sub(1),
-            full_at: Timestamp::ZERO,
+        }
+    }
+
+    /// Whether everything is granted at once.
+    pub fn is_unlimited(&self) -> bool {
+        self.interval.is_zero()
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    /// Whether an event may happen at this rate, without spending anything. Who has no limit waits for nobody.
+    pub fn ready_at(&self, now: Timestamp, rate: &Rate) -> Permit {
+        if rate.is_unlimited() || now + rate.tolerance >= self.full_at {
+            Permit::Granted
+        } else {
+            Permit::At(self.full_at - rate.tolerance)
+        }
+    }
+
+    /// An event happens; call it after [`Level::ready_at`] has granted it.
+    pub fn spend(&mut self, now: Timestamp, rate: &Rate) {
+        if !rate.is_unlimited() {
+            self.full_at = self.full_at.max(now) + rate.interval;
+        }
+    }
+}
+
+// === impl Pacer ===
+
+impl Pacer {
+    /// At most `per_second` events a second, and `burst` at once (at least 1); a rate of 0 means no limit. Begins full.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            rate: Rate::new(per_second, burst),
+            level: Level::default(),
         }
     }
 
     /// Takes a token if there is one.
     pub fn take(&mut self, now: Timestamp) -> Permit {
-        match self.ready_at(now) {
-            Permit::Granted => {
-                self.full_at = self.full_at.max(now) + self.interval;
-                Permit::Granted
-            }
-            wait => wait,
+        let permit = self.ready_at(now);
+        if permit == Permit::Granted {
+            self.level.spend(now, &self.rate);
         }
+        permit
     }
 
     /// Whether there is a token, without taking it.
     pub fn ready_at(&self, now: Timestamp) -> Permit {
-        if now + self.tolerance >= self.full_at {
-            Permit::Granted
-        } else {
-            Permit::At(self.full_at - self.tolerance)
-        }
+        self.level.ready_at(now, &self.rate)
     }
 }
 
@@ -117,5 +162,35 @@ mod tests {
     fn a_rate_of_zero_is_no_limit() {
         let mut pacer = Pacer::new(0, 1);
         assert!((0..10_000).all(|_| pacer.take(Timestamp::ZERO) == Permit::Granted));
+    }
+
+    #[test]
+    fn two_users_of_one_level_keep_their_own_rates_and_together_the_faster_one() {
+        let (fast, slow) = (Rate::new(20, 1), Rate::new(1, 1));
+        let (mut level, mut now) = (Level::default(), Timestamp::from_nanos(1));
+        let end = now + Duration::from_secs(10);
+        let (mut of_fast, mut of_slow) = (0, 0);
+        while now < end {
+            // The slow one is asked first: nothing but the level holds it back.
+            for (rate, count) in [(&slow, &mut of_slow), (&fast, &mut of_fast)] {
+                if level.ready_at(now, rate) == Permit::Granted {
+                    level.spend(now, rate);
+                    *count += 1;
+                }
+            }
+            now = now + Duration::from_millis(1);
+        }
+        assert!(of_slow <= 10, "{of_slow}");
+        assert!(of_slow + of_fast <= 200, "{of_slow} and {of_fast}");
+    }
+
+    #[test]
+    fn whoever_has_no_limit_neither_waits_nor_makes_others_wait() {
+        let (unlimited, slow) = (Rate::new(0, 1), Rate::new(1, 1));
+        let mut level = Level::default();
+        level.spend(Timestamp::ZERO, &unlimited);
+        assert_eq!(level.ready_at(Timestamp::ZERO, &slow), Permit::Granted);
+        level.spend(Timestamp::ZERO, &slow);
+        assert_eq!(level.ready_at(Timestamp::ZERO, &unlimited), Permit::Granted);
     }
 }

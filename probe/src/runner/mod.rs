@@ -2,4 +2,5 @@
 //! `plumbline-sys`; its results are records of the model.
 
 pub mod look;
+pub mod rates;
 pub mod tcp;

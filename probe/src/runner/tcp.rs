@@ -29,6 +29,7 @@ use std::{
 use plumbline_model::{id::NodeId, observation::Record, port::PortSet};
 use plumbline_sys::epoll::Waker;
 
+use super::rates::Rates;
 use engine::Engine;
 
 mod clock;
@@ -95,6 +96,8 @@ pub struct AskTask {
     pub max_rate_node: u32,
     /// New connections per second to one peer; 0 means no limit.
     pub max_rate_pair: u32,
+    /// What this node has spent of both, in this task and in others.
+    pub rates: Arc<Rates>,
     /// Whether this is the second look, which is only noted in the records.
     pub second_look: bool,
     /// How long the task may go on unless [`AskControl::extend_lease`] is called.

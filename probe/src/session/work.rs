@@ -34,6 +34,7 @@ use crate::{
     responder::tcp::{ArmTask, Caller, Responder, arm},
     runner::{
         look::{self, Look, Watched},
+        rates::Rates,
         tcp::{AskTarget, AskTask, Asking, Peer, start},
     },
 };
@@ -50,6 +51,8 @@ pub(super) struct Identity {
 #[derive(Debug)]
 pub(super) struct Works {
     identity: Arc<Identity>,
+    /// Kept over all assignments: the network sees one node.
+    rates: Arc<Rates>,
     running: BTreeMap<u32, Running>,
     operations: JoinSet<(u32, Result<Operation, String>)>,
     /// When runners are looked at.
@@ -107,6 +110,7 @@ impl Works {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             identity,
+            rates: Arc::default(),
             running: BTreeMap::new(),
             operations: JoinSet::new(),
             poll,
@@ -117,9 +121,10 @@ impl Works {
     /// Starts what the guard permits.
     pub(super) fn start(&mut self, id: u32, permit: Permit, roster: Arc<Roster>) {
         let identity = Arc::clone(&self.identity);
+        let rates = Arc::clone(&self.rates);
         let lease = permit.lease;
         self.operations
-            .spawn_blocking(move || (id, begin(permit.work, lease, &identity, &roster)));
+            .spawn_blocking(move || (id, begin(permit.work, lease, &identity, &roster, &rates)));
         let running = Running {
             stage: Stage::Starting,
             lease,
@@ -322,11 +327,12 @@ fn begin(
     lease: Duration,
     identity: &Identity,
     roster: &Roster,
+    rates: &Arc<Rates>,
 ) -> Result<Operation, String> {
     match work {
         PermittedWork::Arm(addresses) => open_responders(addresses, identity, roster),
         PermittedWork::Ask(ask) => {
-            let task = ask_task(ask, lease, identity, roster)?;
+            let task = ask_task(ask, lease, identity, roster, rates)?;
             start(task)
                 .map(Operation::Asking)
                 .map_err(|error| format!("start the runner: {error}"))
@@ -397,6 +403,7 @@ fn ask_task(
     lease: Duration,
     identity: &Identity,
     roster: &Roster,
+    rates: &Arc<Rates>,
 ) -> Result<AskTask, String> {
     let members: BTreeMap<NodeId, (u32, &Member)> = others(identity, roster)
         .map(|(index, member)| (member.node, (index, member)))
@@ -430,6 +437,7 @@ fn ask_task(
         attempt_timeout: ask.attempt_timeout,
         max_rate_node: ask.max_rate_node.map_or(0, Into::into),
         max_rate_pair: ask.max_rate_pair.map_or(0, Into::into),
+        rates: Arc::clone(rates),
         second_look: ask.second_look,
         lease,
     })

@@ -33,6 +33,7 @@ use super::{
     queue::{Next, Queue},
     signal::{self, Refusal},
 };
+use crate::runner::rates::Limits;
 
 mod expire;
 mod hear;
@@ -76,7 +77,11 @@ impl Engine {
             .targets
             .iter()
             .position(|target| target.peer.index > task.own_index);
-        let ports = task.targets.iter().map(|target| &target.ports);
+        let waiting = task
+            .targets
+            .iter()
+            .map(|target| (target.peer.node, &target.ports));
+        let limits = Limits::new(task.max_rate_node, task.max_rate_pair);
         Ok(Self {
             policy: Policy {
                 attempts: task.attempts,
@@ -89,7 +94,7 @@ impl Engine {
                 .iter()
                 .map(|target| PairKey::new(&target.peer.key))
                 .collect(),
-            queue: Queue::new(ports, offset.unwrap_or(0), task.max_rate_node, task.max_rate_pair),
+            queue: Queue::new(waiting, offset.unwrap_or(0), Arc::clone(&task.rates), limits),
             window: Window::new(IN_FLIGHT_LIMIT.min(open_files / 2)),
             ledger: Ledger::new(task.targets.len()),
             epoll,
@@ -157,16 +162,17 @@ impl Engine {
 
     /// Launches what may be launched now. Returns when to come back for more, if only time is in the way.
     fn launch(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let paced = self.task.rates.now();
         loop {
             if now < self.paused_until {
                 return Some(self.paused_until);
             }
-            let slot = match self.queue.next(now, self.window.is_open()) {
+            let slot = match self.queue.next(paced, self.window.is_open()) {
                 Next::New { target, port } => {
                     self.take_slot(Flight::new(target, port, self.task.targets[target].live))
                 }
                 Next::Again { slot } => slot,
-                Next::At(at) => return Some(at),
+                Next::At(at) => return Some(now + at.since(paced)),
                 Next::Nothing => return None,
             };
             self.attempt(now, slot);

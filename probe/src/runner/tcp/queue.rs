@@ -1,17 +1,20 @@
-//! Which test comes next: peers take turns, each within its own rate and all within the node's.
+//! Which test comes next: targets take turns, within the rates of the node and of each pair.
 
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
+    sync::Arc,
 };
 
-use plumbline_measure::{
-    pacer::{Pacer, Permit},
-    time::Timestamp,
+use plumbline_measure::time::Timestamp;
+use plumbline_model::{
+    id::NodeId,
+    port::{PortRange, PortSet},
 };
-use plumbline_model::port::{PortRange, PortSet};
 
-/// The tests that wait. Pure: takes the time, opens nothing.
+use crate::runner::rates::{Limits, Rates, Turn};
+
+/// The tests that wait. Takes the time, which is that of [`Rates::now`], and opens nothing.
 ///
 /// Invariant: a target with work stands in exactly one of `ready` and `asleep`, a target without work in none.
 #[derive(Debug)]
@@ -19,17 +22,19 @@ pub(super) struct Queue {
     targets: Vec<Waiting>,
     ready: VecDeque<usize>,
     asleep: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    node: Pacer,
+    rates: Arc<Rates>,
+    limits: Limits,
 }
 
 /// What is left to ask of one target.
 #[derive(Debug)]
 struct Waiting {
+    /// Whose ports: several targets may be of one peer, and share its rate.
+    peer: NodeId,
     ports: Ports,
     /// Tests under way whose next attempt is due, by their slot. They go before new tests, so that the attempts of one
     /// test stay close together.
     again: VecDeque<usize>,
-    pacer: Pacer,
     queued: bool,
 }
 
@@ -58,23 +63,24 @@ impl Queue {
     /// Ports of targets. `offset` says who is asked first, so that the sources of a swarm do not all begin with the same
     /// peer.
     pub(super) fn new<'a>(
-        targets: impl Iterator<Item = &'a PortSet>,
+        targets: impl Iterator<Item = (NodeId, &'a PortSet)>,
         offset: usize,
-        max_rate_node: u32,
-        max_rate_pair: u32,
+        rates: Arc<Rates>,
+        limits: Limits,
     ) -> Self {
         let targets: Vec<Waiting> = targets
-            .map(|ports| Waiting {
+            .map(|(peer, ports)| Waiting {
+                peer,
                 ports: Ports::new(ports),
                 again: VecDeque::new(),
-                pacer: Pacer::new(max_rate_pair, burst(max_rate_pair)),
                 queued: false,
             })
             .collect();
         let mut queue = Self {
             ready: VecDeque::with_capacity(targets.len()),
             asleep: BinaryHeap::new(),
-            node: Pacer::new(max_rate_node, burst(max_rate_node)),
+            rates,
+            limits,
             targets,
         };
         let count = queue.targets.len();
@@ -94,22 +100,20 @@ impl Queue {
             self.ready.push_back(index);
         }
         for _ in 0..self.ready.len() {
-            if let Permit::At(at) = self.node.ready_at(now) {
-                return Next::At(at);
-            }
             let Some(index) = self.ready.pop_front() else {
                 break;
             };
-            let target = &mut self.targets[index];
+            let target = &self.targets[index];
             if target.again.is_empty() && !room_for_new {
                 self.ready.push_back(index);
                 continue;
             }
-            match target.pacer.take(now) {
-                Permit::At(at) => self.asleep.push(Reverse((at, index))),
-                Permit::Granted => {
-                    self.node.take(now);
-                    return self.take(index);
+            match self.rates.take(target.peer, &self.limits, now) {
+                Turn::Granted => return self.take(index),
+                Turn::Pair(at) => self.asleep.push(Reverse((at, index))),
+                Turn::Node(at) => {
+                    self.ready.push_front(index);
+                    return Next::At(at);
                 }
             }
         }
@@ -204,21 +208,20 @@ impl Iterator for Ports {
     }
 }
 
-/// A hundredth of a second's worth at once: timers are not exact to less than that on a busy machine, and a rate that is
-/// small enough to be one for switches and intrusion detection (20 a second) is kept exactly.
-fn burst(per_second: u32) -> u32 {
-    (per_second / 100).max(1)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{net::IpAddr, time::Duration};
 
     use super::*;
 
     fn queue(sets: &[&str], offset: usize, node: u32, pair: u32) -> Queue {
         let sets: Vec<PortSet> = sets.iter().map(|set| set.parse().unwrap()).collect();
-        Queue::new(sets.iter(), offset, node, pair)
+        let targets = (0..).map(peer).zip(&sets);
+        Queue::new(targets, offset, Arc::default(), Limits::new(node, pair))
+    }
+
+    fn peer(last: u8) -> NodeId {
+        IpAddr::from([10, 0, 0, last]).into()
     }
 
     fn drain(queue: &mut Queue) -> Vec<(Timestamp, usize, u16)> {
@@ -251,6 +254,16 @@ mod tests {
     fn a_pair_is_asked_at_its_rate_however_many_wait() {
         let taken = drain(&mut queue(&["1-21"], 0, 0, 20));
         assert_eq!(spans(&taken), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_pair_is_asked_at_its_rate_over_how_many_targets_its_ports_ever_spread() {
+        let responders: PortSet = "1-11".parse().unwrap();
+        let services: PortSet = "22,10250-10258".parse().unwrap();
+        let targets = [(peer(2), &responders), (peer(2), &services)].into_iter();
+        let mut queue = Queue::new(targets, 0, Arc::default(), Limits::new(0, 20));
+        let taken = drain(&mut queue);
+        assert_eq!((taken.len(), spans(&taken)), (21, Duration::from_secs(1)));
     }
 
     #[test]

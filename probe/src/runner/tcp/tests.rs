@@ -72,6 +72,7 @@ fn task(ports: &PortSet) -> AskTask {
         attempt_timeout: Duration::from_millis(600),
         max_rate_node: 0,
         max_rate_pair: 0,
+        rates: Arc::default(),
         second_look: false,
         lease: Duration::from_secs(60),
     }
@@ -341,6 +342,42 @@ fn the_rate_of_a_pair_is_kept() {
     assert!(begun.elapsed() >= Duration::from_millis(500));
     assert_eq!(only(&reaches).signal, Signal::Verified);
     drop(responder);
+}
+
+#[test]
+fn the_rate_of_a_pair_is_kept_over_responders_services_and_tasks_at_once() {
+    let ports = free_ports(15);
+    let rates = Arc::<Rates>::default();
+    let begun = Instant::now();
+    let tasks = [false, true].map(|live| {
+        let mut task = AskTask {
+            max_rate_pair: 40,
+            rates: Arc::clone(&rates),
+            ..task(&ports)
+        };
+        let other = AskTarget {
+            live,
+            ..task.targets[0].clone()
+        };
+        task.targets.push(other);
+        start(task).unwrap()
+    });
+    for asking in tasks {
+        for record in asking.finish() {
+            assert!(
+                matches!(
+                    record,
+                    Record::Reach(Reach {
+                        signal: Signal::Refused,
+                        ..
+                    })
+                ),
+                "{record:?}"
+            );
+        }
+    }
+    // Sixty connections at forty a second.
+    assert!(begun.elapsed() >= Duration::from_millis(59 * 25));
 }
 
 #[test]
