@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cluster::{Cluster, ListedNode},
     id::{NodeId, Role},
+    port::Family,
     version::Version,
 };
 
@@ -93,7 +94,7 @@ pub struct Inventory {
     pub ingress_vip: Option<IpAddr>,
     /// Whether node agent is asked for (1.33 and later).
     pub node_agent: bool,
-    /// Pod ranges.
+    /// Pod ranges, those of ClusterCIDRConfig documents included.
     pub pods: Vec<IpNet>,
     /// Service ranges.
     pub services: Vec<IpNet>,
@@ -106,6 +107,30 @@ impl Inventory {
             .binary_search_by_key(&id, |node| node.id)
             .ok()
             .map(|index| &self.nodes[index])
+    }
+
+    /// Whether the file asks for both address families: pod and service ranges of both (the vendor's dual-stack clusters).
+    pub fn is_dual_stack(&self) -> bool {
+        let families = |ranges: &[IpNet]| ranges.iter().map(|range| Family::of(range.addr())).collect();
+        let (pods, services): (BTreeSet<Family>, BTreeSet<Family>) =
+            (families(&self.pods), families(&self.services));
+        pods.len() == 2 && services.len() == 2
+    }
+
+    /// The families of the addresses that the file gives to its nodes.
+    pub fn listed_families(&self) -> BTreeSet<Family> {
+        let addresses = self.nodes.iter().filter_map(|node| node.id.address());
+        addresses.map(Family::of).collect()
+    }
+
+    /// The families in which the cluster's nodes speak to each other: those of their listed addresses, and both in a
+    /// dual-stack cluster, where probes find the address that the file does not tell.
+    pub fn families(&self) -> BTreeSet<Family> {
+        if self.is_dual_stack() {
+            BTreeSet::from([Family::Ipv4, Family::Ipv6])
+        } else {
+            self.listed_families()
+        }
     }
 
     /// Derives roles and addresses from the file (facts of the vendor's field reference): without a load balancer node
@@ -156,6 +181,16 @@ impl Inventory {
                 &[Role::Worker],
             );
         }
+        let mut pods = cluster.network.pods.clone();
+        let ranges = cluster
+            .cidr_configs
+            .iter()
+            .flat_map(|config| [config.ipv4, config.ipv6]);
+        for (range, _) in ranges.flatten() {
+            if !pods.contains(&range) {
+                pods.push(range);
+            }
+        }
         Self {
             name: cluster.name.clone(),
             cluster_type: cluster.cluster_type,
@@ -167,7 +202,7 @@ impl Inventory {
             control_plane_vip: Some(load_balancer.control_plane_vip),
             ingress_vip: load_balancer.ingress_vip,
             node_agent: cluster.node_agent,
-            pods: cluster.network.pods.clone(),
+            pods,
             services: cluster.network.services.clone(),
         }
     }

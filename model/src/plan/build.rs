@@ -56,6 +56,11 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
 struct Roster<'a> {
     nodes: Vec<&'a Node>,
     coordinator: bool,
+    /// In which the nodes speak to each other.
+    families: BTreeSet<Family>,
+    /// Of the addresses in the file.
+    listed_families: BTreeSet<Family>,
+    is_dual_stack: bool,
 }
 
 impl<'a> Roster<'a> {
@@ -69,6 +74,17 @@ impl<'a> Roster<'a> {
         Self {
             nodes: inventory.nodes.iter().filter(takes_part).collect(),
             coordinator,
+            families: inventory.families(),
+            listed_families: inventory.listed_families(),
+            is_dual_stack: inventory.is_dual_stack(),
+        }
+    }
+
+    /// Whether somebody tests, and is tested, over a family.
+    fn speaks(&self, node: NodeId, family: Family) -> bool {
+        match node.address() {
+            None => self.listed_families.contains(&family),
+            Some(address) => self.is_dual_stack || Family::of(address) == family,
         }
     }
 
@@ -97,7 +113,7 @@ impl<'a> Roster<'a> {
     }
 }
 
-/// Adds a rule's block, and its sources without a vantage.
+/// Adds a rule's blocks, one for each family, and its sources without a vantage.
 fn add(
     rule: &Rule,
     profile: &Profile,
@@ -106,8 +122,9 @@ fn add(
     roster: &Roster<'_>,
     plan: &mut Plan,
 ) {
-    // This build probes TCP ports that must be open; other protocols and scopes are not planned, so never incomplete.
-    if rule.protocol != Protocol::Tcp || rule.scope != Scope::Remote || !rule.holds_for(inventory) {
+    // What is not planned is never incomplete: protocols without ports, and what a node does with itself.
+    let has_ports = matches!(rule.protocol, Protocol::Tcp | Protocol::Udp);
+    if !has_ports || rule.scope != Scope::Remote || !rule.holds_for(inventory) {
         return;
     }
     let destinations = match rule.destination {
@@ -136,25 +153,25 @@ fn add(
             None => plan.no_vantage.push(no_vantage(rule, source, &ports)),
         }
     }
-    let has_pair = sources
-        .iter()
-        .any(|source| destinations.iter().any(|destination| destination != source));
-    if !has_pair {
-        return;
+    for &family in &roster.families {
+        let speaks = |node: &NodeId| roster.speaks(*node, family);
+        let block = Block {
+            rule: rule.id.clone(),
+            family,
+            protocol: rule.protocol,
+            ports: ports.clone(),
+            sharing: Sharing::Exhaustive,
+            sources: sources.iter().copied().filter(speaks).collect(),
+            destinations: destinations.iter().copied().filter(speaks).collect(),
+            expect: Expect::Open,
+            severity: rule.severity,
+            through_services: rule.through_services,
+            purpose: rule.purpose.clone(),
+        };
+        if block.has_pair() {
+            plan.blocks.push(block);
+        }
     }
-    plan.blocks.push(Block {
-        rule: rule.id.clone(),
-        // A cluster file gives IPv4 addresses only.
-        family: Family::Ipv4,
-        protocol: rule.protocol,
-        ports,
-        sharing: Sharing::Exhaustive,
-        sources: sources.into_iter().collect(),
-        destinations,
-        expect: Expect::Open,
-        severity: rule.severity,
-        purpose: rule.purpose.clone(),
-    });
 }
 
 fn destinations(rule: &Rule, parameters: &Parameters, roster: &Roster<'_>) -> Vec<NodeId> {

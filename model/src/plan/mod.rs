@@ -1,6 +1,13 @@
 //! Which tests a run makes: rules x nodes, kept as blocks (rule, sources, destinations) and expanded on demand, so that a
 //! thousand nodes plan in a moment. The same inputs give the same plan, on the coordinator and in `plumbline verify`.
 //!
+//! # Families
+//!
+//! Every rule is planned once for each family in which the cluster's nodes speak ([`Inventory::families`]): that of the
+//! file's addresses, and both where the file asks for dual stack. The admin workstation tests over the family of the file's
+//! addresses only, since these are what it works with: `bmctl` and its users reach nodes by the addresses that they wrote,
+//! never by those that probes find.
+//!
 //! # Sharing
 //!
 //! A rule of more than [`STRATA_ABOVE`] ports (NodePort) is shared among its sources, unless testing everything costs
@@ -65,6 +72,8 @@ pub struct Block {
     pub expect: Expect,
     /// What a failure does to the verdict.
     pub severity: Severity,
+    /// Whether the ports are served by Services where these exist ([`crate::profile::Rule::through_services`]).
+    pub through_services: bool,
     /// The rule's purpose, for people.
     pub purpose: String,
 }
@@ -144,13 +153,38 @@ impl Plan {
     /// nobody.
     pub fn ports_at(&self, destination: NodeId, family: Family, protocol: Protocol) -> PortSet {
         let mut ports = PortSet::new();
-        for block in self.blocks.iter().filter(|block| {
-            (block.family, block.protocol, block.expect) == (family, protocol, Expect::Open)
-                && block.is_at(destination)
-        }) {
+        for block in self.open_at(destination, family, protocol) {
             ports.extend(&block.ports);
         }
         ports
+    }
+
+    /// The ports among [`Plan::ports_at`] that only Services would serve: on a live node, those without a Service are not
+    /// worth a test.
+    pub fn service_ports_at(&self, destination: NodeId, family: Family, protocol: Protocol) -> PortSet {
+        let (mut through, mut others) = (PortSet::new(), PortSet::new());
+        for block in self.open_at(destination, family, protocol) {
+            let ports = if block.through_services {
+                &mut through
+            } else {
+                &mut others
+            };
+            ports.extend(&block.ports);
+        }
+        through.difference(&others)
+    }
+
+    /// Blocks of ports that this destination must answer on.
+    fn open_at(
+        &self,
+        destination: NodeId,
+        family: Family,
+        protocol: Protocol,
+    ) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(move |block| {
+            (block.family, block.protocol, block.expect) == (family, protocol, Expect::Open)
+                && block.is_at(destination)
+        })
     }
 
     /// The blocks that test this port of this pair: the rules behind a result, in the profile's order.
@@ -158,12 +192,12 @@ impl Plan {
         &self,
         source: NodeId,
         destination: NodeId,
-        protocol: Protocol,
+        (family, protocol): (Family, Protocol),
         port: u16,
     ) -> impl Iterator<Item = &Block> {
-        self.blocks
-            .iter()
-            .filter(move |block| block.protocol == protocol && block.tests(source, destination, port))
+        self.blocks.iter().filter(move |block| {
+            (block.family, block.protocol) == (family, protocol) && block.tests(source, destination, port)
+        })
     }
 
     /// Counts.
@@ -187,6 +221,12 @@ impl Block {
             && self
                 .stratum(source, destination)
                 .is_some_and(|stratum| stratum.has(&self.ports, port))
+    }
+
+    /// Whether somebody tests somebody.
+    fn has_pair(&self) -> bool {
+        let mut destinations = self.destinations.iter();
+        destinations.any(|destination| self.sources.iter().any(|source| source != destination))
     }
 
     /// Whether somebody tests this destination.

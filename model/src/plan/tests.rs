@@ -145,16 +145,103 @@ fn checks_over_the_file_need_nobody_and_checks_of_access_need_every_node() {
 }
 
 #[test]
-fn loopback_and_self_ports_udp_and_the_outside_are_not_planned() {
+fn loopback_and_self_ports_and_the_outside_are_not_planned() {
     for sample in ["user", "hybrid", "admin", "standalone"] {
         let plan = plan(sample);
         for node in &inventory(sample).nodes {
-            let ports = plan.ports_at(node.id, Family::Ipv4, Protocol::Tcp);
-            for port in [9101, 10257, 10259, 11002, 9977, 6081, 179, 53] {
-                assert!(!ports.contains(port), "{sample}: {} has {port}", node.id);
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                let ports = plan.ports_at(node.id, Family::Ipv4, protocol);
+                for port in [9101, 10257, 10259, 11002, 9977, 179, 53, 123] {
+                    assert!(!ports.contains(port), "{sample}: {} has {port}", node.id);
+                }
             }
         }
     }
+}
+
+#[test]
+fn udp_rules_are_planned_beside_tcp_rules() {
+    let plan = plan("user");
+    let udp = |node: &str| plan.ports_at(id(node), Family::Ipv4, Protocol::Udp).to_string();
+    // GENEVE everywhere, memberlist between load balancers.
+    assert_eq!(udp("10.200.0.11"), "6081");
+    assert_eq!(udp("10.200.0.25"), "6081,7946");
+    let is_udp = |target: &Target| target.protocol == Protocol::Udp;
+    assert!(plan.targets_from(id("10.200.0.11")).iter().any(is_udp));
+    assert!(!plan.targets_from(NodeId::Coordinator).iter().any(is_udp));
+}
+
+#[test]
+fn a_dual_stack_cluster_is_planned_in_both_families_between_its_nodes() {
+    let plan = plan("standalone");
+    let blocks = |family| {
+        let of_family = plan.blocks.iter().filter(move |block| block.family == family);
+        of_family
+            .map(|block| (block.rule.clone(), block.destinations.clone()))
+            .collect::<Vec<_>>()
+    };
+    let (ipv4, ipv6) = (blocks(Family::Ipv4), blocks(Family::Ipv6));
+    let between_nodes = |rule: &str| {
+        let block = plan.blocks.iter().find(|block| block.rule == rule).unwrap();
+        block.sources != [NodeId::Coordinator]
+    };
+    let expected: Vec<_> = ipv4.into_iter().filter(|(rule, _)| between_nodes(rule)).collect();
+    assert_eq!(ipv6, expected);
+    assert!(!ipv6.is_empty());
+}
+
+#[test]
+fn the_admin_workstation_tests_over_the_family_of_the_files_addresses_only() {
+    let plan = plan("standalone");
+    let targets = plan.targets_from(NodeId::Coordinator);
+    assert!(targets.iter().any(|target| target.family == Family::Ipv4));
+    assert!(targets.iter().all(|target| target.family != Family::Ipv6));
+}
+
+#[test]
+fn without_ranges_of_both_families_a_cluster_is_planned_in_one() {
+    let dual = inventory("standalone");
+    assert!(dual.is_dual_stack());
+    let only_ipv4 = |ranges: &[ipnet::IpNet]| {
+        let of_family = ranges.iter().copied().filter(|range| range.addr().is_ipv4());
+        of_family.collect::<Vec<_>>()
+    };
+    let (pods, services) = (only_ipv4(&dual.pods), only_ipv4(&dual.services));
+    for single in [
+        Inventory { pods, ..dual.clone() },
+        Inventory {
+            services,
+            ..dual.clone()
+        },
+    ] {
+        let plan = Plan::new(&single, &profiles(), &parameters());
+        assert!(plan.blocks.iter().all(|block| block.family == Family::Ipv4));
+    }
+}
+
+#[test]
+fn a_cluster_of_ipv6_addresses_is_planned_in_ipv6() {
+    let mut inventory = inventory("hybrid");
+    for (node, last) in inventory.nodes.iter_mut().zip(2..) {
+        node.id = id(&format!("fd00:200::{last}"));
+    }
+    let plan = Plan::new(&inventory, &profiles(), &parameters());
+    assert!(plan.blocks.iter().all(|block| block.family == Family::Ipv6));
+    assert!(!plan.targets_from(NodeId::Coordinator).is_empty());
+    assert_eq!(plan.size(), self::plan("hybrid").size());
+}
+
+#[test]
+fn node_ports_are_known_as_ports_of_services() {
+    let plan = plan("user");
+    let ports = |node: &str| {
+        plan.service_ports_at(id(node), Family::Ipv4, Protocol::Tcp)
+            .to_string()
+    };
+    assert_eq!(
+        (ports("10.200.0.11"), ports("10.210.1.11")),
+        (String::new(), "30000-32767".to_owned())
+    );
 }
 
 #[test]

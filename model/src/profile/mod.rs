@@ -1,4 +1,38 @@
 //! Port tables as data: which role must be reachable by whom on which port, by version.
+//!
+//! # The file
+//!
+//! One YAML document, read strictly: an unknown field or word is refused with its place. Optional fields are marked `?`.
+//!
+//! ```text
+//! schema: plumbline/profile/v1
+//! id, title: text
+//! sources: [text]                 where the tables come from, with dates
+//! versions: ["1.28", ...]         ascending; the first stands for everything older
+//! variables?: {name: port}        ports that the cluster file sets, with the document's value
+//! stand_ins?:                     who takes a source's place in some clusters
+//!   - source: SOURCE
+//!     when?: CONDITION
+//!     by: [SOURCE]
+//!     why: text
+//! rules:
+//!   - id: text                    unique
+//!     to: DESTINATION             control_plane, load_balancer, worker, any_node, added_cluster_node, added_cluster_vip, external
+//!     protocol: tcp | udp | icmp | ip:N
+//!     ports: [22, 30000-32767, $variable]     empty unless tcp or udp
+//!     from: [SOURCE]              see [`Source`]
+//!     scope?: remote | self_node | loopback   remote unless written
+//!     through_services?: true | false         false unless written; tcp and udp rules of scope remote only
+//!     direction?: inbound | both | outbound   inbound unless written
+//!     severity?: info | warn | fail           fail unless written; a rule of no table can only warn
+//!     since?, until?: "1.29"      first and last version with this rule
+//!     when?: CONDITION            see [`Condition`]
+//!     table?: true | false        whether it stands in a table of the document; true unless written
+//!     used_by: text               the document's own word; only rules of a table have it
+//!     reading?: text              why `from` is what it is
+//!     purpose: text
+//!     cited: [text]
+//! ```
 
 mod condition;
 mod read;
@@ -143,6 +177,9 @@ pub struct Rule {
     pub sources: BTreeSet<Source>,
     /// How far it must be reachable.
     pub scope: Scope,
+    /// Whether its ports are served by Services where they exist and by nobody elsewhere (the NodePort range): on a live
+    /// node only those that a Service uses are tested.
+    pub through_services: bool,
     /// The document's direction column.
     pub direction: Direction,
     /// First minor version with this rule.

@@ -154,6 +154,10 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
     let ports = ports(&mut fields, variables, complaints);
     let sources = sources(&mut fields, "from", complaints);
     let scope = defaulted(&mut fields, "scope", &SCOPES, Scope::Remote, complaints);
+    let through_services = fields
+        .optional("through_services")
+        .and_then(|at| at.boolean(complaints))
+        .unwrap_or(false);
     let direction = defaulted(
         &mut fields,
         "direction",
@@ -193,6 +197,10 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
     }
     let protocol = protocol?.value;
     let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp);
+    if through_services && !(has_ports && scope == Scope::Remote) {
+        let message = "Services are reached over the network by TCP or UDP";
+        complaints.add_with_help(place, message, "remove `through_services`");
+    }
     if has_ports == ports.is_empty() {
         let help = if has_ports {
             "write `ports: [22, 30000-32767]`"
@@ -208,6 +216,7 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
         ports,
         sources,
         scope,
+        through_services,
         direction,
         since,
         until,

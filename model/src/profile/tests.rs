@@ -63,6 +63,14 @@ fn node_ports_between_nodes_are_inferred_and_only_warn() {
 }
 
 #[test]
+fn exactly_the_node_port_range_is_served_through_services() {
+    for rule in gdc().rules {
+        let ports: Vec<PortSpec> = "30000-32767".parse().map(PortSpec::Range).into_iter().collect();
+        assert_eq!(rule.through_services, rule.ports == ports, "{}", rule.id);
+    }
+}
+
+#[test]
 fn mistakes_in_a_profile_are_named_with_place_and_nearest_word() {
     let good = builtin("gdc-bare-metal").unwrap();
     let cases = [
@@ -99,6 +107,21 @@ fn mistakes_in_a_profile_are_named_with_place_and_nearest_word() {
         ),
         ("\n    table: false", "\n    table: no", "write true or false"),
         ("\"ip:112\"", "\"ip:256\"", "is not a protocol"),
+        (
+            "through_services: true",
+            "through_services: yes",
+            "write true or false",
+        ),
+        (
+            "through_services: true",
+            "through_service: true",
+            "did you mean `through_services`?",
+        ),
+        (
+            "scope: loopback",
+            "scope: loopback\n    through_services: true",
+            "Services are reached over the network",
+        ),
     ];
     for (from, to, message) in cases {
         let source = SourceText {

@@ -127,6 +127,7 @@ impl Stage {
             destinations: to.iter().map(|text| node(text)).collect(),
             expect: Expect::Open,
             severity: Severity::Fail,
+            through_services: false,
             purpose: "test".to_owned(),
         });
         self

@@ -19,23 +19,25 @@ proptest! {
     fn targets_hold_each_test_of_the_blocks_exactly_once(inventory in clusters(), rate in prop_oneof![Just(0u32), 1u32..40]) {
         let parameters = plumbline_model::evidence::Parameters { max_rate_pair: rate, ..parameters() };
         let plan = Plan::new(&inventory, &[gdc()], &parameters);
-        let mut from_blocks: BTreeMap<(NodeId, NodeId), PortSet> = BTreeMap::new();
+        let mut from_blocks: BTreeMap<(NodeId, NodeId, Family, Protocol), PortSet> = BTreeMap::new();
         for block in &plan.blocks {
             for source in &block.sources {
                 for destination in &block.destinations {
                     let ports = block.ports_for(*source, *destination);
                     if !ports.is_empty() {
-                        from_blocks.entry((*source, *destination)).or_default().extend(&ports);
+                        let key = (*source, *destination, block.family, block.protocol);
+                        from_blocks.entry(key).or_default().extend(&ports);
                     }
                 }
             }
         }
-        let mut from_targets: BTreeMap<(NodeId, NodeId), PortSet> = BTreeMap::new();
+        let mut from_targets: BTreeMap<(NodeId, NodeId, Family, Protocol), PortSet> = BTreeMap::new();
         for source in &plan.participants {
             for target in plan.targets_from(*source) {
                 prop_assert!(target.destinations.is_sorted());
                 for destination in &target.destinations {
-                    let ports = from_targets.entry((*source, *destination)).or_default();
+                    let key = (*source, *destination, target.family, target.protocol);
+                    let ports = from_targets.entry(key).or_default();
                     prop_assert!(ports.intersection(&target.ports).is_empty());
                     ports.extend(&target.ports);
                 }
@@ -43,9 +45,10 @@ proptest! {
         }
         prop_assert_eq!(&from_targets, &from_blocks);
         let tests: u64 = from_blocks.values().map(|ports| u64::from(ports.count())).sum();
+        let pairs: BTreeSet<(NodeId, NodeId)> = from_blocks.keys().map(|(source, destination, ..)| (*source, *destination)).collect();
         let size = plan.size();
-        prop_assert_eq!((size.tests, size.pairs), (tests, from_blocks.len() as u64));
-        prop_assert!(from_blocks.keys().all(|(source, destination)| source != destination));
+        prop_assert_eq!((size.tests, size.pairs), (tests, pairs.len() as u64));
+        prop_assert!(pairs.iter().all(|(source, destination)| source != destination));
     }
 
     #[test]
@@ -73,17 +76,19 @@ proptest! {
     #[test]
     fn responders_listen_on_exactly_the_ports_that_somebody_tests(inventory in clusters()) {
         let plan = Plan::new(&inventory, &[gdc()], &parameters());
-        let mut asked: BTreeMap<NodeId, PortSet> = BTreeMap::new();
+        let mut asked: BTreeMap<(NodeId, Protocol), PortSet> = BTreeMap::new();
         for source in &plan.participants {
             for target in plan.targets_from(*source) {
                 for destination in &target.destinations {
-                    asked.entry(*destination).or_default().extend(&target.ports);
+                    asked.entry((*destination, target.protocol)).or_default().extend(&target.ports);
                 }
             }
         }
         for node in &inventory.nodes {
-            let expected = asked.get(&node.id).cloned().unwrap_or_default();
-            prop_assert_eq!(plan.ports_at(node.id, Family::Ipv4, Protocol::Tcp), expected);
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                let expected = asked.get(&(node.id, protocol)).cloned().unwrap_or_default();
+                prop_assert_eq!(plan.ports_at(node.id, Family::Ipv4, protocol), expected);
+            }
         }
     }
 }

@@ -131,27 +131,30 @@ fn an_annotation_for_node_agent_plans_its_port() {
     }
 }
 
-// Tests by destination. C is the coordinator, cp and w other nodes of that role.
+// Tests by destination. C is the coordinator, cp and w other nodes of that role; TCP unless said otherwise.
 //
 // admin      1 cp+lb   C: 22 443                                                                     = 2
 //
 // hybrid     3 cp+lb   C: 22 443 8443                                                             3
 //                      2 cp: 22 2379-2384 443 4240 6444 7946 8443 8444 9100 10250 10256 14443    34
-//                      2 w: 443 4240 6444 8443 8444 9100 10256                                    14  = 51 x 3
+//                      2 cp: udp 6081 7946                                                        4
+//                      2 w: 443 4240 6444 8443 8444 9100 10256, udp 6081                          16  = 57 x 3
 //            2 w       C: 22                                                                       1
-//                      3 cp: 22 4240 9100 10250 10256 30000-32767                               8319
-//                      1 w: 4240 9100 10256 30000-32767                                         2771  = 11091 x 2
+//                      3 cp: 22 4240 9100 10250 10256 30000-32767, udp 6081                     8322
+//                      1 w: 4240 9100 10256 30000-32767, udp 6081                               2772  = 11095 x 2
 //
-// standalone 3 cp+lb   C: 22 443 11001                                                             3
-//                      2 cp: 22 2379-2384 443 4240 6444 7946 9100 10250 10256 11000 11001 14443  34  = 37 x 3
+// standalone 3 cp+lb   C: 22 443 11001, over IPv4 only                                             3
+//                      2 cp: 22 2379-2384 443 4240 6444 7946 9100 10250 10256 11000 11001 14443  34
+//                      2 cp: udp 6081 7946                                                        4  = (3 + 38 x 2) x 3
 //
 // user       3 cp      C: 22                                                                       1
 //                      2 cp: 2379-2384 4240 6444 9100 10250 10256 14443                          24
-//                      3 lb, 4 w: 4240 6444 9100 10256                                           28  = 53 x 3
+//                      3 lb, 4 w: 4240 6444 9100 10256                                           28
+//                      9 nodes: udp 6081                                                          9  = 62 x 3
 //            3 lb      C: 443 11001                                                                2
-//                      9 nodes: 443 4240 9100 10256 11000 11001                                  54
-//                      2 lb: 7946; 3 cp: 10250; 30000-32767 once                               2773  = 2829 x 3
-//            4 w       9 nodes: 4240 9100 10256; 3 cp: 10250; 30000-32767 once                 2798  = 2798 x 4
+//                      9 nodes: 443 4240 9100 10256 11000 11001, udp 6081                        63
+//                      2 lb: 7946, udp 7946; 3 cp: 10250; 30000-32767 once                     2775  = 2840 x 3
+//            4 w       9 nodes: 4240 9100 10256, udp 6081; 3 cp: 10250; 30000-32767 once       2807  = 2807 x 4
 //            inferred: 7 nodes, 8 of 9 sources each, 2768 ports
 #[test]
 fn plan_sizes_are_those_worked_out_by_hand() {
@@ -167,7 +170,7 @@ fn plan_sizes_are_those_worked_out_by_hand() {
     assert_eq!(
         size(HYBRID),
         Size {
-            tests: 51 * 3 + 11_091 * 2,
+            tests: 57 * 3 + 11_095 * 2,
             inferred: 0,
             pairs: 5 * 4 + 5
         }
@@ -175,13 +178,13 @@ fn plan_sizes_are_those_worked_out_by_hand() {
     assert_eq!(
         size(STANDALONE),
         Size {
-            tests: 37 * 3,
+            tests: (3 + 38 * 2) * 3,
             inferred: 0,
             pairs: 3 * 2 + 3
         }
     );
     let user = Size {
-        tests: 53 * 3 + 2_829 * 3 + 2_798 * 4,
+        tests: 62 * 3 + 2_840 * 3 + 2_807 * 4,
         inferred: 7 * 8 * 2_768,
         pairs: 10 * 9 + 6,
     };
