@@ -94,8 +94,7 @@ pub(super) fn judge(
         Side::In | Side::AnswerOut => dst,
         Side::Out | Side::AnswerIn => src,
     };
-    // The spine's packets are TCP; others come with their runners.
-    if protocol != Protocol::Tcp {
+    if !matches!(protocol, Protocol::Tcp | Protocol::Udp) {
         return None;
     }
     let log = ledger.node(judged)?;
@@ -104,28 +103,26 @@ pub(super) fn judge(
     let destination = address_of(ledger, dst, family)?;
     let interface = interface_of(log, if judged == dst { destination } else { source })?;
     let packet = match side {
-        Side::In => Packet::incoming_syn(interface, source, destination, port),
-        Side::Out => Packet::outgoing_syn(interface, source, destination, port),
-        Side::AnswerOut => Packet::incoming_syn(interface, source, destination, port).answer(),
-        Side::AnswerIn => Packet::outgoing_syn(interface, source, destination, port).answer(),
+        Side::In => Packet::incoming(interface, protocol, source, destination, port),
+        Side::Out => Packet::outgoing(interface, protocol, source, destination, port),
+        Side::AnswerOut => Packet::incoming(interface, protocol, source, destination, port).answer(),
+        Side::AnswerIn => Packet::outgoing(interface, protocol, source, destination, port).answer(),
     };
     Some(ruleset.evaluate(&packet))
 }
 
 /// The address that a participant uses in tests of a family.
 pub(super) fn address_of(ledger: &Ledger<'_>, node: NodeId, family: Family) -> Option<IpAddr> {
-    let fits = |address: &IpAddr| Family::of(*address) == family;
+    let own = node.address().filter(|address| Family::of(*address) == family);
     let joined = || {
-        ledger
-            .node(node)?
-            .joined?
-            .what
-            .addresses
-            .iter()
-            .copied()
-            .find(fits)
+        let member = ledger.node(node)?.joined?.what;
+        let fits = |address: &IpAddr| Family::of(*address) == family;
+        // The coordinator has no data address: any of its addresses may be meant.
+        member
+            .data_address(family)
+            .or_else(|| member.addresses.iter().copied().find(fits))
     };
-    node.address().filter(fits).or_else(joined)
+    own.or_else(joined)
 }
 
 fn interface_of<'a>(log: &NodeLog<'a>, address: IpAddr) -> Option<&'a str> {

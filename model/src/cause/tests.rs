@@ -3,7 +3,8 @@ use crate::{
     evidence::{LostWhy, SwarmEvent},
     firewall::{Hook, TableFamily},
     id::NodeId,
-    observation::{BindFailure, End, Signal, Unproven},
+    observation::{BindFailure, End, Life, Signal, Unproven},
+    port::{Family, Protocol},
     report::{
         Finding, FindingSeverity, Report, Status, Verdict,
         stage::{
@@ -77,6 +78,26 @@ fn a_port_that_a_firewalld_zone_lacks_is_one_finding_with_the_zones_own_commands
 }
 
 #[test]
+fn on_a_live_node_nobody_is_told_to_reload_firewalld() {
+    let stage = silent_at(Stage::new(), &[LB, W1, W2], CP, "6444")
+        .filters(CP, firewalld_that_accepts(&[10250, 4240]))
+        .knows(CP, |facts| facts.life = Life::Live);
+    let report = stage.report();
+    let fix = &only(&report).fix;
+    assert!(fix.text.contains("do not reload"), "{}", fix.text);
+    assert!(fix.commands.iter().all(|command| !command.contains("reload")));
+}
+
+#[test]
+fn the_packet_filter_that_is_read_last_counts() {
+    let stage = silent_at(Stage::new(), &[LB, W1, W2], CP, "6444").learns(CP, |facts| {
+        facts.ruleset = Some(nft_that_drops(Hook::Input, &[6444]))
+    });
+    let report = stage.report();
+    assert!(only(&report).cause.detail.contains("rule with handle 1"));
+}
+
+#[test]
 fn an_nftables_rule_is_named_and_opened_ahead_of_itself() {
     let stage = silent_at(Stage::new(), &[LB, W1, W2], CP, "6444");
     let report = stage.filters(CP, nft_that_drops(Hook::Input, &[6444])).report();
@@ -107,6 +128,25 @@ fn two_rules_on_one_node_are_two_findings() {
         .report();
     assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
     assert!(report.findings.iter().all(|finding| finding.affects_total == 3));
+}
+
+#[test]
+fn a_rule_that_stops_both_transports_in_both_families_is_one_finding() {
+    let mut stage = Stage::new().dual();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            stage = stage
+                .over(family, protocol)
+                .rule("both", "7946", &[LB, W1], &[CP]);
+            stage = silent_at(stage, &[LB, W1], CP, "7946");
+        }
+    }
+    let report = stage.filters(CP, nft_that_drops(Hook::Input, &[7946])).report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.cause.node, finding.affects_total),
+        (CauseKind::HostFirewall, Some(node(CP)), 8)
+    );
 }
 
 #[test]

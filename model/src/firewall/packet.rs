@@ -59,11 +59,22 @@ pub enum Connection {
 impl Packet {
     /// The first segment of a TCP connection to a local port.
     pub fn incoming_syn(interface: &str, source: IpAddr, destination: IpAddr, port: u16) -> Self {
+        Self::incoming(interface, Protocol::Tcp, source, destination, port)
+    }
+
+    /// The first packet to a local port: a SYN, or a datagram that begins a conversation.
+    pub fn incoming(
+        interface: &str,
+        protocol: Protocol,
+        source: IpAddr,
+        destination: IpAddr,
+        port: u16,
+    ) -> Self {
         Self {
             passage: Passage::Incoming {
                 interface: interface.to_owned(),
             },
-            protocol: Protocol::Tcp,
+            protocol,
             source,
             destination,
             source_port: None,
@@ -73,15 +84,26 @@ impl Packet {
         }
     }
 
-    /// The first segment of a TCP connection that a local process opens.
-    pub fn outgoing_syn(interface: &str, source: IpAddr, destination: IpAddr, port: u16) -> Self {
+    /// The first packet that a local process sends to a port elsewhere.
+    pub fn outgoing(
+        interface: &str,
+        protocol: Protocol,
+        source: IpAddr,
+        destination: IpAddr,
+        port: u16,
+    ) -> Self {
         let passage = Passage::Outgoing {
             interface: interface.to_owned(),
         };
         Self {
             passage,
-            ..Self::incoming_syn(interface, source, destination, port)
+            ..Self::incoming(interface, protocol, source, destination, port)
         }
+    }
+
+    /// The first segment of a TCP connection that a local process opens.
+    pub fn outgoing_syn(interface: &str, source: IpAddr, destination: IpAddr, port: u16) -> Self {
+        Self::outgoing(interface, Protocol::Tcp, source, destination, port)
     }
 
     /// The answer (SYN-ACK, or a datagram back) that the same host gives to a question of which this is the incoming end,

@@ -1,0 +1,270 @@
+//! What the probes of a stage testify, and what the coordinator writes down.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv6Addr},
+};
+
+use crate::{
+    evidence::{
+        ANALYSIS_VERSION, Batch, Entry, Group, Member, Parameters, Payload, RunRecord, SwarmEvent, SwarmKind,
+        SwarmRecord,
+    },
+    id::{NodeId, RunId},
+    ledger::Transport,
+    observation::{Armed, HostFacts, Interface, NotBound, Reach, Record, Signal},
+    plan::Block,
+    port::{Family, PortSet},
+    source::SourceText,
+};
+
+use super::{Amendment, Stage};
+
+impl Stage {
+    /// The evidence's payloads: the run record, the swarm's events, each node's batches, the end.
+    pub(crate) fn payloads(&self) -> Vec<Payload> {
+        let mut out = vec![Payload::Run(Box::new(run_record()))];
+        let swarm = |event| {
+            Payload::Swarm(SwarmRecord {
+                run: run_id(),
+                at_ms: 3_000,
+                event,
+            })
+        };
+        let here = || {
+            self.plan
+                .participants
+                .iter()
+                .filter(|id| !self.absent.contains(id))
+        };
+        out.extend(here().map(|id| {
+            swarm(SwarmEvent::Joined {
+                member: member(*id, self.ipv6(*id)),
+            })
+        }));
+        out.extend(self.events.iter().cloned().map(swarm));
+        for id in here() {
+            out.extend(batches(*id, self.records(*id)).into_iter().map(Payload::Batch));
+        }
+        out.push(swarm(SwarmEvent::Finished { took_ms: 12_345 }));
+        out
+    }
+
+    /// What one probe tells, batch by batch.
+    fn records(&self, id: NodeId) -> Vec<Vec<Record>> {
+        let transports: BTreeSet<Transport> = self
+            .plan
+            .blocks
+            .iter()
+            .map(|block| (block.family, block.protocol))
+            .collect();
+        let mut armed = Vec::new();
+        let mut reach = Vec::new();
+        for transport in transports {
+            armed.push(Record::Armed(self.armed(id, transport)));
+            reach.extend(self.reach(id, transport));
+        }
+        let arms = !self.without_responder.contains(&id);
+        let heard = self.heard.get(&id).into_iter().flatten().cloned();
+        let seen = self.seen.get(&id).into_iter().flatten().cloned();
+        let mut batches = vec![
+            vec![Record::Facts(Box::new(self.facts(id, &[&self.at_first])))],
+            if arms { armed } else { Vec::new() },
+            reach,
+            heard.map(Record::Heard).chain(seen.map(Record::Seen)).collect(),
+        ];
+        if self.at_last.contains_key(&id) {
+            let facts = self.facts(id, &[&self.at_first, &self.at_last]);
+            batches.push(vec![Record::Facts(Box::new(facts))]);
+        }
+        batches
+    }
+
+    fn armed(&self, id: NodeId, (family, protocol): Transport) -> Armed {
+        let mut bound = PortSet::new();
+        for block in self.blocks((family, protocol)) {
+            for &other in &self.plan.participants {
+                bound.extend(&block.ports_for(other, id));
+            }
+        }
+        let unbound = self.unbound.get(&(id, (family, protocol)));
+        let refused: Vec<NotBound> = unbound
+            .into_iter()
+            .flatten()
+            .map(|(ports, why)| NotBound {
+                ports: ports.clone(),
+                why: why.clone(),
+            })
+            .collect();
+        for refused in &refused {
+            bound = bound.difference(&refused.ports);
+        }
+        Armed {
+            family,
+            protocol,
+            ports: bound,
+            refused,
+        }
+    }
+
+    fn reach(&self, id: NodeId, transport: Transport) -> Vec<Record> {
+        let mut out = Vec::new();
+        for &other in &self.plan.participants {
+            let mut asked = PortSet::new();
+            for block in self.blocks(transport) {
+                asked.extend(&block.ports_for(id, other));
+            }
+            let of_pair = self.exceptions.get(&(id, other)).map_or(&[][..], Vec::as_slice);
+            let exceptions: Vec<&Reach> = of_pair
+                .iter()
+                .filter(|reach| (reach.family, reach.protocol) == transport)
+                .collect();
+            for exception in exceptions.iter().filter(|reach| !reach.second_look) {
+                asked = asked.difference(&exception.ports);
+            }
+            if !asked.is_empty() && !self.silent.contains(&id) {
+                out.push(Record::Reach(Reach {
+                    dst: other,
+                    family: transport.0,
+                    protocol: transport.1,
+                    ports: asked,
+                    signal: Signal::Verified,
+                    attempts: 1,
+                    answered: 1,
+                    second_look: false,
+                    from: None,
+                }));
+            }
+            out.extend(exceptions.into_iter().cloned().map(Record::Reach));
+        }
+        out
+    }
+
+    fn blocks(&self, transport: Transport) -> impl Iterator<Item = &Block> {
+        self.plan
+            .blocks
+            .iter()
+            .filter(move |block| (block.family, block.protocol) == transport)
+    }
+
+    fn facts(&self, id: NodeId, amendments: &[&BTreeMap<NodeId, Vec<Amendment>>]) -> HostFacts {
+        let address = id.address().unwrap();
+        let mut addresses = vec![format!("{address}/24")];
+        if let Some(v6) = self.ipv6(id) {
+            addresses.push(format!("{v6}/64"));
+        }
+        let mut facts = HostFacts {
+            hostname: format!("host-{}", address.to_string().replace('.', "-")),
+            interfaces: vec![Interface {
+                name: "eth0".to_owned(),
+                up: true,
+                mtu: 1500,
+                addresses,
+                ..Interface::default()
+            }],
+            ruleset: self.rulesets.get(&id).cloned(),
+            open_files: 65_536,
+            ..HostFacts::default()
+        };
+        let of_node = amendments.iter().filter_map(|by_node| by_node.get(&id)).flatten();
+        for amend in of_node {
+            amend(&mut facts);
+        }
+        facts
+    }
+
+    fn ipv6(&self, id: NodeId) -> Option<Ipv6Addr> {
+        self.dual.then(|| ipv6_of(id))
+    }
+}
+
+pub(crate) fn numbered(payloads: Vec<Payload>) -> Vec<Entry> {
+    payloads
+        .into_iter()
+        .zip(1..)
+        .map(|(payload, line)| Entry { line, payload })
+        .collect()
+}
+
+/// Chains batches as a probe does.
+pub(crate) fn batches(id: NodeId, records: Vec<Vec<Record>>) -> Vec<Batch> {
+    let mut previous = String::new();
+    let mut out = Vec::new();
+    for (records, seq) in records.into_iter().zip(1..) {
+        let batch = Batch {
+            run: run_id(),
+            node: id,
+            seq,
+            previous,
+            roster_sha256: String::new(),
+            assignment: 0,
+            closed_unix_ms: 1_700_000_000_000,
+            records,
+        };
+        previous = Payload::Batch(batch.clone()).digest();
+        out.push(batch);
+    }
+    out
+}
+
+pub(crate) fn run_id() -> RunId {
+    "0123456789abcdef".parse().unwrap()
+}
+
+pub(crate) fn run_record() -> RunRecord {
+    RunRecord {
+        run: run_id(),
+        analysis: ANALYSIS_VERSION,
+        coordinator_version: "0.1.0".to_owned(),
+        started_unix_ms: 1_709_210_096_007,
+        inputs: vec![SourceText {
+            name: "cluster.yaml".to_owned(),
+            text: "abc".to_owned(),
+        }],
+        profiles: Vec::new(),
+        parameters: Parameters {
+            swarm: SwarmKind::Lab,
+            groups: vec![Group::Reach],
+            nodes: Vec::new(),
+            exclude: Vec::new(),
+            version: None,
+            exhaustive: false,
+            seed: 1,
+            attempts: 3,
+            attempt_timeout_ms: 600,
+            max_rate_node: 0,
+            max_rate_pair: 0,
+            partial: false,
+            retest: None,
+        },
+    }
+}
+
+fn member(id: NodeId, data_ipv6: Option<Ipv6Addr>) -> Member {
+    let addresses = id.address().into_iter().chain(data_ipv6.map(IpAddr::V6));
+    Member {
+        node: id,
+        addresses: addresses.collect(),
+        tls_key_sha256: String::new(),
+        signing_key: String::new(),
+        agreement_key: String::new(),
+        data_ipv6,
+    }
+}
+
+/// The address of a node of the stage in a family.
+pub(crate) fn address_of(id: NodeId, family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => id.address().unwrap(),
+        Family::Ipv6 => ipv6_of(id).into(),
+    }
+}
+
+/// 10.0.1.2 is fd00:1::2.
+fn ipv6_of(id: NodeId) -> Ipv6Addr {
+    let Some(IpAddr::V4(v4)) = id.address() else {
+        panic!("nodes of a stage are known by IPv4 addresses")
+    };
+    let [_, _, subnet, host] = v4.octets();
+    Ipv6Addr::new(0xfd00, subnet.into(), 0, 0, 0, 0, 0, host.into())
+}
