@@ -105,6 +105,10 @@ impl QueuedError {
 fn extended(data: &[u8]) -> Option<QueuedError> {
     let (fixed, offender) = data.split_first_chunk::<16>()?;
     let errno = i32::from_ne_bytes([fixed[0], fixed[1], fixed[2], fixed[3]]);
+    // Zero stands for no error (a zero-copy notification), and the kernel's last number is 4095.
+    if !(1..=4095).contains(&errno) {
+        return None;
+    }
     let origin = match fixed[4] {
         libc::SO_EE_ORIGIN_LOCAL => Origin::Local,
         libc::SO_EE_ORIGIN_ICMP => Origin::Icmp,
@@ -209,6 +213,16 @@ mod tests {
             &host_unreachable(&sockaddr(libc::AF_UNSPEC, &[0; 14])),
         );
         assert_eq!(QueuedError::parse(&control).unwrap().offender, None);
+    }
+
+    #[test]
+    fn a_number_that_is_no_errno_is_no_error() {
+        for errno in [0, -1, 4096, i32::MAX, i32::MIN] {
+            let mut data = host_unreachable(&[]);
+            data[..4].copy_from_slice(&i32::to_ne_bytes(errno));
+            let control = message(libc::IPPROTO_IP, libc::IP_RECVERR, &data);
+            assert_eq!(QueuedError::parse(&control), None, "{errno}");
+        }
     }
 
     #[test]

@@ -239,7 +239,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    pub(super) fn into_error(self, index: usize) -> Error {
+    /// The error that it is, for the message with this index within its exchange.
+    pub fn into_error(self, index: usize) -> Error {
         Error::Refused {
             index,
             detail: self.detail,
