@@ -22,7 +22,7 @@ const LICENCES: [&str; 11] = [
 ];
 
 /// Who may know whom (docs/architecture.md, "Arrows"). Dev-dependencies of tests and benches are free.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("plumbline-model", &[]),
     ("plumbline-measure", &[]),
     ("plumbline-sys", &[]),
@@ -46,6 +46,17 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "plumbline-identity",
             "plumbline-model",
             "plumbline-lab",
+            "plumbline-probe",
+        ],
+    ),
+    (
+        "plumbline-fuzz",
+        &[
+            "plumbline-proto",
+            "plumbline-identity",
+            "plumbline-measure",
+            "plumbline-sys",
+            "plumbline-model",
             "plumbline-probe",
         ],
     ),
