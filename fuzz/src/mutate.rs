@@ -17,6 +17,7 @@ impl Mutator {
         let mut octets = self.pick(samples).cloned().unwrap_or_default();
         for _ in 0..=self.below(MOST_CHANGES) {
             self.change(&mut octets, samples, words);
+            octets.truncate(MOST_OCTETS);
         }
         octets
     }
@@ -126,7 +127,6 @@ fn overwrite(octets: &mut [u8], at: usize, with: &[u8]) {
 
 fn insert(octets: &mut Vec<u8>, at: usize, what: &[u8]) {
     octets.splice(at..at, what.iter().copied());
-    octets.truncate(MOST_OCTETS);
 }
 
 /// More changes than this leave nothing of a sample.
