@@ -109,12 +109,13 @@ impl Inventory {
             .map(|index| &self.nodes[index])
     }
 
-    /// Whether the file asks for both address families: pod and service ranges of both (the vendor's dual-stack clusters).
+    /// Whether the file asks for both address families: pod or service ranges of both. Service ranges alone are enough: in
+    /// the vendor's flat IPv6 mode the IPv6 pod range stands in a ClusterCIDRConfig.
     pub fn is_dual_stack(&self) -> bool {
-        let families = |ranges: &[IpNet]| ranges.iter().map(|range| Family::of(range.addr())).collect();
-        let (pods, services): (BTreeSet<Family>, BTreeSet<Family>) =
-            (families(&self.pods), families(&self.services));
-        pods.len() == 2 && services.len() == 2
+        let families = |ranges: &[IpNet]| -> BTreeSet<Family> {
+            ranges.iter().map(|range| Family::of(range.addr())).collect()
+        };
+        families(&self.pods).len() == 2 || families(&self.services).len() == 2
     }
 
     /// The families of the addresses that the file gives to its nodes.

@@ -207,16 +207,19 @@ fn without_ranges_of_both_families_a_cluster_is_planned_in_one() {
         of_family.collect::<Vec<_>>()
     };
     let (pods, services) = (only_ipv4(&dual.pods), only_ipv4(&dual.services));
-    for single in [
-        Inventory { pods, ..dual.clone() },
-        Inventory {
-            services,
-            ..dual.clone()
-        },
-    ] {
-        let plan = Plan::new(&single, &profiles(), &parameters());
-        assert!(plan.blocks.iter().all(|block| block.family == Family::Ipv4));
-    }
+    // The flat IPv6 mode has its IPv6 pod range in another document.
+    let flat = Inventory {
+        pods: pods.clone(),
+        ..dual.clone()
+    };
+    assert!(flat.is_dual_stack());
+    let single = Inventory {
+        pods,
+        services,
+        ..dual
+    };
+    let plan = Plan::new(&single, &profiles(), &parameters());
+    assert!(plan.blocks.iter().all(|block| block.family == Family::Ipv4));
 }
 
 #[test]
