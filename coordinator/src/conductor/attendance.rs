@@ -107,7 +107,7 @@ impl Conductor {
             }
         }
         seat.close_finished_tasks();
-        self.failures.note(batch);
+        self.failures.note(batch, &self.duties);
         self.responders.note(batch);
     }
 

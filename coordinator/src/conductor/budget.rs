@@ -2,9 +2,8 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use plumbline_model::{evidence::Parameters, id::NodeId, plan::Target};
-
-use super::duties::count;
+use plumbline_model::{evidence::Parameters, id::NodeId};
+use plumbline_proto::convert::Ask;
 
 /// How a source tests: what its time depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,30 +28,31 @@ impl Pace {
             max_rate_pair: NonZeroU32::new(parameters.max_rate_pair),
         }
     }
+}
 
-    /// The longest time that a sound probe needs for these targets if none of them answers.
-    pub(super) fn longest(self, targets: &[Target]) -> Duration {
-        let tests = count(targets);
-        let mut of_pair: BTreeMap<NodeId, u64> = BTreeMap::new();
-        for target in targets {
-            for destination in &target.destinations {
-                *of_pair.entry(*destination).or_default() += u64::from(target.ports.count());
-            }
+/// The longest time that a sound probe needs for an assignment of tests if none of them is answered.
+pub(super) fn longest(ask: &Ask) -> Duration {
+    let targets = || ask.targets.iter().chain(&ask.live_services);
+    let mut of_pair: BTreeMap<NodeId, u64> = BTreeMap::new();
+    for target in targets() {
+        for destination in &target.destinations {
+            *of_pair.entry(*destination).or_default() += u64::from(target.ports.count());
         }
-        let attempts = u64::from(self.attempts.max(1));
-        let at_rate = |tests: u64, rate: Option<NonZeroU32>| match rate {
-            None => Duration::ZERO,
-            Some(rate) => {
-                let connections = tests.saturating_mul(attempts);
-                Duration::from_millis(connections.saturating_mul(1_000) / u64::from(rate.get()))
-            }
-        };
-        let busiest_pair = of_pair.values().copied().max().unwrap_or(0);
-        let sending = at_rate(tests, self.max_rate_node).max(at_rate(busiest_pair, self.max_rate_pair));
-        let wave = self.attempt_timeout.saturating_mul(self.attempts.max(1)) + BETWEEN_ATTEMPTS;
-        let waves = u32::try_from(tests.div_ceil(FEWEST_IN_FLIGHT)).unwrap_or(u32::MAX);
-        (sending + wave.saturating_mul(waves)).saturating_mul(3) / 2
     }
+    let tests = ask.tests();
+    let attempts = u64::from(ask.attempts.max(1));
+    let at_rate = |tests: u64, rate: Option<NonZeroU32>| match rate {
+        None => Duration::ZERO,
+        Some(rate) => {
+            let connections = tests.saturating_mul(attempts);
+            Duration::from_millis(connections.saturating_mul(1_000) / u64::from(rate.get()))
+        }
+    };
+    let busiest_pair = of_pair.values().copied().max().unwrap_or(0);
+    let sending = at_rate(tests, ask.max_rate_node).max(at_rate(busiest_pair, ask.max_rate_pair));
+    let wave = ask.attempt_timeout.saturating_mul(ask.attempts.max(1)) + BETWEEN_ATTEMPTS;
+    let waves = u32::try_from(tests.div_ceil(FEWEST_IN_FLIGHT)).unwrap_or(u32::MAX);
+    (sending + wave.saturating_mul(waves)).saturating_mul(3) / 2
 }
 
 /// Connections that even a probe with the usual limit of 1,024 open files keeps in flight beside its responders.
@@ -81,7 +81,10 @@ pub(super) const FINISHING: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {
-    use plumbline_model::port::{Family, Protocol};
+    use plumbline_model::{
+        plan::Target,
+        port::{Family, Protocol},
+    };
 
     use super::*;
 
@@ -98,33 +101,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_slower_of_node_rate_and_pair_rate_rules() {
-        let pace = Pace {
-            attempts: 1,
-            attempt_timeout: Duration::ZERO,
-            max_rate_node: NonZeroU32::new(100),
-            max_rate_pair: NonZeroU32::new(10),
-        };
-        // 250 tests of one pair at 10 a second are 25 s; the node's 100 a second would take 2.5 s. One wave beside it.
-        assert_eq!(
-            pace.longest(&[target("1-250", 1)]),
-            Duration::from_millis((25 + 2) * 1_500)
-        );
-    }
-
-    #[test]
-    fn without_a_rate_the_waves_of_silence_rule() {
-        let pace = Pace {
+    fn ask(targets: Vec<Target>) -> Ask {
+        Ask {
+            targets,
+            live_services: Vec::new(),
             attempts: 3,
             attempt_timeout: Duration::from_secs(1),
             max_rate_node: None,
             max_rate_pair: None,
+            second_look: false,
+        }
+    }
+
+    #[test]
+    fn the_slower_of_node_rate_and_pair_rate_rules() {
+        let ask = Ask {
+            attempts: 1,
+            attempt_timeout: Duration::ZERO,
+            max_rate_node: NonZeroU32::new(100),
+            max_rate_pair: NonZeroU32::new(10),
+            ..ask(vec![target("1-250", 1)])
         };
+        // 250 tests of one pair at 10 a second are 25 s; the node's 100 a second would take 2.5 s. One wave beside it.
+        assert_eq!(longest(&ask), Duration::from_millis((25 + 2) * 1_500));
+    }
+
+    #[test]
+    fn without_a_rate_the_waves_of_silence_rule() {
         assert_eq!(
-            pace.longest(&[target("1-256", 2)]),
+            longest(&ask(vec![target("1-256", 2)])),
             Duration::from_secs(2 * 5 * 3 / 2)
         );
-        assert_eq!(pace.longest(&[]), Duration::ZERO);
+        assert_eq!(longest(&ask(Vec::new())), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_asked_of_services_takes_its_time_as_well() {
+        let services = Ask {
+            live_services: vec![target("1-300", 1)],
+            ..ask(Vec::new())
+        };
+        assert_eq!(longest(&services), longest(&ask(vec![target("1-300", 1)])));
     }
 }

@@ -5,9 +5,20 @@ use std::collections::BTreeMap;
 use plumbline_model::{
     id::NodeId,
     plan::{Plan, Target},
-    port::{Family, Protocol},
+    port::{Family, PortSet, Protocol},
 };
 use plumbline_proto::convert::ArmPorts;
+
+/// Family and protocol of a test.
+pub(super) type Transport = (Family, Protocol);
+
+/// What is tested by ports. Rules of other protocols are none of the probes' business.
+pub(super) const TRANSPORTS: [Transport; 4] = [
+    (Family::Ipv4, Protocol::Tcp),
+    (Family::Ipv4, Protocol::Udp),
+    (Family::Ipv6, Protocol::Tcp),
+    (Family::Ipv6, Protocol::Udp),
+];
 
 /// Every participant with its duty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,31 +27,27 @@ pub(crate) struct Duties(pub(crate) BTreeMap<NodeId, Duty>);
 /// What one participant has to do.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Duty {
-    /// What its responders bind.
+    /// What its responders bind: the ports that it must answer on. A node without an address of a family is told all the
+    /// same, and testifies that it has none.
     pub(crate) arm: Vec<ArmPorts>,
-    /// What it tests.
+    /// What it tests, ports that must not answer included.
     pub(crate) targets: Vec<Target>,
 }
 
 impl Duties {
-    /// The duties that a plan gives to its participants: TCP over IPv4, which is what this version measures.
+    /// The duties that a plan gives to its participants.
     pub(crate) fn of(plan: &Plan) -> Self {
         let index = plan.index();
         let duty = |node: NodeId| {
-            let ports = plan.ports_at(node, Family::Ipv4, Protocol::Tcp);
-            let arm = ArmPorts {
-                family: Family::Ipv4,
-                protocol: Protocol::Tcp,
-                ports,
-            };
+            let arm = TRANSPORTS.map(|(family, protocol)| ArmPorts {
+                family,
+                protocol,
+                ports: plan.ports_at(node, family, protocol),
+            });
             let mut targets = index.targets_from(node);
-            targets.retain(|target| target.family == Family::Ipv4 && target.protocol == Protocol::Tcp);
+            targets.retain(|target| TRANSPORTS.contains(&(target.family, target.protocol)));
             Duty {
-                arm: if arm.ports.is_empty() {
-                    Vec::new()
-                } else {
-                    vec![arm]
-                },
+                arm: arm.into_iter().filter(|set| !set.ports.is_empty()).collect(),
                 targets,
             }
         };
@@ -51,12 +58,11 @@ impl Duties {
                 .collect(),
         )
     }
-}
 
-/// How many tests there are in some targets.
-pub(super) fn count(targets: &[Target]) -> u64 {
-    targets
-        .iter()
-        .map(|target| u64::from(target.ports.count()) * target.destinations.len() as u64)
-        .sum()
+    /// The ports that a node must answer on.
+    pub(super) fn answers_on(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
+        let sets = &self.0.get(&node)?.arm;
+        let set = sets.iter().find(|set| (set.family, set.protocol) == transport);
+        set.map(|set| &set.ports)
+    }
 }

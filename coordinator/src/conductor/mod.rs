@@ -15,11 +15,13 @@
 //! `None`. [`Event::Tick`] must come a few times a second; spurious ticks do nothing. Moments may stand still but not go back.
 //! After [`Action::Finished`] there is nothing more to do, and further events are ignored.
 
+mod asking;
 mod attendance;
 mod budget;
 mod clock;
 mod duties;
 mod event;
+mod failures;
 mod responders;
 mod seat;
 mod second_look;
@@ -32,21 +34,21 @@ use std::{
 use plumbline_model::{
     evidence::{LostWhy, Member, SwarmEvent},
     id::NodeId,
-    plan::Target,
 };
-use plumbline_proto::convert::{Ask, ProgressState, Work};
+use plumbline_proto::convert::{ProgressState, Work};
 
+use self::{
+    asking::Asks,
+    clock::{Awake, AwakeClock},
+    failures::Failures,
+    responders::Responders,
+    seat::{Presence, Seat, Task},
+};
 pub(crate) use self::{
     budget::Pace,
     clock::Moment,
     duties::Duties,
     event::{Action, Event, Phase, Settings},
-};
-use self::{
-    clock::{Awake, AwakeClock},
-    responders::{Responders, Split},
-    seat::{Presence, Seat, Task},
-    second_look::Failures,
 };
 
 /// One run.
@@ -62,7 +64,7 @@ pub(crate) struct Conductor {
     failures: Failures,
     responders: Responders,
     /// What sources will ask once the captures run.
-    asks_again: BTreeMap<NodeId, Vec<Target>>,
+    asks_again: Asks,
     actions: VecDeque<Action>,
 }
 
@@ -85,7 +87,7 @@ impl Conductor {
             last_assignment: 0,
             failures: Failures::default(),
             responders: Responders::default(),
-            asks_again: BTreeMap::new(),
+            asks_again: Asks::new(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
     }
@@ -299,44 +301,6 @@ impl Conductor {
         }
     }
 
-    fn begin_asking(&mut self, now: Awake) {
-        let mut asks = BTreeMap::new();
-        for (node, duty) in self.duties.0.clone() {
-            // Whoever is not on the roster cannot be asked, and whoever was lost will not answer.
-            let mut targets = duty.targets;
-            for target in &mut targets {
-                target
-                    .destinations
-                    .retain(|to| self.seats.get(to).is_some_and(Seat::takes_part));
-            }
-            targets.retain(|target| !target.destinations.is_empty());
-            asks.insert(node, targets);
-        }
-        self.enter(now, Phase::Asking, self.asking_budget(&asks));
-        self.ask(asks, false);
-    }
-
-    fn begin_looking(&mut self, now: Awake) {
-        let here = |node| self.seats.get(&node).is_some_and(Seat::takes_part);
-        let captures = |node| self.seats.get(&node).is_some_and(|seat| seat.captures);
-        let look = self.failures.second_look(here, captures);
-        if look.asks.is_empty() {
-            self.begin_releasing_arm(now);
-            return;
-        }
-        self.asks_again = look.asks;
-        self.enter(now, Phase::Looking, budget::ARMING);
-        for (node, watches) in look.watches {
-            self.assign(node, Work::Look(watches));
-        }
-    }
-
-    fn begin_asking_again(&mut self, now: Awake) {
-        let asks = std::mem::take(&mut self.asks_again);
-        self.enter(now, Phase::AskingAgain, self.asking_budget(&asks));
-        self.ask(asks, true);
-    }
-
     fn begin_releasing_arm(&mut self, now: Awake) {
         self.enter(now, Phase::ReleasingArm, budget::RELEASING);
         self.release(|_| true);
@@ -350,39 +314,6 @@ impl Conductor {
                     node: *node,
                     reason: RUN_IS_OVER,
                 });
-            }
-        }
-    }
-
-    fn asking_budget(&self, asks: &BTreeMap<NodeId, Vec<Target>>) -> Duration {
-        let slowest = asks
-            .values()
-            .map(|targets| self.pace.longest(targets))
-            .max()
-            .unwrap_or_default();
-        budget::OVERHEAD + slowest
-    }
-
-    fn ask(&mut self, asks: BTreeMap<NodeId, Vec<Target>>, second_look: bool) {
-        let Pace {
-            attempts,
-            attempt_timeout,
-            max_rate_node,
-            max_rate_pair,
-        } = self.pace;
-        for (node, targets) in asks {
-            if !targets.is_empty() {
-                let Split { ours, theirs } = self.responders.split(targets);
-                let ask = Ask {
-                    targets: ours,
-                    live_services: theirs,
-                    attempts,
-                    attempt_timeout,
-                    max_rate_node,
-                    max_rate_pair,
-                    second_look,
-                };
-                self.assign(node, Work::Ask(ask));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where responders of ours stand, as probes told when they were armed: only there a source says hello. Everywhere else (a
-//! live node's ports, sshd's, a squatter's, those of a probe that armed nothing) it connects without a word and closes in
-//! order, since whoever answers there serves somebody.
+//! live node's ports, sshd's, a squatter's, those of a probe that armed nothing, ports that must not answer) it connects
+//! without a word and closes in order, since whoever answers there serves somebody. UDP has no connection: there it says
+//! nothing at all, for a datagram is a word already.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ pub(super) struct Responders {
 pub(super) struct Split {
     /// Responders of ours should.
     pub(super) ours: Vec<Target>,
-    /// Whoever is there.
+    /// Whoever is there; TCP only.
     pub(super) theirs: Vec<Target>,
 }
 
@@ -59,7 +60,10 @@ impl Responders {
                 by_bound.entry(bound).or_default().push(destination);
             }
             for (bound, destinations) in by_bound {
-                let rest = ports.difference(&bound);
+                let rest = match protocol {
+                    Protocol::Tcp => ports.difference(&bound),
+                    _ => PortSet::new(),
+                };
                 for (ports, whose) in [(bound, &mut split.ours), (rest, &mut split.theirs)] {
                     if !ports.is_empty() {
                         whose.push(Target {
@@ -97,7 +101,7 @@ mod tests {
         }
     }
 
-    fn armed(last: u8, bound: &str) -> Batch {
+    fn armed(last: u8, protocol: Protocol, bound: &str) -> Batch {
         Batch {
             run: RunId::from_bytes([7; 8]),
             node: node(last),
@@ -108,7 +112,7 @@ mod tests {
             closed_unix_ms: 0,
             records: vec![Record::Armed(Armed {
                 family: Family::Ipv4,
-                protocol: Protocol::Tcp,
+                protocol,
                 ports: bound.parse().unwrap(),
                 refused: Vec::new(),
             })],
@@ -118,13 +122,27 @@ mod tests {
     #[test]
     fn only_ports_that_a_probe_has_bound_are_spoken_to() {
         let mut responders = Responders::default();
-        responders.note(&armed(1, "443,9100"));
-        responders.note(&armed(2, "22,80,443,9100"));
+        responders.note(&armed(1, Protocol::Tcp, "443,9100"));
+        responders.note(&armed(2, Protocol::Tcp, "22,80,443,9100"));
         let split = responders.split(vec![target("22,443,9100", &[1, 2, 3])]);
         assert_eq!(
             split.ours,
             [target("22,443,9100", &[2]), target("443,9100", &[1])]
         );
         assert_eq!(split.theirs, [target("22,443,9100", &[3]), target("22", &[1])]);
+    }
+
+    #[test]
+    fn nothing_is_sent_into_a_udp_port_that_no_probe_has_bound() {
+        let mut responders = Responders::default();
+        responders.note(&armed(1, Protocol::Udp, "6081"));
+        responders.note(&armed(2, Protocol::Tcp, "6081,7946"));
+        let udp = |ports, destinations| Target {
+            protocol: Protocol::Udp,
+            ..target(ports, destinations)
+        };
+        let split = responders.split(vec![udp("6081,7946", &[1, 2])]);
+        assert_eq!(split.ours, [udp("6081", &[1])]);
+        assert_eq!(split.theirs, []);
     }
 }

@@ -11,7 +11,11 @@
 
 use std::collections::BTreeMap;
 
-use plumbline_model::evidence::{LostWhy, Member};
+use plumbline_model::{
+    evidence::{LostWhy, Member},
+    id::NodeId,
+    port::Family,
+};
 use plumbline_proto::convert::{ProgressState, Work};
 
 use super::clock::Awake;
@@ -74,6 +78,18 @@ impl Seat {
     /// Whether work can be given to it: it is here, or away for no longer than the grace.
     pub(super) fn takes_part(&self) -> bool {
         matches!(self.presence, Presence::Here | Presence::Away { .. })
+    }
+
+    /// Whether it has an address of a family to speak from, and to be spoken to at. The workstation has no data address: it
+    /// speaks from what it has, and one whose addresses are all a node's is not known to lack any.
+    pub(super) fn speaks(&self, family: Family) -> bool {
+        self.member.as_ref().is_some_and(|member| match member.node {
+            NodeId::Coordinator => {
+                let mut families = member.addresses.iter().map(|address| Family::of(*address));
+                member.addresses.is_empty() || families.any(|of| of == family)
+            }
+            NodeId::Address(_) => member.data_address(family).is_some(),
+        })
     }
 
     /// Forgets the assignments whose every batch is stored.

@@ -1,104 +1,48 @@
 //! What is tested a second time, with both ends capturing: a bounded sample of what failed, spread over pairs and ports,
 //! so that every cause has a test that tells where its packets end.
+//!
+//! Where somebody rejected some ports of a pair by ICMP errors and others stayed silent, the silent ones may be rejected as
+//! well and told of no more: ICMP errors are limited in rate (Linux: one a second and peer after a burst of six; routers
+//! less). Of such a pair a few ports are asked at one a second instead of many at once.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use plumbline_model::{
-    evidence::Batch,
-    id::NodeId,
-    observation::{End, Record, Signal},
-    plan::Target,
-    port::{Family, PortSet, Protocol},
-    verdict::is_live_service,
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    net::IpAddr,
 };
+
+use plumbline_model::{id::NodeId, observation::End, plan::Target, port::PortSet};
 use plumbline_proto::convert::Watch;
 
-/// What failed so far.
-#[derive(Debug, Default)]
-pub(super) struct Failures {
-    /// Ports that failed in the first look, by source, destination and transport.
-    failed: BTreeMap<(NodeId, NodeId), BTreeMap<(Family, Protocol), PortSet>>,
-    /// Ports that a destination could not bind, and that no service holds by right: their failing has its explanation.
-    unbound: BTreeMap<NodeId, BTreeMap<(Family, Protocol), PortSet>>,
-    /// Sources whose own host is suspect: it refused to send, or kept an answer that a capture saw arrive.
-    suspects: BTreeSet<NodeId>,
-}
+use super::{
+    duties::Transport,
+    failures::{Failures, Fared, Pair},
+};
 
 /// What to ask and to watch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SecondLook {
     /// What each source asks again.
     pub(super) asks: BTreeMap<NodeId, Vec<Target>>,
+    /// What each source asks again slowly.
+    pub(super) slow_asks: BTreeMap<NodeId, Vec<Target>>,
     /// What each end watches.
     pub(super) watches: BTreeMap<NodeId, Vec<Watch>>,
 }
 
-impl Failures {
-    /// Takes note of what a batch tells.
-    pub(super) fn note(&mut self, batch: &Batch) {
-        for record in &batch.records {
-            match record {
-                Record::Reach(reach) if !reach.second_look && tells_of_the_path(&reach.signal) => {
-                    let pair = self.failed.entry((batch.node, reach.dst)).or_default();
-                    pair.entry((reach.family, reach.protocol))
-                        .or_default()
-                        .extend(&reach.ports);
-                    if matches!(reach.signal, Signal::LocalDenied { .. }) {
-                        self.suspects.insert(batch.node);
-                    }
-                }
-                Record::Armed(armed) => {
-                    let unbound = self.unbound.entry(batch.node).or_default();
-                    let ports = unbound.entry((armed.family, armed.protocol)).or_default();
-                    for refused in &armed.refused {
-                        let squatted = |port: &u16| !is_live_service(*port, &refused.why);
-                        ports.extend(&refused.ports.iter().filter(squatted).collect());
-                    }
-                }
-                Record::Seen(seen) if seen.end == End::Source && seen.answers > 0 => {
-                    if self.failed.contains_key(&(batch.node, seen.peer)) {
-                        self.suspects.insert(batch.node);
-                    }
-                }
-                Record::Facts(_) | Record::Reach(_) | Record::Heard(_) | Record::Seen(_) => {}
-            }
-        }
-    }
+/// Who can take part in a second look.
+pub(super) struct Company<'a> {
+    /// Whether a node still takes part.
+    pub(super) is_here: &'a dyn Fn(NodeId) -> bool,
+    /// Whether a node can capture.
+    pub(super) captures: &'a dyn Fn(NodeId) -> bool,
+    /// Whether an address is a participant's: then its limit of ICMP errors is for each peer, not for all of them.
+    pub(super) is_members: &'a dyn Fn(IpAddr) -> bool,
+}
 
-    /// The nodes whose packet filter is worth reading again: destinations of what failed, and sources that are suspect.
-    pub(super) fn to_survey(&self) -> BTreeSet<NodeId> {
-        self.failed
-            .keys()
-            .map(|(_, destination)| *destination)
-            .chain(self.suspects.iter().copied())
-            .collect()
-    }
-
-    /// Chooses the second look among nodes that are `here`; a pair of which neither end can capture is left out.
-    pub(super) fn second_look(
-        &self,
-        here: impl Fn(NodeId) -> bool,
-        captures: impl Fn(NodeId) -> bool,
-    ) -> SecondLook {
-        let mut candidates: Vec<Candidate> = self
-            .failed
-            .iter()
-            .filter(|((src, dst), _)| here(*src) && here(*dst) && (captures(*src) || captures(*dst)))
-            .flat_map(|((src, dst), by_transport)| {
-                by_transport.iter().map(|((family, protocol), ports)| {
-                    let unbound = self.unbound.get(dst).and_then(|of| of.get(&(*family, *protocol)));
-                    let ports = unbound.map_or_else(|| ports.clone(), |unbound| ports.difference(unbound));
-                    Candidate {
-                        src: *src,
-                        dst: *dst,
-                        family: *family,
-                        protocol: *protocol,
-                        ports,
-                    }
-                })
-            })
-            .filter(|candidate| !candidate.ports.is_empty())
-            .collect();
+impl SecondLook {
+    /// Chooses the second look; a pair of which neither end can capture is left out.
+    pub(super) fn choose(failures: &Failures, company: &Company<'_>) -> Self {
+        let mut candidates = candidates(failures, company);
         let share = MOST_TESTS / candidates.len().max(1);
         let each = share.clamp(1, MOST_PORTS_A_PAIR);
         // More failing pairs than tests: every k-th pair, so that each part of the matrix keeps some.
@@ -108,67 +52,116 @@ impl Failures {
             index += 1;
             (index - 1) % every == 0
         });
-        let mut look = SecondLook::default();
+        let mut look = Self::default();
+        let mut slow_pairs = BTreeMap::new();
         for candidate in candidates {
-            look.add(&candidate, sample(&candidate.ports, each), &captures);
+            match candidate.hushed(&mut slow_pairs, company) {
+                Some(ports) => look.add(&candidate, ports, Haste::Slow, company),
+                None => look.add(&candidate, sample(&candidate.ports, each), Haste::AtPace, company),
+            }
         }
         look
     }
-}
 
-struct Candidate {
-    src: NodeId,
-    dst: NodeId,
-    family: Family,
-    protocol: Protocol,
-    ports: PortSet,
-}
+    /// Whether nothing is asked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.asks.is_empty() && self.slow_asks.is_empty()
+    }
 
-impl SecondLook {
-    fn add(&mut self, of: &Candidate, ports: PortSet, captures: impl Fn(NodeId) -> bool) {
-        for (node, peer, end) in [(of.src, of.dst, End::Source), (of.dst, of.src, End::Destination)] {
-            if captures(node) {
+    fn add(&mut self, of: &Candidate<'_>, ports: PortSet, haste: Haste, company: &Company<'_>) {
+        let (src, dst, (family, protocol)) = of.pair;
+        for (node, peer, end) in [(src, dst, End::Source), (dst, src, End::Destination)] {
+            if (company.captures)(node) {
                 let watch = Watch {
                     peer,
                     end,
-                    family: of.family,
-                    protocol: of.protocol,
+                    family,
+                    protocol,
                     ports: ports.clone(),
                 };
                 self.watches.entry(node).or_default().push(watch);
             }
         }
-        let targets = self.asks.entry(of.src).or_default();
-        let same = targets.iter_mut().find(|target| {
-            (target.family, target.protocol, &target.ports) == (of.family, of.protocol, &ports)
-        });
-        match same {
-            Some(target) => target.destinations.push(of.dst),
-            None => targets.push(Target {
-                family: of.family,
-                protocol: of.protocol,
-                ports,
-                destinations: vec![of.dst],
-            }),
-        }
+        let asks = match haste {
+            Haste::AtPace => &mut self.asks,
+            Haste::Slow => &mut self.slow_asks,
+        };
+        add_target(asks.entry(src).or_default(), of.pair, ports);
     }
 }
 
-/// Whether a capture could tell more about such an end of a test.
-fn tells_of_the_path(signal: &Signal) -> bool {
-    match signal {
-        Signal::Unproven { .. }
-        | Signal::Refused
-        | Signal::Icmp { .. }
-        | Signal::Silence
-        | Signal::LocalDenied { .. } => true,
-        Signal::Verified
-        | Signal::Connected
-        | Signal::NoRoute
-        | Signal::NeighborUnresolved
-        | Signal::Exhausted { .. }
-        | Signal::AnsweredFrom { .. }
-        | Signal::NotTried { .. } => false,
+/// Adds ports of a pair to what its source asks; destinations of equal ports share a target. Pairs come in ascending order.
+pub(super) fn add_target(targets: &mut Vec<Target>, pair: Pair, ports: PortSet) {
+    let (_, dst, (family, protocol)) = pair;
+    let same = targets
+        .iter_mut()
+        .find(|target| (target.family, target.protocol, &target.ports) == (family, protocol, &ports));
+    match same {
+        Some(target) => target.destinations.push(dst),
+        None => targets.push(Target {
+            family,
+            protocol,
+            ports,
+            destinations: vec![dst],
+        }),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    AtPace,
+    Slow,
+}
+
+struct Candidate<'a> {
+    pair: Pair,
+    fared: &'a Fared,
+    /// What failed without an explanation.
+    ports: PortSet,
+}
+
+fn candidates<'a>(failures: &'a Failures, company: &Company<'_>) -> Vec<Candidate<'a>> {
+    let watched = |(src, dst, _): Pair| {
+        (company.is_here)(src)
+            && (company.is_here)(dst)
+            && ((company.captures)(src) || (company.captures)(dst))
+    };
+    let candidates = failures.pairs().filter(|(pair, _)| watched(*pair));
+    candidates
+        .map(|(pair, fared)| Candidate {
+            pair,
+            fared,
+            ports: unexplained(failures, pair.1, pair.2, &fared.failed),
+        })
+        .filter(|candidate| !candidate.ports.is_empty())
+        .collect()
+}
+
+fn unexplained(failures: &Failures, dst: NodeId, transport: Transport, failed: &PortSet) -> PortSet {
+    let unbound = failures.unbound(dst, transport);
+    unbound.map_or_else(|| failed.clone(), |unbound| failed.difference(unbound))
+}
+
+impl Candidate<'_> {
+    /// The ports to ask slowly, where an offender's limit may hide rejections and there is room at that offender.
+    fn hushed(&self, slow_pairs: &mut BTreeMap<IpAddr, usize>, company: &Company<'_>) -> Option<PortSet> {
+        let offender = self.fared.offender?;
+        let silent = self.fared.silent.intersection(&self.ports);
+        if silent.is_empty() {
+            return None;
+        }
+        if !(company.is_members)(offender) {
+            match slow_pairs.entry(offender) {
+                Entry::Occupied(mut pairs) if *pairs.get() < MOST_SLOW_PAIRS_A_ROUTER => {
+                    *pairs.get_mut() += 1
+                }
+                Entry::Occupied(_) => return None,
+                Entry::Vacant(pairs) => {
+                    pairs.insert(1);
+                }
+            }
+        }
+        Some(sample(&silent, SLOW_PORTS_A_PAIR))
     }
 }
 
@@ -197,6 +190,12 @@ const MOST_PORTS_A_PAIR: usize = 64;
 /// Over all pairs: what a thousand nodes that lost everything may add to a run.
 const MOST_TESTS: usize = 4_096;
 
+/// Ports of a pair that are asked at one a second: enough to see whether the silent ones are rejected, and five seconds.
+const SLOW_PORTS_A_PAIR: usize = 5;
+
+/// Pairs whose offender is nobody of ours, a router: some send two ICMP errors a second in all (Cisco IOS by default), so that
+/// many pairs at one a second each would hide each other's rejections again.
+const MOST_SLOW_PAIRS_A_ROUTER: usize = 4;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,8 +56,9 @@ pub struct ArmPorts {
 pub struct Ask {
     /// What to test where responders of ours answer; destinations are members of the roster.
     pub targets: Vec<Target>,
-    /// What to test where no responder of ours stands, so that whoever answers is a service of the peer (every port of a live
-    /// node, sshd's on any): these are connected to, never spoken to, and closed in order.
+    /// What to test where no responder of ours is known to stand, so that whoever answers is a service of the peer (a live
+    /// node's ports, sshd's on any, ports that must not answer at all): these are connected to, never spoken to, and closed in
+    /// order. TCP only: in UDP there is no asking without a word.
     pub live_services: Vec<Target>,
     /// Attempts before silence is believed, 1 to [`limits::MAX_ATTEMPTS`].
     pub attempts: u32,
