@@ -11,7 +11,7 @@ use crate::{
     },
     firewall::Ruleset,
     id::NodeId,
-    observation::{BindFailure, End, HostFacts, Reach, Record},
+    observation::{BindFailure, End, HostFacts, Life, Reach, Record},
     port::{Family, PortRange, PortSet, Protocol},
     range_map::RangeMap,
     report::ReportError,
@@ -48,6 +48,9 @@ pub(crate) struct NodeLog<'a> {
     pub(crate) lost: Option<Told<(LostWhy, u64)>>,
     pub(crate) late: Option<u32>,
     pub(crate) refused: Option<Told<&'a str>>,
+    /// The facts of the beginning: what counters and tables are compared with.
+    pub(crate) facts_first: Option<Told<&'a HostFacts>>,
+    /// The last facts.
     pub(crate) facts: Option<Told<&'a HostFacts>>,
     /// The last packet filter that could be read.
     pub(crate) ruleset: Option<Told<&'a Ruleset>>,
@@ -81,6 +84,7 @@ pub(crate) struct Heard {
     pub(crate) accepted: u32,
     pub(crate) proven: u32,
     pub(crate) unproven: u32,
+    pub(crate) replayed: u32,
 }
 
 /// What a capture counted.
@@ -131,6 +135,24 @@ impl<'a> Ledger<'a> {
     /// What is known of a node; absent if the evidence never names it.
     pub(crate) fn node(&self, node: NodeId) -> Option<&NodeLog<'a>> {
         self.nodes.get(&node)
+    }
+
+    /// Where a node's responders wait, and where it speaks from: its id, or what its probe found of the other family.
+    pub(crate) fn data_address(&self, node: NodeId, family: Family) -> Option<IpAddr> {
+        let listed = node.address().filter(|address| Family::of(*address) == family);
+        listed.or_else(|| self.node(node)?.joined?.what.data_address(family))
+    }
+
+    /// Whether a node that joined has no data address of a family. The admin workstation has none of any, and needs none.
+    pub(crate) fn lacks_address(&self, node: NodeId, family: Family) -> bool {
+        let has_joined = self.node(node).is_some_and(|log| log.joined.is_some());
+        node != NodeId::Coordinator && has_joined && self.data_address(node, family).is_none()
+    }
+
+    /// Whether Kubernetes runs on a node already, by its probe's last word.
+    pub(crate) fn is_live(&self, node: NodeId) -> bool {
+        let facts = self.node(node).and_then(|log| log.facts);
+        facts.is_some_and(|told| told.what.life == Life::Live)
     }
 
     /// Whether a probe never took part or did not stay to the end: what failed there says nothing about the network.
@@ -305,7 +327,9 @@ impl<'a> Replay<'a> {
         match record {
             Record::Facts(facts) => {
                 let log = self.ledger.nodes.entry(node).or_default();
-                log.facts = Some(Told { what: facts, line });
+                let told = Told { what: &**facts, line };
+                log.facts_first.get_or_insert(told);
+                log.facts = Some(told);
                 if let Some(ruleset) = &facts.ruleset {
                     log.ruleset = Some(Told { what: ruleset, line });
                 }
@@ -356,6 +380,7 @@ impl<'a> Replay<'a> {
                         accepted: heard.accepted,
                         proven: heard.proven,
                         unproven: heard.unproven,
+                        replayed: heard.replayed,
                     };
                     let runs = pending
                         .heard
@@ -424,6 +449,7 @@ impl Heard {
             accepted: self.accepted.saturating_add(other.accepted),
             proven: self.proven.saturating_add(other.proven),
             unproven: self.unproven.saturating_add(other.unproven),
+            replayed: self.replayed.saturating_add(other.replayed),
         }
     }
 }

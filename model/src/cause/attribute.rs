@@ -6,7 +6,7 @@ use crate::{
     ledger::{Arm, Ledger},
     observation::BindFailure,
     port::{PortRange, PortSet},
-    verdict::{Cell, Outcome, PairVerdict, Spot, Why},
+    verdict::{Cell, Mismatch, Outcome, PairVerdict, Spot, Why},
 };
 
 use super::{
@@ -26,8 +26,17 @@ pub(super) fn blame(
     let (src, dst) = (pair.src, pair.dst);
     match (&cell.outcome, cell.spot) {
         (Outcome::Open | Outcome::OpenUnverified, _) => Vec::new(),
-        (Outcome::IdentityMismatch, Spot::Destination) => one(Local::WrongResponder { node: dst }),
-        (Outcome::IdentityMismatch, _) => {
+        (
+            Outcome::IdentityMismatch {
+                how: Mismatch::ForeignAddress { address },
+            },
+            _,
+        ) => vec![(
+            ports.clone(),
+            between(pair, CauseKind::SourceNat, &address.to_string()),
+        )],
+        (Outcome::IdentityMismatch { .. }, Spot::Destination) => one(Local::WrongResponder { node: dst }),
+        (Outcome::IdentityMismatch { .. }, _) => {
             let translated = ledger
                 .node(dst)
                 .and_then(|log| log.translated_source(pair.transport, ports));
@@ -199,7 +208,17 @@ fn not_measured(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet, why: W
         Why::NotArmed => not_armed(ledger, pair, ports),
         Why::SourceLost if ledger.is_gone(pair.src) => one(Local::ProbeLost { node: pair.src }),
         Why::DestinationLost if ledger.is_gone(pair.dst) => one(Local::ProbeLost { node: pair.dst }),
-        Why::LiveNode | Why::DestinationLost => one(Local::Unmeasured {
+        // Nobody misses it.
+        Why::NoService => Vec::new(),
+        Why::NoAddress => {
+            let lacks = |node: &NodeId| ledger.lacks_address(*node, pair.transport.0);
+            let node = [pair.src, pair.dst].into_iter().find(lacks);
+            one(Local::Unmeasured {
+                why,
+                node: node.or(Some(pair.dst)),
+            })
+        }
+        Why::LiveNode | Why::BusyUdp | Why::DestinationLost => one(Local::Unmeasured {
             why,
             node: Some(pair.dst),
         }),

@@ -62,7 +62,7 @@ pub(super) struct Between {
 
 /// Which way through a node's packet filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Side {
+pub(crate) enum Side {
     /// Questions that arrive.
     In,
     /// Questions that leave.

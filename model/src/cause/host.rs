@@ -14,7 +14,7 @@ use super::blame::Side;
 
 /// What a packet filter says about one way through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Opinion {
+pub(crate) enum Opinion {
     /// It could not be read, or cannot tell.
     None,
     /// It lets the packet pass.
@@ -40,7 +40,7 @@ pub(crate) fn drops_silently(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &Po
 
 /// Asks about a range of ports, split where the answer changes. A range that is judged alike at both ends and in the
 /// middle is taken for one: what lies between failed alike, too.
-pub(super) fn ask_range(
+pub(crate) fn ask_range(
     ledger: &Ledger<'_>,
     pair: (NodeId, NodeId, Transport),
     range: PortRange,

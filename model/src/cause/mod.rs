@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 
+pub(crate) use blame::Side;
 pub(crate) use explain::explain;
-pub(crate) use host::drops_silently;
+pub(crate) use host::{Opinion, ask_range, drops_silently};
 pub(crate) use place::place_unsampled;
 
 /// What kind of thing is wrong (report.json, `findings[].cause.kind`). More may join; none is renamed.

@@ -60,7 +60,7 @@ fn way_of_failing(outcome: &Outcome) -> Option<Way> {
             Some(Way::Silence)
         }
         Outcome::Rejected { icmp: None, .. } => Some(Way::Reset),
-        Outcome::IdentityMismatch => Some(Way::Impostor),
+        Outcome::IdentityMismatch { .. } => Some(Way::Impostor),
         _ => None,
     }
 }

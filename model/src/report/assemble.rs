@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     canonical,
-    cause::{drops_silently, explain, place_unsampled},
+    cause::{Opinion, Side, ask_range, drops_silently, explain, place_unsampled},
     evidence::ANALYSIS_VERSION,
     id::NodeId,
     inventory::Inventory,
     ledger::{Arm, Ledger},
     observation::{BindFailure, HostFacts},
     plan::{Expect, Plan},
-    port::PortSet,
+    port::{PortRange, PortSet},
     profile::{Profile, Severity, VersionStanding},
     verdict::{
-        Cell, Outcome, PairVerdict, Why, infer_rejections, pairs_of, recognise_loss,
+        Cell, Filter, Outcome, PairVerdict, Way, Why, infer_rejections, judge_busy, pairs_of, recognise_loss,
         share_unresolved_neighbours,
     },
 };
@@ -31,6 +31,11 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
         recognise_loss(pair);
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
+    judge_busy(
+        &mut pairs,
+        |pair, range, way| filters(ledger, pair, range, way),
+        |node| Some(ledger.node(node)?.ruleset?.line),
+    );
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
     let findings = explain(plan, ledger, &pairs);
@@ -59,6 +64,25 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
         not_measured: not_measured(&pairs),
         coverage,
     }
+}
+
+/// What the packet filter on one way of a test does with it.
+fn filters(ledger: &Ledger<'_>, pair: &PairVerdict, range: PortRange, way: Way) -> Vec<(PortRange, Filter)> {
+    let side = match way {
+        Way::Out => Side::Out,
+        Way::In => Side::In,
+        Way::AnswerOut => Side::AnswerOut,
+        Way::AnswerIn => Side::AnswerIn,
+    };
+    let asked = ask_range(ledger, (pair.src, pair.dst, pair.transport), range, side);
+    asked
+        .into_iter()
+        .map(|(range, opinion)| match opinion {
+            Opinion::Accepts => (range, Filter::Passes),
+            Opinion::Stops(_) => (range, Filter::Stops),
+            Opinion::None => (range, Filter::Untold),
+        })
+        .collect()
 }
 
 /// Failed outranks incomplete outranks warned outranks passed.
@@ -251,6 +275,11 @@ fn said(why: Why) -> &'static str {
         Why::DestinationLost => "the destination's probe did not join or was lost",
         Why::NotArmed => "the destination's probe could not listen there",
         Why::LiveNode => "the destination is live and its ports are not disturbed",
+        Why::NoAddress => "one of the two has no address of the family",
+        Why::NoService => "the destination is live and no Service uses them",
+        Why::BusyUdp => {
+            "the destination is live, nothing is sent to its UDP services, and the packet filters do not tell"
+        }
         Why::Policy => "a local policy refuses them",
         Why::Interrupted => "the run was interrupted",
         Why::Unreported => "the source's probe did not report them",

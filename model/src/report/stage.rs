@@ -4,15 +4,18 @@
 //! [`Stage::dual`] 10.0.1.2 is also fd00:1::2, and so on. What is said of tests is said of TCP over IPv4, until
 //! [`Stage::over`] says otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv6Addr,
+};
 
 use crate::{
-    evidence::{Entry, SwarmEvent},
+    evidence::{Entry, Parameters, SwarmEvent},
     firewall::Ruleset,
     id::{NodeId, Role},
     inventory::{ClusterType, Inventory, LoadBalancerMode, LoadBalancerType, Node},
     ledger::{Ledger, Transport},
-    observation::{BindFailure, End, Heard, HostFacts, Reach, Seen, Signal},
+    observation::{BindFailure, End, Heard, HostFacts, Listener, NodePorts, Reach, Seen, Signal},
     plan::{Block, Expect, Plan, Sharing},
     port::{Family, PortSet, Protocol},
     profile::Severity,
@@ -41,6 +44,10 @@ pub(crate) struct Stage {
     /// What following calls speak of.
     transport: Transport,
     dual: bool,
+    pub(crate) parameters: Parameters,
+    /// Live nodes with what they serve.
+    live: BTreeMap<NodeId, Served>,
+    without_ipv6: BTreeSet<NodeId>,
     exceptions: BTreeMap<(NodeId, NodeId), Vec<Reach>>,
     unbound: BTreeMap<(NodeId, Transport), Vec<(PortSet, BindFailure)>>,
     heard: BTreeMap<NodeId, Vec<Heard>>,
@@ -53,6 +60,13 @@ pub(crate) struct Stage {
     silent: BTreeSet<NodeId>,
     without_responder: BTreeSet<NodeId>,
     events: Vec<SwarmEvent>,
+}
+
+/// What a live node serves.
+#[derive(Clone, Default)]
+struct Served {
+    listeners: Vec<Listener>,
+    node_ports: Vec<NodePorts>,
 }
 
 type Amendment = std::rc::Rc<dyn Fn(&mut HostFacts)>;
@@ -111,6 +125,9 @@ impl Stage {
             inventory,
             transport: (Family::Ipv4, Protocol::Tcp),
             dual: false,
+            parameters: testimony::run_record().parameters,
+            live: BTreeMap::new(),
+            without_ipv6: BTreeSet::new(),
             at_first: BTreeMap::new(),
             at_last: BTreeMap::new(),
             exceptions: BTreeMap::new(),
@@ -178,6 +195,48 @@ impl Stage {
     /// The rule that was added last is about ports that must not answer.
     pub(crate) fn that_blocks(mut self) -> Self {
         self.plan.blocks.last_mut().unwrap().expect = Expect::Blocked;
+        self
+    }
+
+    /// The rule that was added last is about ports that Services serve.
+    pub(crate) fn through_services(mut self) -> Self {
+        self.plan.blocks.last_mut().unwrap().through_services = true;
+        self
+    }
+
+    /// Kubernetes runs there: what it serves is said with [`Stage::serves`] and [`Stage::has_services`], and nobody listens
+    /// elsewhere. Its services accept TCP, its other ports answer by RST, and nothing is sent to UDP.
+    pub(crate) fn live(mut self, on: &str) -> Self {
+        self.live.entry(node(on)).or_default();
+        self
+    }
+
+    /// A service of a live node waits at all addresses.
+    pub(crate) fn serves(mut self, on: &str, at: &str, process: &str) -> Self {
+        let listener = Listener {
+            protocol: self.transport.1,
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            ports: ports(at),
+            process: Some(process.to_owned()),
+            pid: Some(4711),
+        };
+        self.live.entry(node(on)).or_default().listeners.push(listener);
+        self
+    }
+
+    /// NodePorts of Services on a live node.
+    pub(crate) fn has_services(mut self, on: &str, at: &str) -> Self {
+        let node_ports = NodePorts {
+            protocol: self.transport.1,
+            ports: ports(at),
+        };
+        self.live.entry(node(on)).or_default().node_ports.push(node_ports);
+        self
+    }
+
+    /// A node of a dual-stack stage that has no IPv6 address.
+    pub(crate) fn without_ipv6(mut self, on: &str) -> Self {
+        self.without_ipv6.insert(node(on));
         self
     }
 
@@ -288,6 +347,14 @@ impl Stage {
             replayed: 0,
         });
         self
+    }
+
+    /// Datagrams of a source that do not prove its key.
+    pub(crate) fn hears_noise(self, dst: &str, src: &str, at: &str, count: u32) -> Self {
+        let mut stage = self.hears(dst, src, at, count, 0);
+        let heard = stage.heard.get_mut(&node(dst)).and_then(|heard| heard.last_mut());
+        heard.unwrap().unproven = count;
+        stage
     }
 
     pub(crate) fn hears_a_stranger(mut self, dst: &str, address: &str, at: &str, proven: u32) -> Self {

@@ -6,15 +6,19 @@
 //!   [in]<----answer------------   return   <-----------[capture]
 //!     SourceOut / SourceIn        Forward / Return       Destination
 //! ```
+//!
+//! TCP and UDP are judged alike as far as they are alike. They differ in what silence of the other side looks like (a RST,
+//! a port unreachable), and in what may be sent to a service that is not ours: one connection, and never a datagram.
 
 use std::net::IpAddr;
 
 use crate::{
-    ledger::{Arm, Heard, Seen, Told},
+    ledger::{Arm, Heard, Seen, Told, Transport},
     observation::{BindFailure, NotTried, Reach, Signal, Unproven},
+    port::{Family, Protocol},
 };
 
-use super::{Outcome, Spot, Why};
+use super::{Mismatch, Outcome, Spot, Why};
 
 /// All testimony about one port of one pair.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,12 +30,21 @@ pub(super) struct Point<'a> {
     pub(super) heard: Option<Told<Heard>>,
     pub(super) at_source: Option<Told<Seen>>,
     pub(super) at_destination: Option<Told<Seen>>,
+    /// It must not answer: nobody armed it.
+    pub(super) is_blocked: bool,
+    /// Only a Service would serve it, the destination is live, and no Service does.
+    pub(super) is_unserved: bool,
 }
 
 /// What is known of the two ends apart from the port.
 pub(super) struct Ends<'f> {
+    pub(super) transport: Transport,
     pub(super) source_gone: bool,
     pub(super) destination_gone: bool,
+    /// The destination is listed by an address of the other family, so that its address of this one is what its probe finds.
+    pub(super) is_found_address: bool,
+    /// One of the two told of no address of the family.
+    pub(super) lacks_address: bool,
     /// The source refused an assignment.
     pub(super) source_refused: bool,
     pub(super) interrupted: bool,
@@ -54,20 +67,36 @@ pub(super) fn decide(point: &Point<'_>, ends: &Ends<'_>) -> Ruling {
         .flatten()
         .map(|told| told.what.attempts);
     let attempts = attempts.fold(0, u32::saturating_add);
-    let (outcome, spot) = match point.arm.map(|arm| arm.what) {
-        Some(Arm::Refused(failure)) if !is_live_service(point.port, failure) => {
-            // Nothing of ours stood there, so that whatever answered or did not says nothing about the network.
-            (Outcome::NotMeasured(Why::NotArmed), Spot::Unknown)
-        }
-        Some(Arm::Refused(_)) => on_a_live_service(point, ends),
-        Some(Arm::Ready) => on_our_responder(point, ends),
-        None => unless_it_was_somebody(on_our_responder(point, ends)),
-    };
+    let (outcome, spot) = ruling(point, ends);
     Ruling {
         outcome,
         spot,
         attempts,
     }
+}
+
+fn ruling(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
+    if point.is_blocked {
+        return on_a_live_service(point, ends);
+    }
+    if point.is_unserved && matches!(tried(point), None | Some(Signal::Refused)) {
+        return not_measured(Why::NoService);
+    }
+    match point.arm.map(|arm| arm.what) {
+        Some(Arm::Refused(BindFailure::AddressMissing)) if ends.is_found_address => {
+            not_measured(Why::NoAddress)
+        }
+        // Nothing of ours stood there, so that whatever answered or did not says nothing about the network.
+        Some(Arm::Refused(failure)) if !is_live_service(point.port, failure) => not_measured(Why::NotArmed),
+        Some(Arm::Refused(_)) if ends.transport.1 == Protocol::Udp => on_a_busy_port(point, ends),
+        Some(Arm::Refused(_)) => on_a_live_service(point, ends),
+        Some(Arm::Ready) => on_our_responder(point, ends),
+        None => unless_it_was_somebody(on_our_responder(point, ends), ends),
+    }
+}
+
+fn not_measured(why: Why) -> (Outcome, Spot) {
+    (Outcome::NotMeasured(why), Spot::Unknown)
 }
 
 /// A port that another process holds by right: every port of a live node, and sshd's on any.
@@ -87,10 +116,21 @@ pub fn is_live_service(port: u16, failure: &BindFailure) -> bool {
 
 /// Without a word of the destination about its responder: what accepted or refused may be anybody, while silence and what
 /// somebody else reported are of the network.
-fn unless_it_was_somebody((outcome, spot): (Outcome, Spot)) -> (Outcome, Spot) {
+fn unless_it_was_somebody((outcome, spot): (Outcome, Spot), ends: &Ends<'_>) -> (Outcome, Spot) {
     match outcome {
-        Outcome::OpenUnverified | Outcome::IdentityMismatch | Outcome::Closed => {
-            (Outcome::NotMeasured(Why::NotArmed), Spot::Unknown)
+        Outcome::OpenUnverified | Outcome::IdentityMismatch { .. } | Outcome::Closed => {
+            not_measured(Why::NotArmed)
+        }
+        // The UDP form of a RST, by the host itself.
+        Outcome::Rejected {
+            icmp: Some(icmp),
+            offender,
+            ..
+        } if ends.transport.1 == Protocol::Udp
+            && is_port_unreachable(ends.transport.0, icmp)
+            && offender.is_none_or(ends.is_destinations_own) =>
+        {
+            not_measured(Why::NotArmed)
         }
         told => (told, spot),
     }
@@ -104,12 +144,13 @@ fn on_a_live_service(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
                 BindFailure::Live | BindFailure::Service { .. } | BindFailure::NoListener
             ))
         );
-        let why = if is_live && !ends.source_gone {
-            Why::LiveNode
-        } else {
-            untried(point, ends)
+        let why = match untried(point, ends) {
+            Why::SourceLost => Why::SourceLost,
+            Why::NoAddress => Why::NoAddress,
+            _ if is_live => Why::LiveNode,
+            why => why,
         };
-        return (Outcome::NotMeasured(why), Spot::Unknown);
+        return not_measured(why);
     };
     match signal {
         // A service that speaks first, or not at all, is no responder of ours and is not expected to be one.
@@ -118,9 +159,21 @@ fn on_a_live_service(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
     }
 }
 
+/// A UDP port of a live node: nothing is ever sent to what is not ours, and a kernel tunnel may take a port at any time.
+/// [`super::busy`] asks the packet filters instead.
+fn on_a_busy_port(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
+    match tried(point) {
+        Some(Signal::Verified) => (Outcome::Open, Spot::Unknown),
+        _ => not_measured(match untried(point, ends) {
+            why @ (Why::SourceLost | Why::DestinationLost | Why::NoAddress | Why::Policy) => why,
+            _ => Why::BusyUdp,
+        }),
+    }
+}
+
 fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
     let Some(signal) = tried(point) else {
-        return (Outcome::NotMeasured(untried(point, ends)), Spot::Unknown);
+        return not_measured(untried(point, ends));
     };
     if let Some(answered) = flapping(point) {
         return (Outcome::Lossy { answered }, Spot::Unknown);
@@ -129,10 +182,10 @@ fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
         Signal::Verified => (Outcome::Open, Spot::Unknown),
         Signal::Connected => (Outcome::OpenUnverified, Spot::Unknown),
         Signal::Exhausted { errno } => (Outcome::Resource { errno: *errno }, Spot::Unknown),
-        _ if ends.source_gone => (Outcome::NotMeasured(Why::SourceLost), Spot::Unknown),
-        _ if ends.destination_gone => (Outcome::NotMeasured(Why::DestinationLost), Spot::Unknown),
+        _ if ends.source_gone => not_measured(Why::SourceLost),
+        _ if ends.destination_gone => not_measured(Why::DestinationLost),
         Signal::Unproven { how } => unproven(point, *how),
-        Signal::AnsweredFrom { .. } => (Outcome::IdentityMismatch, Spot::Unknown),
+        Signal::AnsweredFrom { address } => answered_from(*address, ends),
         Signal::Refused => refused(point),
         Signal::Icmp {
             icmp_type,
@@ -143,7 +196,7 @@ fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
         Signal::LocalDenied { .. } => (Outcome::LocalBlocked, Spot::SourceOut),
         Signal::NoRoute => (Outcome::NoRoute, Spot::SourceOut),
         Signal::NeighborUnresolved => (Outcome::NeighborUnresolved, Spot::Forward),
-        Signal::NotTried { .. } => (Outcome::NotMeasured(untried(point, ends)), Spot::Unknown),
+        Signal::NotTried { .. } => not_measured(untried(point, ends)),
     }
 }
 
@@ -203,12 +256,14 @@ fn untried(point: &Point<'_>, ends: &Ends<'_>) -> Why {
             _ => None,
         });
     match reason {
+        Some(NotTried::NoAddress) => Why::NoAddress,
         Some(NotTried::Policy) => Why::Policy,
         Some(NotTried::Unsupported) => Why::Unsupported,
         _ if ends.interrupted => Why::Interrupted,
         _ if ends.source_gone => Why::SourceLost,
         _ if ends.destination_gone => Why::DestinationLost,
-        Some(NotTried::NotOnRoster | NotTried::NoAddress) => Why::DestinationLost,
+        _ if ends.lacks_address => Why::NoAddress,
+        Some(NotTried::NotOnRoster) => Why::DestinationLost,
         // Without its coordinator a source stops; that is the coordinator's view of a lost source.
         Some(NotTried::Lease) => Why::SourceLost,
         Some(NotTried::Cancelled) => Why::Interrupted,
@@ -233,9 +288,21 @@ fn unproven(point: &Point<'_>, how: Unproven) -> (Outcome, Spot) {
                 Some(_) => Spot::Destination,
                 None => Spot::Unknown,
             };
-            (Outcome::IdentityMismatch, spot)
+            let how = Mismatch::Unproven;
+            (Outcome::IdentityMismatch { how }, spot)
         }
     }
+}
+
+/// The peer answered, since nobody else has the key. Its own other address is a matter of its routes; one that it does not
+/// have was put there on the way.
+fn answered_from(address: IpAddr, ends: &Ends<'_>) -> (Outcome, Spot) {
+    let (how, spot) = if (ends.is_destinations_own)(address) {
+        (Mismatch::OwnAddress { address }, Spot::Destination)
+    } else {
+        (Mismatch::ForeignAddress { address }, Spot::Return)
+    };
+    (Outcome::IdentityMismatch { how }, spot)
 }
 
 fn refused(point: &Point<'_>) -> (Outcome, Spot) {
@@ -264,7 +331,7 @@ fn refused(point: &Point<'_>) -> (Outcome, Spot) {
 
 fn icmp(point: &Point<'_>, ends: &Ends<'_>, icmp: (u8, u8), offender: Option<IpAddr>) -> (Outcome, Spot) {
     match offender {
-        Some(address) if (ends.is_sources_own)(address) => return (Outcome::LocalBlocked, Spot::SourceOut),
+        Some(address) if (ends.is_sources_own)(address) => return by_the_source(ends.transport.0, icmp),
         _ if left(point) == Some(0) => return (Outcome::LocalBlocked, Spot::SourceOut),
         _ => {}
     }
@@ -284,6 +351,24 @@ fn icmp(point: &Point<'_>, ends: &Ends<'_>, icmp: (u8, u8), offender: Option<IpA
     )
 }
 
+/// An ICMP error that the source's own host wrote.
+fn by_the_source(family: Family, icmp: (u8, u8)) -> (Outcome, Spot) {
+    match (family, icmp) {
+        (Family::Ipv4, HOST_UNREACHABLE) | (Family::Ipv6, ADDRESS_UNREACHABLE_V6) => {
+            (Outcome::NeighborUnresolved, Spot::Forward)
+        }
+        (Family::Ipv4, NET_UNREACHABLE) | (Family::Ipv6, NO_ROUTE_V6) => (Outcome::NoRoute, Spot::SourceOut),
+        _ => (Outcome::LocalBlocked, Spot::SourceOut),
+    }
+}
+
+fn is_port_unreachable(family: Family, icmp: (u8, u8)) -> bool {
+    icmp == match family {
+        Family::Ipv4 => PORT_UNREACHABLE,
+        Family::Ipv6 => PORT_UNREACHABLE_V6,
+    }
+}
+
 fn silence(point: &Point<'_>) -> (Outcome, Spot) {
     if left(point) == Some(0) {
         return (Outcome::LocalBlocked, Spot::SourceOut);
@@ -292,13 +377,39 @@ fn silence(point: &Point<'_>) -> (Outcome, Spot) {
     match capture(point, point.at_destination) {
         Some(seen) if seen.questions == 0 => (Outcome::FilteredForward, Spot::Forward),
         Some(_) | None if came_back => (Outcome::FilteredReturn, Spot::SourceIn),
-        Some(seen) if seen.answers == 0 => (Outcome::Filtered, Spot::Destination),
-        Some(_) => (Outcome::FilteredReturn, Spot::Return),
-        None if point.heard.is_some_and(|heard| heard.what.accepted > 0) => {
-            (Outcome::FilteredReturn, Spot::Return)
-        }
+        Some(seen) if seen.answers > 0 => (Outcome::FilteredReturn, Spot::Return),
+        Some(_) if is_unverified(point) => altered(),
+        Some(_) => (Outcome::Filtered, Spot::Destination),
+        None if has_heard(point) => (Outcome::FilteredReturn, Spot::Return),
+        None if is_unverified(point) => altered(),
         None => (Outcome::Filtered, Spot::Unknown),
     }
+}
+
+/// Whether the destination's responder took the source's questions for what they are.
+fn has_heard(point: &Point<'_>) -> bool {
+    point.heard.is_some_and(|heard| {
+        let Heard {
+            accepted,
+            proven,
+            unproven,
+            replayed,
+        } = heard.what;
+        // A TCP connection that was accepted came from the source's kernel, whatever its hello said.
+        proven.saturating_add(replayed) > 0 || accepted > unproven
+    })
+}
+
+/// Whether the destination received datagrams from the source and could verify none, as many as the source sent: they were
+/// altered on the way, or the two do not share a key. Fewer may be another program's of the same host, which gossips.
+fn is_unverified(point: &Point<'_>) -> bool {
+    let sent = point.first.map_or(1, |told| told.what.attempts.max(1));
+    !has_heard(point) && point.heard.is_some_and(|heard| heard.what.unproven >= sent)
+}
+
+fn altered() -> (Outcome, Spot) {
+    let how = Mismatch::Unverified;
+    (Outcome::IdentityMismatch { how }, Spot::Destination)
 }
 
 /// Questions that left the source, if a capture watched them.
@@ -327,3 +438,16 @@ const SSH_PORT: u16 = 22;
 
 /// Who holds the SSH port by right: the daemon, or systemd on its behalf (socket activation).
 const SSH_HOLDERS: [&str; 2] = ["sshd", "systemd"];
+
+/// Destination unreachable, network (RFC 792).
+const NET_UNREACHABLE: (u8, u8) = (3, 0);
+/// Destination unreachable, host (RFC 792): what Linux tells itself when a neighbour does not resolve.
+const HOST_UNREACHABLE: (u8, u8) = (3, 1);
+/// Destination unreachable, port (RFC 792).
+const PORT_UNREACHABLE: (u8, u8) = (3, 3);
+/// Destination unreachable, no route (RFC 4443, section 3.1).
+const NO_ROUTE_V6: (u8, u8) = (1, 0);
+/// Destination unreachable, address (RFC 4443, section 3.1): a neighbour that does not resolve.
+const ADDRESS_UNREACHABLE_V6: (u8, u8) = (1, 3);
+/// Destination unreachable, port (RFC 4443, section 3.1).
+const PORT_UNREACHABLE_V6: (u8, u8) = (1, 4);

@@ -1,16 +1,20 @@
 //! Both sides' testimony joined: what became of each planned test.
 
+mod busy;
 mod decide;
 mod infer;
 mod pair;
+mod services;
 #[cfg(test)]
 mod tests;
 
 use std::net::IpAddr;
 
+pub(crate) use busy::{Filter, Way, judge_busy};
 pub use decide::is_live_service;
 pub(crate) use infer::{infer_rejections, recognise_loss, share_unresolved_neighbours};
 pub(crate) use pair::{Cell, PairVerdict, pairs_of};
+pub use services::served_ports;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +25,11 @@ pub enum Outcome {
     Open,
     /// A live service accepted; who it is was not proven.
     OpenUnverified,
-    /// Something accepted that is not the peer.
-    IdentityMismatch,
+    /// Something accepted or answered that is not the peer, or not as the peer.
+    IdentityMismatch {
+        /// How.
+        how: Mismatch,
+    },
     /// RST, and nothing of ours listened there.
     Closed,
     /// An ICMP error, or an RST although the peer listened.
@@ -60,6 +67,25 @@ pub enum Outcome {
     NotMeasured(Why),
 }
 
+/// In which way somebody is not who he should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mismatch {
+    /// Whoever accepted did not prove to be the peer.
+    Unproven,
+    /// The peer answered from another of its own addresses (UDP): a setting of that host.
+    OwnAddress {
+        /// From which.
+        address: IpAddr,
+    },
+    /// The peer's answer came from an address that it does not have (UDP): it was translated on the way.
+    ForeignAddress {
+        /// From which.
+        address: IpAddr,
+    },
+    /// The peer's responder received the source's datagrams and could verify none: altered on the way, or another key.
+    Unverified,
+}
+
 /// Why a test was not measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +98,14 @@ pub enum Why {
     NotArmed,
     /// A live node without this listener, or one whose port is not disturbed.
     LiveNode,
+    /// One of the two ends has no address of the family.
+    NoAddress,
+    /// A live node's port that only a Service would serve, and none does: nothing is missed. It is counted apart and makes
+    /// no report incomplete.
+    NoService,
+    /// A UDP port of a live node, to which nothing is sent, and about which the packet filters could not be asked or do not
+    /// tell.
+    BusyUdp,
     /// The source's local policy refused it.
     Policy,
     /// The run was interrupted first.
@@ -105,7 +139,7 @@ impl Outcome {
         match self {
             Self::Open => "open",
             Self::OpenUnverified => "open_unverified",
-            Self::IdentityMismatch => "identity_mismatch",
+            Self::IdentityMismatch { .. } => "identity_mismatch",
             Self::Closed => "closed",
             Self::Rejected { .. } => "rejected",
             Self::FilteredForward => "filtered_forward",
@@ -139,6 +173,9 @@ impl Why {
             Self::DestinationLost => "destination_lost",
             Self::NotArmed => "not_armed",
             Self::LiveNode => "live_node",
+            Self::NoAddress => "no_address",
+            Self::NoService => "no_service",
+            Self::BusyUdp => "busy_udp",
             Self::Policy => "policy",
             Self::Interrupted => "interrupted",
             Self::Unreported => "unreported",

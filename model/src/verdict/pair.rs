@@ -1,19 +1,20 @@
 //! Every planned test of every ordered pair, in runs of ports that fared alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::NodeId,
     ledger::{Ledger, Look, Transport},
     observation::End,
-    plan::Plan,
-    port::{PortRange, PortSet},
+    plan::{Expect, Plan},
+    port::{Family, PortRange, PortSet},
     range_map::{RangeMap, add_cuts, pieces},
 };
 
 use super::{
     Outcome, Spot,
     decide::{Ends, Point, Ruling, decide},
+    services::served_ports,
 };
 
 /// Ports of a pair that fared alike.
@@ -24,6 +25,8 @@ pub(crate) struct Cell {
     pub(crate) spot: Spot,
     /// Attempts for each port.
     pub(crate) attempts: u32,
+    /// Nothing was sent: the packet filters of both ends say so.
+    pub(crate) by_ruleset: bool,
     /// Lines of the evidence behind it, ascending; empty for what answered at once.
     pub(crate) lines: Vec<u32>,
 }
@@ -58,21 +61,73 @@ pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Vec<PairVerdict> {
             }
         }
     }
+    let unserved = Unserved::of(plan, ledger);
     asked
         .into_iter()
         .map(|((src, dst, transport), blocks)| {
-            let planned = union(blocks.iter().map(|(_, ports)| ports));
-            let cells = cells_of(ledger, src, dst, transport, &planned);
+            let asks = Asks {
+                planned: union(blocks.iter().map(|(_, ports)| ports)),
+                blocked: blocked(plan, &blocks),
+                unserved: unserved.at(dst, transport),
+            };
+            let cells = cells_of(ledger, src, dst, transport, &asks);
             PairVerdict {
                 src,
                 dst,
                 transport,
-                planned,
+                planned: asks.planned,
                 blocks,
                 cells,
             }
         })
         .collect()
+}
+
+/// What is asked of a pair.
+struct Asks<'a> {
+    planned: PortSet,
+    /// Those of them that must not answer.
+    blocked: PortSet,
+    /// Ports of the destination that only Services would serve, and none does.
+    unserved: Option<&'a PortSet>,
+}
+
+fn blocked(plan: &Plan, blocks: &[(usize, PortSet)]) -> PortSet {
+    let blocked = blocks
+        .iter()
+        .filter(|(block, _)| plan.blocks[*block].expect == Expect::Blocked);
+    union(blocked.map(|(_, ports)| ports))
+}
+
+/// Ports of live nodes that only Services would serve, and none does.
+struct Unserved(BTreeMap<(NodeId, Transport), PortSet>);
+
+impl Unserved {
+    fn of(plan: &Plan, ledger: &Ledger<'_>) -> Self {
+        let transports: BTreeSet<Transport> = plan
+            .blocks
+            .iter()
+            .filter(|block| block.through_services)
+            .map(|block| (block.family, block.protocol))
+            .collect();
+        let mut unserved = BTreeMap::new();
+        for &node in plan.participants.iter().filter(|node| ledger.is_live(**node)) {
+            for &(family, protocol) in &transports {
+                let ports = plan.service_ports_at(node, family, protocol);
+                let facts = ledger.node(node).and_then(|log| log.facts);
+                let address = ledger.data_address(node, family);
+                if let (false, Some(facts), Some(address)) = (ports.is_empty(), facts, address) {
+                    let served = served_ports(facts.what, address, protocol);
+                    unserved.insert((node, (family, protocol)), ports.difference(&served));
+                }
+            }
+        }
+        Self(unserved)
+    }
+
+    fn at(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
+        self.0.get(&(node, transport))
+    }
 }
 
 fn union<'a>(sets: impl Iterator<Item = &'a PortSet>) -> PortSet {
@@ -88,7 +143,7 @@ fn cells_of(
     src: NodeId,
     dst: NodeId,
     transport: Transport,
-    planned: &PortSet,
+    asks: &Asks<'_>,
 ) -> Vec<Cell> {
     let (source, destination) = (ledger.node(src), ledger.node(dst));
     let first = source.and_then(|log| log.reach(dst, transport, Look::First));
@@ -105,22 +160,29 @@ fn cells_of(
     cut(&mut cuts, heard);
     cut(&mut cuts, at_source);
     cut(&mut cuts, at_destination);
+    for set in [Some(&asks.blocked), asks.unserved].into_iter().flatten() {
+        add_cuts(&mut cuts, set.ranges().iter().copied());
+    }
     // What stands on the SSH port is judged by its number.
     cuts.extend([22, 23]);
 
     let owns = |node: NodeId, address| {
         node.address() == Some(address) || ledger.node(node).is_some_and(|log| log.owns(address))
     };
+    let family = transport.0;
     let ends = Ends {
+        transport,
         source_gone: ledger.is_gone(src),
         destination_gone: ledger.is_gone(dst),
+        is_found_address: dst.address().is_some_and(|address| Family::of(address) != family),
+        lacks_address: ledger.lacks_address(src, family) || ledger.lacks_address(dst, family),
         source_refused: source.is_some_and(|log| log.refused.is_some()),
         interrupted: ledger.interrupted.is_some(),
         is_sources_own: &|address| owns(src, address),
         is_destinations_own: &|address| owns(dst, address),
     };
     let mut gathered = Gathered::default();
-    for range in pieces(planned, cuts) {
+    for range in pieces(&asks.planned, cuts) {
         let port = range.first();
         let point = Point {
             port,
@@ -130,6 +192,8 @@ fn cells_of(
             heard: heard.and_then(|map| map.get(port)),
             at_source: at_source.and_then(|map| map.get(port)),
             at_destination: at_destination.and_then(|map| map.get(port)),
+            is_blocked: asks.blocked.contains(port),
+            is_unserved: asks.unserved.is_some_and(|ports| ports.contains(port)),
         };
         gathered.add(range, decide(&point, &ends), &point);
     }
@@ -176,6 +240,7 @@ impl Gathered {
                     outcome,
                     spot,
                     attempts,
+                    by_ruleset: false,
                     lines,
                 });
             }

@@ -2,24 +2,33 @@ use crate::{
     evidence::{LostWhy, SwarmEvent},
     observation::{BindFailure, End, NotTried, Signal, Unproven},
     report::{
-        Verdict,
+        ReachabilityRow, Report, Verdict,
         stage::{CP, LB, Stage, W1, W2, node, ports},
     },
 };
 
+mod live;
+mod udp;
+
 /// The outcome of one test, with its reason if it was not measured.
 fn outcome(stage: &Stage, src: &str, dst: &str, port: &str) -> String {
-    let wanted = ports(port);
     let report = stage.report();
+    let row = row(&report, src, dst, port);
+    match &row.why {
+        Some(why) => format!("{} {why}", row.outcome),
+        None => row.outcome.clone(),
+    }
+}
+
+/// The row of a test about which one rule speaks.
+fn row<'a>(report: &'a Report, src: &str, dst: &str, port: &str) -> &'a ReachabilityRow {
+    let wanted = ports(port);
     let mut rows = report.reachability.iter().filter(|row| {
         row.src == node(src) && row.dst == node(dst) && !row.ports.intersection(&wanted).is_empty()
     });
     let row = rows.next().unwrap();
     assert!(rows.next().is_none(), "one rule, one outcome");
-    match &row.why {
-        Some(why) => format!("{} {why}", row.outcome),
-        None => row.outcome.clone(),
-    }
+    row
 }
 
 fn of_10250(stage: Stage) -> String {

@@ -80,6 +80,18 @@ impl Teller<'_> {
                 format!("{name} is live, its ports are not disturbed: {count} not made"),
                 "Nothing to mend; what a live node serves is judged by its services.",
             ),
+            Why::NoAddress => (
+                format!("{name} has no address of the family of these tests: {count} not made"),
+                "Configure the address on the data interface, or take the family out of the cluster file.",
+            ),
+            Why::BusyUdp => (
+                format!("{name} is live, and nothing is sent to its UDP services: {count} not made"),
+                "Let the probes of both ends read their packet filters (CAP_NET_ADMIN): they then judge in place of a test.",
+            ),
+            Why::NoService => (
+                format!("no Service of {name} uses the ports: {count} not made"),
+                "Nothing to mend.",
+            ),
             Why::Interrupted => (
                 format!("the run was interrupted: {count} not made"),
                 "Audit again and let it end.",

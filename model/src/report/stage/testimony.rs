@@ -12,10 +12,13 @@ use crate::{
     },
     id::{NodeId, RunId},
     ledger::Transport,
-    observation::{Armed, HostFacts, Interface, NotBound, Reach, Record, Signal},
-    plan::Block,
-    port::{Family, PortSet},
+    observation::{
+        Armed, BindFailure, HostFacts, Interface, Life, NotBound, NotTried, Reach, Record, Signal,
+    },
+    plan::{Block, Expect},
+    port::{Family, PortSet, Protocol},
     source::SourceText,
+    verdict::served_ports,
 };
 
 use super::{Amendment, Stage};
@@ -23,7 +26,11 @@ use super::{Amendment, Stage};
 impl Stage {
     /// The evidence's payloads: the run record, the swarm's events, each node's batches, the end.
     pub(crate) fn payloads(&self) -> Vec<Payload> {
-        let mut out = vec![Payload::Run(Box::new(run_record()))];
+        let run = RunRecord {
+            parameters: self.parameters.clone(),
+            ..run_record()
+        };
+        let mut out = vec![Payload::Run(Box::new(run))];
         let swarm = |event| {
             Payload::Swarm(SwarmRecord {
                 run: run_id(),
@@ -80,62 +87,103 @@ impl Stage {
         batches
     }
 
-    fn armed(&self, id: NodeId, (family, protocol): Transport) -> Armed {
-        let mut bound = PortSet::new();
-        for block in self.blocks((family, protocol)) {
-            for &other in &self.plan.participants {
-                bound.extend(&block.ports_for(other, id));
-            }
-        }
-        let unbound = self.unbound.get(&(id, (family, protocol)));
-        let refused: Vec<NotBound> = unbound
-            .into_iter()
-            .flatten()
-            .map(|(ports, why)| NotBound {
+    fn armed(&self, id: NodeId, transport: Transport) -> Armed {
+        let (family, protocol) = transport;
+        let mut bound = self.plan.ports_at(id, family, protocol);
+        let mut refused = Vec::new();
+        let mut refuse = |ports: &PortSet, why: &BindFailure| {
+            bound = bound.difference(ports);
+            refused.push(NotBound {
                 ports: ports.clone(),
                 why: why.clone(),
-            })
-            .collect();
-        for refused in &refused {
-            bound = bound.difference(&refused.ports);
+            });
+        };
+        for (ports, why) in self.unbound.get(&(id, transport)).into_iter().flatten() {
+            refuse(ports, why);
+        }
+        let mut left = bound.clone();
+        if self.lacks_address(id, family) && !left.is_empty() {
+            refused.push(NotBound {
+                ports: std::mem::take(&mut left),
+                why: BindFailure::AddressMissing,
+            });
+        }
+        if let Some(served) = self.live.get(&id) {
+            for listener in served.listeners.iter().filter(|own| own.protocol == protocol) {
+                let ports = listener.ports.intersection(&left);
+                left = left.difference(&ports);
+                let (process, pid) = (listener.process.clone(), listener.pid);
+                let why = BindFailure::Service { process, pid };
+                refused.extend((!ports.is_empty()).then_some(NotBound { ports, why }));
+            }
+            if !left.is_empty() {
+                refused.push(NotBound {
+                    ports: std::mem::take(&mut left),
+                    why: BindFailure::NoListener,
+                });
+            }
         }
         Armed {
             family,
             protocol,
-            ports: bound,
+            ports: left,
             refused,
         }
+    }
+
+    fn lacks_address(&self, id: NodeId, family: Family) -> bool {
+        family == Family::Ipv6 && self.ipv6(id).is_none()
     }
 
     fn reach(&self, id: NodeId, transport: Transport) -> Vec<Record> {
         let mut out = Vec::new();
         for &other in &self.plan.participants {
-            let mut asked = PortSet::new();
-            for block in self.blocks(transport) {
-                asked.extend(&block.ports_for(id, other));
-            }
             let of_pair = self.exceptions.get(&(id, other)).map_or(&[][..], Vec::as_slice);
             let exceptions: Vec<&Reach> = of_pair
                 .iter()
                 .filter(|reach| (reach.family, reach.protocol) == transport)
                 .collect();
+            let mut told = PortSet::new();
             for exception in exceptions.iter().filter(|reach| !reach.second_look) {
-                asked = asked.difference(&exception.ports);
+                told.extend(&exception.ports);
             }
-            if !asked.is_empty() && !self.silent.contains(&id) {
-                out.push(Record::Reach(Reach {
-                    dst: other,
-                    family: transport.0,
-                    protocol: transport.1,
-                    ports: asked,
-                    signal: Signal::Verified,
-                    attempts: 1,
-                    answered: 1,
-                    second_look: false,
-                    from: None,
-                }));
+            if !self.silent.contains(&id) {
+                for (ports, signal) in self.unless_told(id, other, transport) {
+                    let ports = ports.difference(&told);
+                    out.extend((!ports.is_empty()).then(|| answered(other, transport, ports, signal)));
+                }
             }
             out.extend(exceptions.into_iter().cloned().map(Record::Reach));
+        }
+        out
+    }
+
+    /// What a probe sees of another where no test says otherwise: everything answers.
+    fn unless_told(&self, id: NodeId, other: NodeId, transport: Transport) -> Vec<(PortSet, Signal)> {
+        let (family, protocol) = transport;
+        let (mut asked, mut blocked) = (PortSet::new(), PortSet::new());
+        for block in self.blocks(transport) {
+            let ports = match block.expect {
+                Expect::Open => &mut asked,
+                Expect::Blocked => &mut blocked,
+            };
+            ports.extend(&block.ports_for(id, other));
+        }
+        if self.lacks_address(id, family) || self.lacks_address(other, family) {
+            asked.extend(&blocked);
+            let why = NotTried::NoAddress;
+            return vec![(asked, Signal::NotTried { why })];
+        }
+        let mut out = vec![(blocked, Signal::Connected)];
+        if !self.live.contains_key(&other) {
+            out.push((asked, Signal::Verified));
+        } else if protocol == Protocol::Tcp {
+            let facts = self.facts(other, &[&self.at_first]);
+            let served = served_ports(&facts, address_of(other, family), protocol);
+            let services = self.plan.service_ports_at(other, family, protocol);
+            let closed = asked.difference(&served).difference(&services);
+            out.push((asked.intersection(&served), Signal::Connected));
+            out.push((closed, Signal::Refused));
         }
         out
     }
@@ -153,7 +201,13 @@ impl Stage {
         if let Some(v6) = self.ipv6(id) {
             addresses.push(format!("{v6}/64"));
         }
+        let served = self.live.get(&id).cloned();
         let mut facts = HostFacts {
+            life: served.as_ref().map_or(Life::Bare, |_| Life::Live),
+            listeners: served
+                .as_ref()
+                .map_or_else(Vec::new, |served| served.listeners.clone()),
+            node_ports: served.map_or_else(Vec::new, |served| served.node_ports),
             hostname: format!("host-{}", address.to_string().replace('.', "-")),
             interfaces: vec![Interface {
                 name: "eth0".to_owned(),
@@ -174,8 +228,25 @@ impl Stage {
     }
 
     fn ipv6(&self, id: NodeId) -> Option<Ipv6Addr> {
-        self.dual.then(|| ipv6_of(id))
+        (self.dual && !self.without_ipv6.contains(&id)).then(|| ipv6_of(id))
     }
+}
+
+/// One attempt, as everybody answers it.
+fn answered(dst: NodeId, (family, protocol): Transport, ports: PortSet, signal: Signal) -> Record {
+    let attempts = u32::from(!matches!(signal, Signal::NotTried { .. }));
+    let is_answer = matches!(signal, Signal::Verified | Signal::Connected);
+    Record::Reach(Reach {
+        dst,
+        family,
+        protocol,
+        ports,
+        signal,
+        attempts,
+        answered: u32::from(is_answer),
+        second_look: false,
+        from: None,
+    })
 }
 
 pub(crate) fn numbered(payloads: Vec<Payload>) -> Vec<Entry> {
