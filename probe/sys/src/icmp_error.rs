@@ -4,11 +4,16 @@
 
 use std::{
     io::IoSliceMut,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, SocketAddr},
     os::fd::{AsFd, AsRawFd},
 };
 
 use rustix::io::Errno;
+
+use crate::{
+    control,
+    sockaddr::{self, SOCKADDR_LEN},
+};
 
 /// One entry of an error queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,18 +55,26 @@ pub(crate) fn enable(socket: impl AsFd, ipv6: bool) -> Result<(), Errno> {
 
 /// Takes the oldest entry off the queue. `None` if it is empty, or if the entry carries no extended error.
 pub(crate) fn take(socket: impl AsFd) -> Option<QueuedError> {
+    take_with_peer(socket).map(|(error, _)| error)
+}
+
+/// The same, with whom the packet was sent to that the error is about.
+pub(crate) fn take_with_peer(socket: impl AsFd) -> Option<(QueuedError, Option<SocketAddr>)> {
     let mut payload = [0u8; PAYLOAD_LEN];
     let mut control = [0u8; CONTROL_LEN];
+    let mut name = [0u8; SOCKADDR_LEN];
     let mut parts = [IoSliceMut::new(&mut payload)];
     // SAFETY: msghdr is plain old data, for which all zeroes is a valid value: no name, no parts, no control.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     // IoSliceMut is documented to have the layout of iovec on Unix.
     header.msg_iov = parts.as_mut_ptr().cast();
     header.msg_iovlen = parts.len() as _;
+    header.msg_name = name.as_mut_ptr().cast();
+    header.msg_namelen = libc::socklen_t::try_from(name.len()).unwrap_or(0);
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = control.len() as _;
     let descriptor = socket.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the header points to two buffers of the
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and the header points to three buffers of the
     // stated lengths that live until the end of this function.
     let received = unsafe {
         libc::recvmsg(
@@ -74,31 +87,25 @@ pub(crate) fn take(socket: impl AsFd) -> Option<QueuedError> {
         return None;
     }
     let len = header.msg_controllen.min(control.len());
-    QueuedError::parse(&control[..len])
+    let name_len = usize::try_from(header.msg_namelen).map_or(0, |len| len.min(name.len()));
+    Some((
+        QueuedError::parse(&control[..len])?,
+        sockaddr::read(&name[..name_len]),
+    ))
 }
 
 impl QueuedError {
     /// Finds the extended error among control messages. `None` if there is none, or what is there is cut off.
     ///
     /// ```text
-    ///   control message:  length (size_t) | level (int) | type (int) | data, padded to the size of a size_t
-    ///   data:             errno (u32) | origin | type | code | pad | info (u32) | data (u32) | sockaddr of the offender
+    ///   data of the message:  errno (u32) | origin | type | code | pad | info (u32) | data (u32) | sockaddr of the offender
     /// ```
-    pub fn parse(mut control: &[u8]) -> Option<Self> {
-        while let Some((length, rest)) = control.split_first_chunk::<WORD>() {
-            let length = usize::from_ne_bytes(*length);
-            let (level, rest) = rest.split_first_chunk::<4>()?;
-            let (kind, rest) = rest.split_first_chunk::<4>()?;
-            let data = rest.get(..length.checked_sub(WORD + 8)?)?;
-            let level_and_kind = (i32::from_ne_bytes(*level), i32::from_ne_bytes(*kind));
-            if level_and_kind == (libc::IPPROTO_IP, libc::IP_RECVERR)
-                || level_and_kind == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
-            {
-                return extended(data);
-            }
-            control = control.get(length.checked_next_multiple_of(WORD)?..)?;
-        }
-        None
+    pub fn parse(control: &[u8]) -> Option<Self> {
+        let mut errors = control::messages(control).filter(|message| {
+            (message.level, message.kind) == (libc::IPPROTO_IP, libc::IP_RECVERR)
+                || (message.level, message.kind) == (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)
+        });
+        extended(errors.next()?.data)
     }
 }
 
@@ -120,29 +127,11 @@ fn extended(data: &[u8]) -> Option<QueuedError> {
         origin,
         icmp_type: fixed[5],
         code: fixed[6],
-        offender: address(offender),
+        // AF_UNSPEC stands for "unknown".
+        offender: sockaddr::read(offender).map(|offender| offender.ip().to_canonical()),
     })
 }
 
-/// The address of a sockaddr_in or sockaddr_in6; `None` for AF_UNSPEC, which stands for "unknown".
-fn address(sockaddr: &[u8]) -> Option<IpAddr> {
-    let (family, rest) = sockaddr.split_first_chunk::<2>()?;
-    match i32::from(u16::from_ne_bytes(*family)) {
-        // Two octets of port come first.
-        libc::AF_INET => rest
-            .get(2..6)?
-            .first_chunk::<4>()
-            .map(|octets| Ipv4Addr::from(*octets).into()),
-        // Two octets of port and four of flow information come first.
-        libc::AF_INET6 => rest
-            .get(6..22)?
-            .first_chunk::<16>()
-            .map(|octets| Ipv6Addr::from(*octets).to_canonical()),
-        _ => None,
-    }
-}
-
-const WORD: usize = size_of::<usize>();
 /// The quoted packet is of no interest: what does not fit is cut off.
 const PAYLOAD_LEN: usize = 64;
 /// An extended error with an IPv6 offender takes 16 + 16 + 28 octets; twice that leaves room for a time stamp beside it.
@@ -150,7 +139,11 @@ const CONTROL_LEN: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
+
+    const WORD: usize = size_of::<usize>();
 
     fn message(level: i32, kind: i32, data: &[u8]) -> Vec<u8> {
         let mut message = (WORD + 8 + data.len()).to_ne_bytes().to_vec();

@@ -9,6 +9,7 @@
 )]
 
 pub mod capture;
+mod control;
 pub mod epoll;
 pub mod icmp_error;
 pub mod limits;
@@ -16,6 +17,8 @@ pub mod netlink;
 pub mod nft;
 pub mod ns;
 pub mod route;
+mod sockaddr;
 pub mod tcp;
+pub mod udp;
 
 pub use rustix::io::Errno;
