@@ -73,7 +73,9 @@
 //! | [`session`] | the key of a test session, and what identifies it |
 //! | [`replay`] | which packets have been received before |
 //! | [`reflector`] | who is answered |
+//! | [`counters`] | what reached the reflector |
 
+pub mod counters;
 pub mod packet;
 pub mod reflector;
 pub mod replay;

@@ -21,14 +21,13 @@
 //!    elsewhere, before it arrives, cannot make it old. One window is kept for the caller's own addresses, one for all
 //!    others.
 //!
-//! Memory is bounded by callers and bound ports: only packets that prove a key leave anything behind.
+//! Memory is bounded: windows by callers and bound ports, since only packets that prove a key make one; counters by
+//! themselves.
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::IpAddr,
-};
+use std::{collections::HashMap, net::IpAddr};
 
 use super::{
+    counters::{Counters, Kind},
     packet::{AUTHENTICATED_LEN, ReflectorPacket, SenderPacket, Sent, TTL_UNKNOWN},
     replay::{Freshness, ReplayWindow},
     session::{SessionId, SessionKey},
@@ -77,7 +76,7 @@ pub enum Judgement {
     Translated,
     /// It proved a caller's key, but was received before, or is too old to tell.
     Replayed,
-    /// It would have been answered, were it not for the rate.
+    /// It would have been answered, were it not for the rate. It counts as proven.
     Throttled,
     /// It proved nothing.
     Unproven(Unproven),
@@ -110,11 +109,12 @@ pub struct Rates {
 #[derive(Debug)]
 pub struct Reflector {
     callers: HashMap<SessionId, Known>,
-    members: HashSet<IpAddr>,
     /// By caller and port.
     own: HashMap<(SessionId, u16), ReplayWindow>,
     elsewhere: HashMap<(SessionId, u16), ReplayWindow>,
     rate: Pacer,
+    counters: Counters,
+    throttled: u64,
 }
 
 #[derive(Debug)]
@@ -142,26 +142,42 @@ impl Reflector {
             (caller.session, Known { caller, rate })
         };
         let callers: HashMap<SessionId, Known> = callers.into_iter().map(known).collect();
-        let members = callers
-            .values()
-            .flat_map(|known| known.caller.addresses.iter().copied())
-            .collect();
+        let members = callers.values().flat_map(|known| &known.caller.addresses);
         Self {
+            counters: Counters::new(members.copied()),
             callers,
-            members,
             own: HashMap::new(),
             elsewhere: HashMap::new(),
             rate: Pacer::new(rates.all.0, rates.all.1),
+            throttled: 0,
         }
     }
 
-    /// Judges one datagram.
+    /// Judges one datagram, and counts it.
     pub fn judge(&mut self, now: Timestamp, datagram: &Datagram<'_>) -> Judgement {
-        match self.prove(datagram) {
+        let judgement = match self.prove(datagram) {
             Ok(question) if question.from_elsewhere => self.note_elsewhere(&question, datagram.port),
             Ok(question) => self.answer(now, &question, datagram),
             Err(how) => Judgement::Unproven(how),
-        }
+        };
+        self.throttled += u64::from(judgement == Judgement::Throttled);
+        let kind = match judgement {
+            Judgement::Answer(_) | Judgement::Translated | Judgement::Throttled => Kind::Proven,
+            Judgement::Replayed => Kind::Replayed,
+            Judgement::Unproven(_) => Kind::Unproven,
+        };
+        self.counters.count(datagram.from, datagram.port, kind);
+        judgement
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many packets would have been answered, were it not for the rates.
+    pub fn throttled(&self) -> u64 {
+        self.throttled
     }
 
     fn prove(&self, datagram: &Datagram<'_>) -> Result<Question, Unproven> {
@@ -176,7 +192,7 @@ impl Reflector {
             return Err(Unproven::BadMac);
         }
         let from_elsewhere = !caller.addresses.contains(&datagram.from);
-        if from_elsewhere && self.members.contains(&datagram.from) {
+        if from_elsewhere && self.counters.is_member(datagram.from) {
             return Err(Unproven::AddressOfAnother);
         }
         Ok(Question {

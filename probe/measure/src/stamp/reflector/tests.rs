@@ -1,6 +1,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
+use crate::stamp::counters::Counts;
 
 const PORT: u16 = 6081;
 const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -205,4 +206,25 @@ fn the_default_rates_let_a_caller_ask_every_port_at_once() {
         };
         assert!(is_answer(reflector.judge(NOW, &at_port)), "{port}");
     }
+}
+
+#[test]
+fn everything_is_counted_for_the_address_that_it_came_from() {
+    let mut reflector = reflector();
+    judge(&mut reflector, CALLER, &question(0, PORT, 1));
+    judge(&mut reflector, CALLER, &question(0, PORT, 1));
+    judge(&mut reflector, CALLER, &[]);
+    judge(&mut reflector, STRANGER, &question(0, PORT, 2));
+    let mut counts: Vec<_> = reflector.counters().counts().collect();
+    counts.sort();
+    let of = |received, proven, unproven, replayed| Counts {
+        received,
+        proven,
+        unproven,
+        replayed,
+    };
+    assert_eq!(
+        counts,
+        [(CALLER, PORT, of(3, 1, 1, 1)), (STRANGER, PORT, of(1, 1, 0, 0))]
+    );
 }
