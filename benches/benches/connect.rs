@@ -20,7 +20,7 @@ use plumbline_model::{
     port::{PortRange, PortSet},
 };
 use plumbline_probe::{
-    responder::tcp::{ArmTask, Caller, arm},
+    responder::{ArmTask, Caller, tcp::arm},
     runner::tcp::{AskTarget, AskTask, Peer, start},
 };
 use plumbline_sys::{

@@ -23,7 +23,7 @@ use plumbline_model::{
     port::PortSet,
 };
 use plumbline_probe::{
-    responder::tcp::{ArmTask, Caller, Responder, arm},
+    responder::{ArmTask, Caller, Responder, tcp::arm},
     runner::tcp::{AskTarget, AskTask, Peer, start},
 };
 use plumbline_sys::{

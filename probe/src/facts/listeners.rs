@@ -1,4 +1,4 @@
-//! Who holds a TCP port, as far as `/proc` tells: the listening socket's inode, and the process that has it open.
+//! Who holds a port, as far as `/proc` tells: the waiting socket's inode, and the process that has it open.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use plumbline_model::port::PortSet;
+use plumbline_model::port::{PortSet, Protocol};
 
 /// A process that listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,16 +18,27 @@ pub struct Holder {
     pub process: Option<String>,
 }
 
-/// The processes that listen on these ports of this address, or of every address. A port whose holder cannot be seen,
-/// because it is another user's or of another process namespace, is left out.
-pub fn holders(address: IpAddr, ports: &PortSet) -> BTreeMap<u16, Holder> {
+/// The processes that wait on these ports of this address, or of every address. A port whose holder cannot be seen,
+/// because it is another user's, of another process namespace or the kernel itself, is left out.
+pub fn holders(protocol: Protocol, address: IpAddr, ports: &PortSet) -> BTreeMap<u16, Holder> {
     let mut sockets = BTreeMap::new();
     // Sockets of the calling thread's network namespace, which need not be the process's.
-    for table in ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"] {
+    let (tables, waiting) = match protocol {
+        Protocol::Tcp => (
+            ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"],
+            LISTEN,
+        ),
+        Protocol::Udp => (
+            ["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"],
+            UNCONNECTED,
+        ),
+        Protocol::Icmp | Protocol::Ip(_) => return BTreeMap::new(),
+    };
+    for table in tables {
         let listening = fs::read_to_string(table).unwrap_or_default();
         let conflicting = listening
             .lines()
-            .filter_map(listener)
+            .filter_map(|line| listener(line, waiting))
             .filter(|socket| socket.conflicts_with(address));
         sockets.extend(
             conflicting
@@ -70,11 +81,11 @@ impl Listener {
     }
 }
 
-/// A line of `/proc/net/tcp` or `tcp6` (proc_net_tcp in the kernel's documentation), if it is a listening socket's:
-/// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ...`.
-fn listener(line: &str) -> Option<Listener> {
+/// A line of `/proc/net/tcp`, `tcp6`, `udp` or `udp6` (proc_net_tcp in the kernel's documentation), if it is of a socket in
+/// the state `waiting`: `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ...`.
+fn listener(line: &str, waiting: &str) -> Option<Listener> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    if *fields.get(3)? != LISTEN {
+    if *fields.get(3)? != waiting {
         return None;
     }
     let (address, port) = fields.get(1)?.split_once(':')?;
@@ -116,6 +127,8 @@ fn open_sockets(process: &Path) -> impl Iterator<Item = u64> {
 
 /// TCP_LISTEN of the kernel's `tcp_states.h`.
 const LISTEN: &str = "0A";
+/// TCP_CLOSE, which for UDP says that the socket is not connected.
+const UNCONNECTED: &str = "07";
 
 #[cfg(test)]
 mod tests {
@@ -131,14 +144,14 @@ mod tests {
     fn listening_sockets_of_both_families_are_read() {
         let localhost = IpAddr::from([127, 0, 0, 1]);
         assert_eq!(
-            listener(LINE),
+            listener(LINE, LISTEN),
             Some(Listener {
                 address: localhost,
                 port: 8080,
                 inode: 4711
             })
         );
-        let wildcard = listener(LINE6).unwrap();
+        let wildcard = listener(LINE6, LISTEN).unwrap();
         assert_eq!((wildcard.port, wildcard.inode), (22, 815));
         assert!(wildcard.conflicts_with(localhost));
     }
@@ -146,12 +159,12 @@ mod tests {
     #[test]
     fn headings_connections_and_torn_lines_are_no_listeners() {
         assert_eq!(
-            listener("  sl  local_address rem_address   st tx_queue rx_queue"),
+            listener("  sl  local_address rem_address   st tx_queue rx_queue", LISTEN),
             None
         );
-        assert_eq!(listener(&LINE.replace(" 0A ", " 01 ")), None);
+        assert_eq!(listener(&LINE.replace(" 0A ", " 01 "), LISTEN), None);
         for len in 0..LINE.len() - 8 {
-            assert_eq!(listener(&LINE[..len]), None, "{len}");
+            assert_eq!(listener(&LINE[..len], LISTEN), None, "{len}");
         }
     }
 
@@ -159,8 +172,18 @@ mod tests {
     fn a_listener_of_this_process_is_found_by_its_pid() {
         let socket = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let found = holders(IpAddr::from([127, 0, 0, 1]), &[port].into_iter().collect());
+        let ports = [port].into_iter().collect();
+        let found = holders(Protocol::Tcp, IpAddr::from([127, 0, 0, 1]), &ports);
         assert_eq!(found[&port].pid, std::process::id());
         assert!(found[&port].process.is_some());
+    }
+
+    #[test]
+    fn a_udp_socket_of_this_process_is_found_by_its_pid() {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let ports = [port].into_iter().collect();
+        let found = holders(Protocol::Udp, IpAddr::from([127, 0, 0, 1]), &ports);
+        assert_eq!(found[&port].pid, std::process::id());
     }
 }

@@ -31,7 +31,7 @@ use crate::{
     error_chain::chain,
     facts,
     guard::{Permit, PermittedAsk, PermittedWork},
-    responder::tcp::{ArmTask, Caller, Responder, arm},
+    responder::{ArmTask, Caller, Responder, tcp},
     runner::{
         look::{self, Look, Watched},
         rates::Rates,
@@ -391,7 +391,7 @@ fn open_responders(
             callers: callers.clone(),
         };
         let (responder, armed) =
-            arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
+            tcp::arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
         responders.push(responder);
         records.push(Record::Armed(armed));
     }

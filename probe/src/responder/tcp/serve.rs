@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -19,10 +19,8 @@ use plumbline_sys::{
     tcp::{Received, TcpListener, TcpSocket},
 };
 
-use super::{
-    ArmTask, Caller, Shared,
-    tally::{SourceId, Tally},
-};
+use super::tally::{SourceId, Tally};
+use crate::responder::{ArmTask, Caller, Shared};
 
 /// Everything that the thread of a responder owns.
 pub(super) struct Server {
@@ -118,7 +116,7 @@ impl Server {
         let mut last_rounds = LAST_ROUNDS;
         loop {
             let now = self.now();
-            let released = self.shared.released.load(Ordering::Relaxed);
+            let released = self.shared.is_released();
             let timeout = if released {
                 Some(Duration::ZERO)
             } else {

@@ -11,7 +11,7 @@ use plumbline_model::{
 };
 
 use super::*;
-use crate::responder::tcp::{ArmTask, Caller, Responder, arm};
+use crate::responder::{ArmTask, Caller, Responder, tcp::arm};
 
 const RUN: [u8; 8] = *b"loopback";
 const KEY: [u8; 32] = [7; 32];
