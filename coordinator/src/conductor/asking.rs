@@ -76,7 +76,8 @@ impl Conductor {
     fn prepare(&self, targets: BTreeMap<NodeId, Vec<Target>>, manner: Manner) -> Asks {
         let mut asks = Asks::new();
         for (source, targets) in targets {
-            let Split { ours, theirs } = self.responders.split(self.askable(source, targets));
+            let askable = self.askable(source, targets);
+            let Split { ours, theirs } = self.responders.split(askable, &self.duties);
             if ours.is_empty() && theirs.is_empty() {
                 continue;
             }

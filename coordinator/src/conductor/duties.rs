@@ -10,7 +10,7 @@ use plumbline_model::{
 use plumbline_proto::convert::ArmPorts;
 
 /// Family and protocol of a test.
-pub(super) type Transport = (Family, Protocol);
+pub(crate) type Transport = (Family, Protocol);
 
 /// What is tested by ports. Rules of other protocols are none of the probes' business.
 pub(super) const TRANSPORTS: [Transport; 4] = [
@@ -32,6 +32,8 @@ pub(crate) struct Duty {
     pub(crate) arm: Vec<ArmPorts>,
     /// What it tests, ports that must not answer included.
     pub(crate) targets: Vec<Target>,
+    /// Of the ports that it must answer on, those that only Services would serve if it is live; no element is empty.
+    pub(crate) services: Vec<(Transport, PortSet)>,
 }
 
 impl Duties {
@@ -46,9 +48,17 @@ impl Duties {
             });
             let mut targets = index.targets_from(node);
             targets.retain(|target| TRANSPORTS.contains(&(target.family, target.protocol)));
+            let services = TRANSPORTS.map(|(family, protocol)| {
+                let ports = plan.service_ports_at(node, family, protocol);
+                ((family, protocol), ports)
+            });
             Duty {
                 arm: arm.into_iter().filter(|set| !set.ports.is_empty()).collect(),
                 targets,
+                services: services
+                    .into_iter()
+                    .filter(|(_, ports)| !ports.is_empty())
+                    .collect(),
             }
         };
         Self(
@@ -64,5 +74,11 @@ impl Duties {
         let sets = &self.0.get(&node)?.arm;
         let set = sets.iter().find(|set| (set.family, set.protocol) == transport);
         set.map(|set| &set.ports)
+    }
+
+    /// The ports of a node that only Services would serve if it is live.
+    pub(super) fn served_by_services(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
+        let mut services = self.0.get(&node)?.services.iter();
+        services.find_map(|(of, ports)| (*of == transport).then_some(ports))
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn mesh_of(
             targets: targets
                 .map(|(transport, text)| target(of, *transport, text))
                 .collect(),
+            services: Vec::new(),
         }
     };
     Settings {
