@@ -33,7 +33,7 @@ use self::{
     progress::{Event, Sink},
 };
 use crate::{
-    conductor::{Conductor, Duties, Pace, Settings},
+    conductor::{Conductor, Duties, Pace, Settings, SharedRanges},
     exit::Exit,
     swarm::{self, Swarm, SwarmError, SwarmOptions},
 };
@@ -165,6 +165,7 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
         let pace = Pace::of_run(&parameters);
         let settings = Settings {
             duties: Duties::of(&plan),
+            shared: SharedRanges::of(&plan),
             pace,
             join_timeout,
         };

@@ -184,6 +184,7 @@ fn phase_words(phase: Phase) -> Option<&'static str> {
         Phase::Joining => "waiting for probes",
         Phase::Arming => "binding the ports of the tables",
         Phase::Asking => "testing",
+        Phase::Narrowing => "narrowing down which ports fail",
         Phase::Looking => "something failed: starting captures at both ends",
         Phase::AskingAgain => "testing again what failed, while both ends look",
         Phase::ReleasingLook => "collecting what the captures saw",

@@ -2,14 +2,15 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use plumbline_model::{id::NodeId, plan::Target};
+use plumbline_model::{id::NodeId, plan::Target, port::Family};
 use plumbline_proto::convert::{Ask, Work};
 
 use super::{
     Conductor, Phase, budget,
     clock::Awake,
+    narrowing::{Asked, MOST_ROUNDS, Sight},
     responders::Split,
-    second_look::{Company, SecondLook},
+    second_look::{Company, SecondLook, add_target},
 };
 
 /// What the sources ask in one phase.
@@ -34,6 +35,37 @@ impl Conductor {
             .collect();
         let asks = self.prepare(targets, Manner::First);
         self.ask(now, Phase::Asking, asks);
+    }
+
+    /// Another round of narrowing, or what comes after.
+    pub(super) fn narrow(&mut self, now: Awake) {
+        let round = self.next_round();
+        for (pair, ports) in &round {
+            self.narrowed.entry(*pair).or_default().extend(ports);
+        }
+        let mut targets: BTreeMap<NodeId, Vec<Target>> = BTreeMap::new();
+        for (pair, ports) in round {
+            add_target(targets.entry(pair.0).or_default(), pair, ports);
+        }
+        let asks = self.prepare(targets, Manner::First);
+        if asks.is_empty() {
+            self.begin_looking(now);
+            return;
+        }
+        self.rounds += 1;
+        self.ask(now, Phase::Narrowing, asks);
+    }
+
+    fn next_round(&self) -> Asked {
+        if self.rounds >= MOST_ROUNDS {
+            return Asked::new();
+        }
+        self.shared.next_round(&Sight {
+            failures: &self.failures,
+            asked: &self.narrowed,
+            bound: &|node, transport| self.responders.bound(node, transport),
+            can_ask: &|(src, dst, (family, _))| self.speaks(src, family) && self.speaks(dst, family),
+        })
     }
 
     pub(super) fn begin_looking(&mut self, now: Awake) {
@@ -103,14 +135,10 @@ impl Conductor {
     /// Leaves out whoever is not on the roster or was lost, and families of which either end has no address: what is not asked
     /// is not measured, and the verdict says why.
     fn askable(&self, source: NodeId, mut targets: Vec<Target>) -> Vec<Target> {
-        let speaks = |node: &NodeId, family| {
-            let seat = self.seats.get(node).filter(|seat| seat.takes_part());
-            seat.is_some_and(|seat| seat.speaks(family))
-        };
         for target in &mut targets {
             let family = target.family;
-            if speaks(&source, family) {
-                target.destinations.retain(|node| speaks(node, family));
+            if self.speaks(source, family) {
+                target.destinations.retain(|node| self.speaks(*node, family));
             } else {
                 target.destinations.clear();
             }
@@ -119,9 +147,20 @@ impl Conductor {
         targets
     }
 
+    /// Whether a node takes part and has an address of a family.
+    fn speaks(&self, node: NodeId, family: Family) -> bool {
+        let seat = self.seats.get(&node).filter(|seat| seat.takes_part());
+        seat.is_some_and(|seat| seat.speaks(family))
+    }
+
     fn ask(&mut self, now: Awake, phase: Phase, asks: Asks) {
         let slowest = asks.iter().map(|(_, ask)| budget::longest(ask)).max();
-        self.enter(now, phase, budget::OVERHEAD + slowest.unwrap_or(Duration::ZERO));
+        let budget = budget::OVERHEAD + slowest.unwrap_or(Duration::ZERO);
+        if self.phase == phase {
+            self.phase_deadline = now.plus(budget);
+        } else {
+            self.enter(now, phase, budget);
+        }
         for (node, ask) in asks {
             self.assign(node, Work::Ask(ask));
         }

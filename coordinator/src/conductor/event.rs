@@ -10,13 +10,15 @@ use plumbline_proto::convert::{ProgressState, Work};
 
 use serde::Serialize;
 
-use super::{budget::Pace, clock::Moment, duties::Duties};
+use super::{budget::Pace, clock::Moment, duties::Duties, narrowing::SharedRanges};
 
 /// What a run is made of.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// Every participant with what it has to do.
     pub(crate) duties: Duties,
+    /// The ranges that are shared among sources.
+    pub(crate) shared: SharedRanges,
     /// How sources test.
     pub(crate) pace: Pace,
     /// How long probes may take to join.
@@ -114,6 +116,8 @@ pub(crate) enum Phase {
     Arming,
     /// Every source tests.
     Asking,
+    /// The edges of what failed in shared ranges are narrowed down, in rounds.
+    Narrowing,
     /// Captures start at both ends of what failed.
     Looking,
     /// What failed is tested again.

@@ -64,6 +64,11 @@ impl Failures {
         self.pairs.iter().map(|(pair, fared)| (*pair, fared))
     }
 
+    /// How the tests of a pair fared; absent if all of them were answered.
+    pub(super) fn of(&self, pair: Pair) -> Option<&Fared> {
+        self.pairs.get(&pair)
+    }
+
     /// Ports that a destination should have bound and did not.
     pub(super) fn unbound(&self, destination: NodeId, transport: Transport) -> Option<&PortSet> {
         self.unbound.get(&(destination, transport))

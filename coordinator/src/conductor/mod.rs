@@ -1,12 +1,18 @@
 //! The state machine of one run. Pure: events and the time go in, actions come out; whoever drives it does the I/O.
 //!
 //! ```text
-//!   Joining --> Arming --> Asking --> Looking --> AskingAgain --> ReleasingLook --> ReleasingArm --> Surveying --> Finishing --> Done
-//!      |                      |          |             (only where something failed)     ^  |                          ^
-//!      | nobody joined        +----------+----------------------------------------------+  +--- nothing failed -------+
-//!      +-----------------------------------------------------------------------------------------------------------> Finishing
+//!                                    .--. the next round
+//!                                    v  |
+//!   Joining --> Arming --> Asking --> Narrowing --> Looking --> AskingAgain --> ReleasingLook --> ReleasingArm --> Surveying
+//!      |                      |           |            |                                             ^  |                |
+//!      | nobody joined        +-----------+------------+--- nothing (more) to ask -------------------+  | nothing failed |
+//!      |                                                                                                v                v
+//!      +-------------------------------------------------------------------------------------------> Finishing --> Done
 //!   any phase -- interrupted --> WindingUp (release tests, then ports; keep what comes) --> Finishing
 //! ```
+//!
+//! Narrowing is for ranges that are shared among sources: rounds of a few tests until every edge between ports that answer and
+//! ports that fail is exact (`narrowing`).
 //!
 //! A phase ends when every probe that takes part has done its share, and at its deadline at the latest; who is overdue then
 //! is lost. So the run ends in its time whatever happens, and what the others saw stands.
@@ -22,6 +28,7 @@ mod clock;
 mod duties;
 mod event;
 mod failures;
+mod narrowing;
 mod responders;
 mod seat;
 mod second_look;
@@ -41,6 +48,7 @@ use self::{
     asking::Asks,
     clock::{Awake, AwakeClock},
     failures::Failures,
+    narrowing::Asked,
     responders::Responders,
     seat::{Presence, Seat, Task},
 };
@@ -49,6 +57,7 @@ pub(crate) use self::{
     clock::Moment,
     duties::Duties,
     event::{Action, Event, Phase, Settings},
+    narrowing::SharedRanges,
 };
 
 /// One run.
@@ -63,6 +72,10 @@ pub(crate) struct Conductor {
     last_assignment: u32,
     failures: Failures,
     responders: Responders,
+    shared: SharedRanges,
+    /// What rounds of narrowing have asked so far, and how many there were.
+    narrowed: Asked,
+    rounds: u32,
     /// What sources will ask once the captures run.
     asks_again: Asks,
     actions: VecDeque<Action>,
@@ -73,6 +86,7 @@ impl Conductor {
     pub(crate) fn new(settings: Settings) -> Self {
         let Settings {
             duties,
+            shared,
             pace,
             join_timeout,
         } = settings;
@@ -87,6 +101,9 @@ impl Conductor {
             last_assignment: 0,
             failures: Failures::default(),
             responders: Responders::default(),
+            shared,
+            narrowed: Asked::new(),
+            rounds: 0,
             asks_again: Asks::new(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
@@ -223,7 +240,9 @@ impl Conductor {
             }),
             Phase::Arming | Phase::Looking => every_task(|task| task.told.is_some()),
             // Arms and looks stay until they are released.
-            Phase::Asking | Phase::AskingAgain => every_task(|task| !matches!(task.work, Work::Ask(_))),
+            Phase::Asking | Phase::Narrowing | Phase::AskingAgain => {
+                every_task(|task| !matches!(task.work, Work::Ask(_)))
+            }
             Phase::ReleasingLook => every_task(|task| !matches!(task.work, Work::Look(_))),
             Phase::ReleasingArm | Phase::Surveying | Phase::WindingUp => every_task(|_| false),
             Phase::Finishing => !self.seats.values().any(|seat| seat.presence == Presence::Here),
@@ -259,7 +278,7 @@ impl Conductor {
         match self.phase {
             Phase::Joining => self.begin_arming(now),
             Phase::Arming => self.begin_asking(now),
-            Phase::Asking => self.begin_looking(now),
+            Phase::Asking | Phase::Narrowing => self.narrow(now),
             Phase::Looking => self.begin_asking_again(now),
             Phase::AskingAgain => {
                 self.enter(now, Phase::ReleasingLook, budget::RELEASING);
@@ -384,7 +403,7 @@ impl Conductor {
 fn owes(phase: Phase, task: &Task) -> bool {
     match phase {
         Phase::Arming | Phase::Looking => task.told.is_none(),
-        Phase::Asking | Phase::AskingAgain => matches!(task.work, Work::Ask(_)),
+        Phase::Asking | Phase::Narrowing | Phase::AskingAgain => matches!(task.work, Work::Ask(_)),
         Phase::ReleasingLook => matches!(task.work, Work::Look(_)),
         Phase::ReleasingArm | Phase::Surveying => true,
         Phase::Joining | Phase::WindingUp | Phase::Finishing | Phase::Done => false,

@@ -4,3 +4,4 @@ mod interrupt;
 mod looking;
 mod presence;
 mod rehearsal;
+mod rounds;

@@ -15,7 +15,9 @@ use plumbline_model::{
 };
 use plumbline_proto::convert::{ArmPorts, Ask, ProgressState, Work};
 
-use crate::conductor::{Action, Conductor, Duties, Event, Moment, Pace, Phase, Settings, duties::Duty};
+use crate::conductor::{
+    Action, Conductor, Duties, Event, Moment, Pace, Phase, Settings, SharedRanges, duties::Duty,
+};
 
 pub(super) fn node(last: u8) -> NodeId {
     NodeId::Address(Ipv4Addr::new(10, 0, 0, last).into())
@@ -85,6 +87,7 @@ pub(super) fn mesh_of(
     };
     Settings {
         duties: Duties(nodes.iter().map(|of| (*of, duty(*of))).collect()),
+        shared: SharedRanges::default(),
         pace: Pace {
             attempts: 3,
             attempt_timeout: Duration::from_secs(1),
@@ -129,6 +132,8 @@ pub(super) struct Rehearsal {
     pub(super) seq: BTreeMap<NodeId, u64>,
     /// Probes that say nothing at all.
     pub(super) frozen: BTreeSet<NodeId>,
+    /// A probe that says nothing from a phase on.
+    pub(super) frozen_from: Option<(Phase, NodeId)>,
     /// Probes whose tests go on until they are told to stop, and a while longer.
     pub(super) busy: BTreeSet<NodeId>,
     /// What was released, in this order.
@@ -150,6 +155,7 @@ impl Rehearsal {
             now_ms: 0,
             seq: BTreeMap::new(),
             frozen: BTreeSet::new(),
+            frozen_from: None,
             busy: BTreeSet::new(),
             releases: Vec::new(),
             network: Box::new(|_| Signal::Verified),
@@ -237,7 +243,12 @@ impl Rehearsal {
     pub(super) fn obey(&mut self) {
         while let Some(action) = self.conductor.next_action() {
             match action {
-                Action::Enter(phase) => self.phases.push(phase),
+                Action::Enter(phase) => {
+                    self.phases.push(phase);
+                    if let Some((_, who)) = self.frozen_from.filter(|(from, _)| *from == phase) {
+                        self.frozen.insert(who);
+                    }
+                }
                 Action::Record(_, event) => self.events.push(event),
                 Action::Finished => self.finished = true,
                 Action::Assign {
