@@ -20,7 +20,14 @@ use plumbline_identity::{
     key::{AgreementKey, SigningKey, TlsKey},
     sshsig,
 };
-use plumbline_measure::hello::{PairKey, ReadRequest};
+use plumbline_measure::{
+    hello::{PairKey, ReadRequest},
+    stamp::{
+        packet::{SenderPacket, Sent},
+        session::SessionKey,
+        time::{ErrorEstimate, WireTime},
+    },
+};
 use plumbline_model::{
     canonical,
     evidence::{PAYLOAD_TYPE, Payload, SwarmEvent},
@@ -37,6 +44,7 @@ fn main() -> Outcome<()> {
     let payloads = of_report(Path::new(&report))?;
     of_keys()?;
     of_hellos()?;
+    of_reflector()?;
     let roster = payloads
         .iter()
         .find_map(|payload| match payload {
@@ -132,6 +140,27 @@ fn of_hellos() -> Outcome<()> {
         "good",
         &claim.reply(&key).ok_or("the key is its own")?,
     )
+}
+
+/// Three questions before a reflector: a caller's, the same once more, another caller's.
+fn of_reflector() -> Outcome<()> {
+    let mut datagrams = Vec::new();
+    for index in [0_u8, 0, 1] {
+        let question = SenderPacket {
+            sent: Sent {
+                sequence: 1,
+                at: WireTime::ntp(Duration::from_secs(1_700_000_000)),
+                error_estimate: ErrorEstimate::UNKNOWN,
+            },
+            ssid: u16::from(index) + 1,
+        };
+        let sealed = question.seal(&SessionKey::derive(&PairKey::new(&[index; 32]), 6_081));
+        datagrams.push(index);
+        datagrams.extend(6_081_u16.to_be_bytes());
+        datagrams.extend(u16::try_from(sealed.len())?.to_be_bytes());
+        datagrams.extend(sealed);
+    }
+    save("stamp_reflector", "three-questions", &datagrams)
 }
 
 fn of_sessions(members: Vec<u8>) -> Outcome<()> {

@@ -72,25 +72,25 @@ pub const BODIES: &[Body] = &[
     Body {
         name: "cluster_file",
         run: inputs::cluster_file,
-        rounds: 800,
+        rounds: 500,
         words: YAML,
     },
     Body {
         name: "profile",
         run: inputs::profile,
-        rounds: 600,
+        rounds: 400,
         words: YAML,
     },
     Body {
         name: "word",
         run: inputs::word,
-        rounds: 20_000,
+        rounds: 8_000,
         words: WORDS,
     },
     Body {
         name: "policy_file",
         run: inputs::policy_file,
-        rounds: 2_000,
+        rounds: 1_000,
         words: YAML,
     },
     Body {
@@ -102,19 +102,19 @@ pub const BODIES: &[Body] = &[
     Body {
         name: "report_json",
         run: inputs::report_json,
-        rounds: 1_000,
+        rounds: 600,
         words: JSON,
     },
     Body {
         name: "ruleset",
         run: inputs::ruleset,
-        rounds: 800,
+        rounds: 500,
         words: JSON,
     },
     Body {
         name: "evidence",
         run: inputs::evidence,
-        rounds: 100,
+        rounds: 60,
         words: JSON,
     },
     Body {
@@ -132,13 +132,13 @@ pub const BODIES: &[Body] = &[
     Body {
         name: "ssh_signature",
         run: identity::ssh_signature,
-        rounds: 600,
+        rounds: 300,
         words: &[],
     },
     Body {
         name: "statement",
         run: identity::statement,
-        rounds: 4_000,
+        rounds: 2_000,
         words: JSON,
     },
     Body {
@@ -156,7 +156,7 @@ pub const BODIES: &[Body] = &[
     Body {
         name: "join_claim",
         run: identity::join_claim,
-        rounds: 2_000,
+        rounds: 1_000,
         words: WORDS,
     },
     Body {
@@ -202,6 +202,18 @@ pub const BODIES: &[Body] = &[
         words: &[],
     },
     Body {
+        name: "stamp_packet",
+        run: network::stamp_packet,
+        rounds: 8_000,
+        words: &[],
+    },
+    Body {
+        name: "stamp_reflector",
+        run: network::stamp_reflector,
+        rounds: 4_000,
+        words: &[],
+    },
+    Body {
         name: "captured_packet",
         run: network::captured_packet,
         rounds: 20_000,
@@ -222,7 +234,7 @@ pub const BODIES: &[Body] = &[
     Body {
         name: "packet_filter",
         run: kernel::packet_filter,
-        rounds: 2_500,
+        rounds: 1_500,
         words: KERNEL,
     },
 ];

@@ -1,6 +1,18 @@
 //! What comes off the network: hellos, captured packets, and the errors that the kernel makes of ICMP.
 
-use plumbline_measure::hello::{PairKey, REPLY_LEN, REQUEST_LEN, ReadReply, ReadRequest, Request};
+use std::{collections::BTreeSet, time::Duration};
+
+use plumbline_measure::{
+    hello::{PairKey, REPLY_LEN, REQUEST_LEN, ReadReply, ReadRequest, Request},
+    stamp::{
+        packet::{AUTHENTICATED_LEN, ReflectorPacket, SenderPacket, Sent},
+        reflector::{Caller, Datagram, Judgement, Rates, Reflector},
+        session::{SessionId, SessionKey},
+        time::WireTime,
+        tlv::Tlvs,
+    },
+    time::Timestamp,
+};
 use plumbline_sys::{capture::Packet, icmp_error::QueuedError};
 
 use crate::Reading;
@@ -59,6 +71,103 @@ pub fn hello_reply(data: &[u8]) -> Reading {
     }
 }
 
+/// A STAMP packet of either end, with and without a proof under [`STAMP_KEY`], and what stands behind it.
+///
+/// # Panics
+/// If a packet is not the same after it was written and read again, or a proof is believed that the key did not make.
+pub fn stamp_packet(data: &[u8]) -> Reading {
+    let key = SessionKey::new(&STAMP_KEY);
+    let mut read = false;
+    if let Ok((packet, tlvs)) = SenderPacket::parse(data) {
+        let again = packet.to_octets();
+        assert_eq!(SenderPacket::parse(&again).map(|(packet, _)| packet), Ok(packet));
+        read = check_stamp(&packet.sent, tlvs, data.len() - again.len());
+    }
+    if let Ok((packet, tlvs)) = ReflectorPacket::parse(data) {
+        let again = packet.to_octets();
+        assert_eq!(
+            ReflectorPacket::parse(&again).map(|(packet, _)| packet),
+            Ok(packet)
+        );
+        read |= check_stamp(&packet.asked, tlvs, data.len() - again.len());
+    }
+    if let Ok(claim) = SenderPacket::claim(data) {
+        let sealed = claim.packet().seal(&key);
+        // What must be zero is covered by the proof, so that only packets without it can be told from ours.
+        assert!(claim.is_proven(&key) || !data.starts_with(&sealed));
+        read |= check_stamp(&claim.packet().sent, claim.tlvs(), data.len() - AUTHENTICATED_LEN);
+    }
+    if let Ok((packet, tlvs)) = ReflectorPacket::open(data, &key) {
+        let again = packet.seal(&key);
+        assert_eq!(
+            ReflectorPacket::open(&again, &key).map(|(packet, _)| packet),
+            Ok(packet)
+        );
+        read |= check_stamp(&packet.sent, tlvs, data.len() - AUTHENTICATED_LEN);
+    }
+    if read { Reading::Accepted } else { Reading::Refused }
+}
+
+fn check_stamp(sent: &Sent, tlvs: Tlvs<'_>, behind: usize) -> bool {
+    let format = sent.error_estimate.format();
+    let _ = (sent.at.since_1970(format), sent.error_estimate.error());
+    let octets: usize = tlvs
+        .map(|tlv| tlv.map_or(0, |tlv| TLV_HEADER + tlv.value.len()))
+        .sum();
+    assert!(octets <= behind, "extensions of {octets} octets in {behind}");
+    true
+}
+
+/// Datagrams before a reflector of two callers, one after the other: for each its source (one octet), its port (two, big
+/// endian), its length (two), and its octets.
+///
+/// # Panics
+/// If a datagram is answered that proves no key of the owner of its address, twice, or by more octets than it has.
+pub fn stamp_reflector(data: &[u8]) -> Reading {
+    let callers = [0, 1].map(|index: u8| Caller {
+        session: SessionId::of_member(index.into()).expect("small numbers are sessions"),
+        addresses: vec![[10, 77, 0, index].into()],
+        key: PairKey::new(&[index; 32]),
+    });
+    let mut reflector = Reflector::new(callers.clone(), Rates::default());
+    let mut answered = BTreeSet::new();
+    let mut rest = data;
+    for second in 0_u64.. {
+        let Some(([from, p0, p1, l0, l1], further)) = rest.split_first_chunk() else {
+            break;
+        };
+        let (port, length) = (u16::from_be_bytes([*p0, *p1]), u16::from_be_bytes([*l0, *l1]));
+        let (octets, further) = further.split_at(further.len().min(length.into()));
+        rest = further;
+        let at = Duration::from_secs(second);
+        let datagram = Datagram {
+            port,
+            from: [10, 77, 0, *from].into(),
+            octets,
+            ttl: Some(64),
+            received_at: WireTime::ntp(at),
+            answered_at: WireTime::ntp(at),
+        };
+        if let Judgement::Answer(answer) =
+            reflector.judge(Timestamp::from_nanos(second * 1_000_000_000), &datagram)
+        {
+            assert!(
+                answer.len() <= octets.len(),
+                "an answer is never longer than its question"
+            );
+            let key = SessionKey::derive(&callers[usize::from(*from)].key, port);
+            assert!(SenderPacket::claim(octets).is_ok_and(|claim| claim.is_proven(&key)));
+            assert!(ReflectorPacket::open(&answer, &key).is_ok());
+            assert!(answered.insert((port, octets)), "answered twice");
+        }
+    }
+    if answered.is_empty() {
+        Reading::Refused
+    } else {
+        Reading::Accepted
+    }
+}
+
 /// A packet that was captured, from its IP header on.
 ///
 /// # Panics
@@ -106,5 +215,12 @@ pub fn asked() -> Request {
 
 /// The pair key of every hello.
 pub const PAIR_KEY: [u8; 32] = [7; 32];
+/// The key of the published STAMP packets.
+pub const STAMP_KEY: [u8; 32] = [
+    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff, 0x00,
+    0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
+];
+/// Flags, type and length of an extension.
+const TLV_HEADER: usize = 4;
 /// The longest header chain that is read is far shorter.
 const MOST_CUTS: usize = 192;
