@@ -300,6 +300,7 @@ fn seen_while(lab: &Lab, work: impl FnOnce()) -> Vec<(End, u16, [bool; 3])> {
             addresses: vec![address(peer)],
             end,
             family: Family::Ipv4,
+            protocol: plumbline_model::port::Protocol::Tcp,
             ports: "7000-7003".parse().unwrap(),
         };
         lab.in_host(node(host), || look::start(vec![watch]).unwrap())

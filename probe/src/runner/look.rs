@@ -8,6 +8,9 @@
 //!     asks                          at End::Source       at End::Destination            answers
 //! ```
 //!
+//! TCP's questions and answers are told by their flags, UDP's by what a STAMP packet says; whether a packet proves anything is
+//! not asked here. A question that arrives by another interface than the one that was meant has arrived all the same.
+//!
 //! Zeros are the evidence, so every watched port gets a row. When the capture lost packets a zero may be an accident: then
 //! only rows stand that have both a question and some reply to it, and the others are left out, which says "not measured".
 //!
@@ -26,12 +29,13 @@ use std::{
     thread::JoinHandle,
 };
 
+use plumbline_measure::stamp::packet::Maker;
 use plumbline_model::{
     id::NodeId,
     observation::{End, Record, Seen},
     port::{Family, PortSet, Protocol},
 };
-use plumbline_sys::capture::{Capture, Captured, Direction, OpenError, Packet};
+use plumbline_sys::capture::{Capture, Captured, Direction, OpenError, Packet, Tuple};
 use tracing::warn;
 
 /// Tests of one peer to watch from this end.
@@ -45,7 +49,9 @@ pub struct Watched {
     pub end: End,
     /// Family of the tests.
     pub family: Family,
-    /// Ports at the destination of the tests; their transport is TCP.
+    /// Transport of the tests: TCP or UDP. Of any other nothing is seen.
+    pub protocol: Protocol,
+    /// Ports at the destination of the tests.
     pub ports: PortSet,
 }
 
@@ -193,12 +199,19 @@ impl Tally {
     }
 
     fn count(&mut self, captured: &Captured) {
-        let Some((end, part, peer, port)) = reading(captured) else {
+        let Some(Reading {
+            protocol,
+            end,
+            part,
+            peer,
+            port,
+        }) = reading(captured)
+        else {
             return;
         };
         for index in self.by_address.get(&peer).into_iter().flatten() {
             let watch = &self.watches[*index];
-            if watch.end == end && watch.ports.contains(port) {
+            if (watch.end, watch.protocol) == (end, protocol) && watch.ports.contains(port) {
                 let counts = self.counts.entry((*index, port, captured.interface)).or_default();
                 let count = match part {
                     Part::Question => &mut counts.questions,
@@ -249,7 +262,7 @@ impl Counts {
             end: watch.end,
             peer: watch.peer,
             family: watch.family,
-            protocol: Protocol::Tcp,
+            protocol: watch.protocol,
             ports: ports.into_iter().collect(),
             questions: self.questions,
             answers: self.answers,
@@ -259,44 +272,82 @@ impl Counts {
     }
 }
 
-/// What a packet is to a test: the end that this host then is, the part, the peer's address and the port at the destination.
-fn reading(captured: &Captured) -> Option<(End, Part, IpAddr, u16)> {
+/// What a packet is to a test.
+struct Reading {
+    protocol: Protocol,
+    /// Which end this host is.
+    end: End,
+    part: Part,
+    /// The address of the other end.
+    peer: IpAddr,
+    /// The port at the destination of the test.
+    port: u16,
+}
+
+fn reading(captured: &Captured) -> Option<Reading> {
     let outgoing = captured.direction == Direction::Outgoing;
     let (asking, asked) = if outgoing {
         (End::Source, End::Destination)
     } else {
         (End::Destination, End::Source)
     };
+    let of_test = |protocol, part, tuple: &Tuple| Reading {
+        protocol,
+        end: if part == Part::Question { asking } else { asked },
+        part,
+        peer: if outgoing { tuple.destination } else { tuple.source },
+        port: match part {
+            Part::Question => tuple.destination_port,
+            Part::Answer | Part::Reset | Part::IcmpError => tuple.source_port,
+        },
+    };
     match &captured.packet {
         Packet::Tcp(segment) => {
-            let tuple = &segment.tuple;
-            let peer = if outgoing { tuple.destination } else { tuple.source };
-            if segment.is_question() {
-                Some((asking, Part::Question, peer, tuple.destination_port))
+            let part = if segment.is_question() {
+                Part::Question
             } else if segment.is_answer() {
-                Some((asked, Part::Answer, peer, tuple.source_port))
+                Part::Answer
             } else if segment.is_reset() {
                 // From the asked side: when the asking side resets what it opened, the port is the destination's.
-                Some((asked, Part::Reset, peer, tuple.source_port))
+                Part::Reset
             } else {
-                None
-            }
+                return None;
+            };
+            Some(of_test(Protocol::Tcp, part, &segment.tuple))
         }
-        Packet::IcmpError(error) if error.quoted_protocol == TCP => {
+        Packet::Udp(datagram) => {
+            let part = match Maker::of(&datagram.payload)? {
+                Maker::Sender => Part::Question,
+                Maker::Reflector => Part::Answer,
+            };
+            Some(of_test(Protocol::Udp, part, &datagram.tuple))
+        }
+        Packet::IcmpError(error) => {
+            let protocol = match error.quoted_protocol {
+                TCP => Protocol::Tcp,
+                UDP => Protocol::Udp,
+                _ => return None,
+            };
             // Outgoing, we tell the peer that its question failed; incoming, anybody tells us that ours to the peer did.
             let peer = if outgoing {
                 error.quoted.source
             } else {
                 error.quoted.destination
             };
-            Some((asked, Part::IcmpError, peer, error.quoted.destination_port))
+            Some(Reading {
+                protocol,
+                end: asked,
+                part: Part::IcmpError,
+                peer,
+                port: error.quoted.destination_port,
+            })
         }
-        Packet::IcmpError(_) => None,
     }
 }
 
-/// TCP's number in an IP header.
+// Numbers in an IP header.
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 #[cfg(test)]
 mod tests;

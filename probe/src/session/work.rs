@@ -344,20 +344,21 @@ fn begin(
     }
 }
 
-/// What the capture has to watch for. Only TCP is counted: another transport gets no rows, never rows of zeros.
+/// What the capture has to watch for. Only TCP and UDP are counted: another transport gets no rows, never rows of zeros.
 fn watched(watches: Vec<Watch>, identity: &Identity, roster: &Roster) -> Vec<Watched> {
     let members: BTreeMap<NodeId, &Member> = others(identity, roster)
         .map(|(_, member)| (member.node, member))
         .collect();
     watches
         .into_iter()
-        .filter(|watch| watch.protocol == Protocol::Tcp)
+        .filter(|watch| matches!(watch.protocol, Protocol::Tcp | Protocol::Udp))
         .filter_map(|watch| {
             Some(Watched {
                 peer: watch.peer,
                 addresses: members.get(&watch.peer)?.addresses.clone(),
                 end: watch.end,
                 family: watch.family,
+                protocol: watch.protocol,
                 ports: watch.ports,
             })
         })

@@ -1,8 +1,9 @@
 //! Packet capture (packet(7)): the frames of tests as they cross an interface, before the input filter and after the output
 //! filter of the host.
 //!
-//! The kernel passes on only TCP segments with SYN or RST and ICMP errors, cut to their headers; which of them matter is
-//! decided by the caller. Link headers are stripped ("cooked"), so that every kind of interface looks alike.
+//! The kernel passes on only TCP segments with SYN or RST, UDP datagrams as long as a test packet, and ICMP errors, cut short;
+//! which of them matter is decided by the caller. Link headers are stripped ("cooked"), so that every kind of interface looks
+//! alike, and a frame with a VLAN tag like one without.
 
 use std::{
     mem::{MaybeUninit, size_of},
@@ -17,7 +18,7 @@ mod packet;
 #[cfg(test)]
 mod tests;
 
-pub use packet::{IcmpError, Packet, TcpSegment, Tuple};
+pub use packet::{IcmpError, Packet, TcpSegment, Tuple, UdpDatagram};
 
 /// A packet socket that captures.
 #[derive(Debug)]

@@ -59,6 +59,15 @@ pub struct Claim<'a> {
     tlvs: Tlvs<'a>,
 }
 
+/// Who made a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Maker {
+    /// The one that asks.
+    Sender,
+    /// The one that answers.
+    Reflector,
+}
+
 /// Why octets are no test packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -79,6 +88,20 @@ pub enum Unbelievable {
     /// Its HMAC was made with another key, or is of another packet.
     #[error("verify the HMAC of a test packet")]
     BadMac,
+}
+
+// === impl Maker ===
+
+impl Maker {
+    /// Tells authenticated packets apart without their key, by what a reflector writes where a sender leaves zeros: the
+    /// sender's error estimate, which has a multiplier. `None` for what is no packet.
+    pub fn of(octets: &[u8]) -> Option<Self> {
+        let (base, _) = split::<AUTHENTICATED_LEN>(octets).ok()?;
+        if ReflectorPacket::read(&SEALED, base).is_ok() {
+            return Some(Self::Reflector);
+        }
+        SenderPacket::read(&SEALED, base).ok().map(|_| Self::Sender)
+    }
 }
 
 // === impl SenderPacket ===

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::{
     packet::{
-        AUTHENTICATED_LEN, Malformed, ReflectorPacket, SenderPacket, Sent, UNAUTHENTICATED_LEN, Unbelievable,
+        AUTHENTICATED_LEN, Maker, Malformed, ReflectorPacket, SenderPacket, Sent, UNAUTHENTICATED_LEN,
+        Unbelievable,
     },
     session::{SessionId, SessionKey},
     time::{ErrorEstimate, Format, WireTime},
@@ -191,6 +192,14 @@ fn extensions_behind_a_packet_are_handed_on_and_cut_off_ones_named() {
         let tlvs: Vec<_> = SenderPacket::claim(short).unwrap().tlvs().collect();
         assert_eq!(tlvs, [Ok(padding), Err(CutOff)]);
     }
+}
+
+#[test]
+fn questions_and_answers_are_told_apart_without_a_key() {
+    assert_eq!(Maker::of(&octets(SEALED_QUESTION)), Some(Maker::Sender));
+    assert_eq!(Maker::of(&octets(SEALED_ANSWER)), Some(Maker::Reflector));
+    assert_eq!(Maker::of(&octets(SEALED_ANSWER)[..111]), None);
+    assert_eq!(Maker::of(&[0; 112]), None);
 }
 
 #[test]

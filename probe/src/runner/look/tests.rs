@@ -1,6 +1,11 @@
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 
-use plumbline_sys::capture::{IcmpError, TcpSegment, Tuple};
+use plumbline_measure::stamp::{
+    packet::{ReflectorPacket, SenderPacket, Sent},
+    session::SessionKey,
+    time::{ErrorEstimate, WireTime},
+};
+use plumbline_sys::capture::{IcmpError, TcpSegment, UdpDatagram};
 
 use super::*;
 
@@ -42,6 +47,43 @@ fn what_arrives_as_a_question_is_counted_at_the_destination_with_every_kind_of_r
             "Destination 443 1 0 1 0",
             "Destination 22 1 1 0 0"
         ]
+    );
+}
+
+#[test]
+fn datagrams_are_told_by_what_they_say_even_between_ports_that_are_both_watched() {
+    let watches = || {
+        [End::Source, End::Destination].map(|end| Watched {
+            protocol: Protocol::Udp,
+            ..watched(end, "6081")
+        })
+    };
+    let mut tally = Tally::new(watches().to_vec());
+    tally.count(&udp(Direction::Outgoing, (OWN, 6081), (PEER, 6081), &question()));
+    tally.count(&udp(Direction::Incoming, (PEER, 6081), (OWN, 6081), &answer()));
+    tally.count(&udp(Direction::Incoming, (PEER, 6081), (OWN, 6081), &[0; 112]));
+    // TCP at the same port is another test.
+    tally.count(&tcp(Direction::Outgoing, (OWN, 40_000), (PEER, 6081), SYN, 2));
+    assert_eq!(
+        rows(&tally.records(true)),
+        ["Source 6081 1 1 0 0", "Destination 6081 0 0 0 0"]
+    );
+    let mut tally = Tally::new(watches().to_vec());
+    tally.count(&udp(
+        Direction::Incoming,
+        (PEER, 40_000),
+        (OWN, 6081),
+        &question(),
+    ));
+    tally.count(&udp(Direction::Outgoing, (OWN, 6081), (PEER, 40_000), &answer()));
+    let mut error = icmp(Direction::Outgoing, OWN, (PEER, 40_000), (OWN, 6081));
+    if let Packet::IcmpError(error) = &mut error.packet {
+        error.quoted_protocol = UDP;
+    }
+    tally.count(&error);
+    assert_eq!(
+        rows(&tally.records(true)),
+        ["Source 6081 0 0 0 0", "Destination 6081 1 1 0 1"]
     );
 }
 
@@ -88,24 +130,86 @@ fn after_losses_only_what_no_loss_can_have_made_is_told() {
 
 /// Needs CAP_NET_RAW; without it the refusal itself is what is tested, since the lab tier covers the rest.
 #[test]
-fn a_connection_over_loopback_is_seen_or_the_missing_privilege_is_named() {
-    let address = IpAddr::from([127, 0, 0, 1]);
-    let listener = TcpListener::bind((address, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let watch = Watched {
-        peer: NodeId::Address(address),
-        addresses: vec![address],
-        end: End::Destination,
-        family: Family::Ipv4,
-        ports: [port].into_iter().collect(),
+fn tests_over_loopback_are_seen_in_both_families_or_the_missing_privilege_is_named() {
+    for address in [IpAddr::from([127, 0, 0, 1]), std::net::Ipv6Addr::LOCALHOST.into()] {
+        let listener = TcpListener::bind((address, 0)).unwrap();
+        let answering = UdpSocket::bind((address, 0)).unwrap();
+        let port_of_tcp = listener.local_addr().unwrap().port();
+        let port_of_udp = answering.local_addr().unwrap().port();
+        let watch = |protocol, port: u16| Watched {
+            peer: NodeId::Address(address),
+            addresses: vec![address],
+            end: End::Destination,
+            family: Family::of(address),
+            protocol,
+            ports: [port].into_iter().collect(),
+        };
+        let watches = vec![
+            watch(Protocol::Tcp, port_of_tcp),
+            watch(Protocol::Udp, port_of_udp),
+        ];
+        let look = match start(watches) {
+            Ok(look) => look,
+            Err(LookError::Capture(OpenError::Open(errno))) => {
+                assert_eq!(errno, plumbline_sys::Errno::PERM);
+                continue;
+            }
+            Err(other) => panic!("{other}"),
+        };
+        drop(TcpStream::connect((address, port_of_tcp)).unwrap());
+        let asking = UdpSocket::bind((address, 0)).unwrap();
+        asking.send_to(&question(), (address, port_of_udp)).unwrap();
+        // No question of ours: the kernel's filter leaves it out.
+        asking.send_to(&[1; 1000], (address, port_of_udp)).unwrap();
+        answering
+            .send_to(&answer(), asking.local_addr().unwrap())
+            .unwrap();
+        assert_eq!(
+            rows(&look.finish()),
+            [
+                format!("Destination {port_of_tcp} 1 1 0 0"),
+                format!("Destination {port_of_udp} 1 1 0 0")
+            ]
+        );
+    }
+}
+
+fn sent() -> Sent {
+    Sent {
+        sequence: 1,
+        at: WireTime::from_bits(1),
+        error_estimate: ErrorEstimate::UNKNOWN,
+    }
+}
+
+fn question() -> [u8; 112] {
+    let packet = SenderPacket {
+        sent: sent(),
+        ssid: 1,
     };
-    match start(vec![watch]) {
-        Ok(look) => {
-            drop(TcpStream::connect((address, port)).unwrap());
-            assert_eq!(rows(&look.finish()), [format!("Destination {port} 1 1 0 0")]);
-        }
-        Err(LookError::Capture(OpenError::Open(errno))) => assert_eq!(errno, plumbline_sys::Errno::PERM),
-        Err(other) => panic!("{other}"),
+    packet.seal(&SessionKey::new(&[7; 32]))
+}
+
+fn answer() -> [u8; 112] {
+    let packet = ReflectorPacket {
+        sent: sent(),
+        ssid: 1,
+        received_at: WireTime::from_bits(1),
+        asked: sent(),
+        ttl: 64,
+    };
+    packet.seal(&SessionKey::new(&[7; 32]))
+}
+
+fn udp(direction: Direction, from: (IpAddr, u16), to: (IpAddr, u16), payload: &[u8]) -> Captured {
+    let packet = Packet::Udp(UdpDatagram {
+        tuple: tuple(from, to),
+        payload: payload.to_vec(),
+    });
+    Captured {
+        direction,
+        interface: 2,
+        packet,
     }
 }
 
@@ -115,6 +219,7 @@ fn watched(end: End, ports: &str) -> Watched {
         addresses: vec![PEER],
         end,
         family: Family::Ipv4,
+        protocol: Protocol::Tcp,
         ports: ports.parse().unwrap(),
     }
 }
