@@ -3,7 +3,10 @@
 //! Batches of a probe follow each other by sequence number and by the digest of the one before; how the batches of
 //! different probes are interleaved makes no difference.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use crate::{
     evidence::{
@@ -11,7 +14,7 @@ use crate::{
     },
     firewall::Ruleset,
     id::NodeId,
-    observation::{BindFailure, End, HostFacts, Life, Reach, Record},
+    observation::{BindFailure, End, HostFacts, Life, Reach, Record, Signal},
     port::{Family, PortRange, PortSet, Protocol},
     range_map::RangeMap,
     report::ReportError,
@@ -155,6 +158,16 @@ impl<'a> Ledger<'a> {
         facts.is_some_and(|told| told.what.life == Life::Live)
     }
 
+    /// Who never joined and is left out for it (`--partial`), ascending.
+    pub(crate) fn left_out(&self) -> BTreeSet<NodeId> {
+        let stayed_away = |log: &NodeLog<'_>| log.not_joined.is_some() && log.joined.is_none();
+        let nodes = self.nodes.iter().filter(|(_, log)| stayed_away(log));
+        match self.run.parameters.partial {
+            true => nodes.map(|(node, _)| *node).collect(),
+            false => BTreeSet::new(),
+        }
+    }
+
     /// Whether a probe never took part or did not stay to the end: what failed there says nothing about the network.
     pub(crate) fn is_gone(&self, node: NodeId) -> bool {
         self.node(node)
@@ -178,6 +191,18 @@ impl<'a> NodeLog<'a> {
         look: Look,
     ) -> Option<&RangeMap<Told<&'a Reach>>> {
         self.reach.get(&(to, transport, look))
+    }
+
+    /// The ports at which this probe tried a destination, planned or not.
+    pub(crate) fn tried(&self, to: NodeId, transport: Transport) -> PortSet {
+        let looks = [Look::First, Look::Second].map(|look| self.reach(to, transport, look));
+        let runs = looks.into_iter().flatten().flat_map(RangeMap::runs);
+        let tried = runs.filter(|(_, told)| !matches!(told.what.signal, Signal::NotTried { .. }));
+        let mut ports = PortSet::new();
+        for (range, _) in tried {
+            ports.insert(*range);
+        }
+        ports
     }
 
     /// From which address of no member proven hellos to one of these ports came.

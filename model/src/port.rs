@@ -246,6 +246,10 @@ impl PortSet {
 
     /// Adds every port of another set.
     pub fn extend(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.ranges.clone_from(&other.ranges);
+            return;
+        }
         for range in &other.ranges {
             self.insert(*range);
         }
@@ -253,21 +257,48 @@ impl PortSet {
 
     /// The ports that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
-        let mut out = Self::new();
+        let mut ranges = Vec::new();
         let (mut i, mut j) = (0, 0);
         while let (Some(a), Some(b)) = (self.ranges.get(i), other.ranges.get(j)) {
-            if let Some(range) = PortRange::new(a.first.max(b.first), a.last.min(b.last)) {
-                out.insert(range);
-            }
+            // Pieces ascend, and two that touched would be of one range in both sets, hence one piece.
+            ranges.extend(PortRange::new(a.first.max(b.first), a.last.min(b.last)));
             if a.last < b.last { i += 1 } else { j += 1 }
         }
-        out
+        Self { ranges }
     }
 
     /// The ports that are here and not in the other set.
     pub fn difference(&self, other: &Self) -> Self {
-        // Ports are few enough (65,535 at most) that clarity wins over cleverness.
-        self.iter().filter(|port| !other.contains(*port)).collect()
+        let mut ranges = Vec::new();
+        let mut taken = other.ranges.iter().copied().peekable();
+        for range in &self.ranges {
+            let mut first = u32::from(range.first);
+            let end = u32::from(range.last) + 1;
+            while let Some(hole) = taken.peek().filter(|hole| u32::from(hole.first) < end) {
+                if u32::from(hole.first) > first {
+                    ranges.push(Self::between(first, hole.first.into()));
+                }
+                first = first.max(u32::from(hole.last) + 1);
+                if first >= end {
+                    // The hole may reach into the next range.
+                    break;
+                }
+                taken.next();
+            }
+            if first < end {
+                ranges.push(Self::between(first, end));
+            }
+        }
+        Self { ranges }
+    }
+
+    /// The range from `first` up to but without `end`, both of which are within the port space.
+    fn between(first: u32, end: u32) -> PortRange {
+        let port = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        PortRange {
+            first: port(first),
+            last: port(end - 1),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use plumbline_model::{
     evidence::SwarmKind,
     id::NodeId,
-    plan::{Plan, Sharing},
+    plan::{Expect, Plan, Sharing},
 };
 use serde::Serialize;
 
@@ -130,10 +130,13 @@ fn table(inputs: &Inputs) -> String {
 
     let mut rules = plain_table(["RULE", "PROTO", "PORTS", "FROM", "TO", "IF IT FAILS", "PURPOSE"]);
     for block in &plan.blocks {
-        let ports = match block.sharing {
-            Sharing::Exhaustive => block.ports.to_string(),
-            Sharing::Strata => format!("{} (shared among sources)", block.ports),
+        let how = match (block.expect, block.sharing) {
+            (Expect::Open, Sharing::Exhaustive) => "",
+            (Expect::Open, Sharing::Strata | Sharing::One) => " (shared among sources)",
+            (Expect::Blocked, Sharing::One) => " (must not answer; one source tries)",
+            (Expect::Blocked, Sharing::Exhaustive | Sharing::Strata) => " (must not answer)",
         };
+        let ports = format!("{}{how}", block.ports);
         rules.add_row([
             block.rule.clone(),
             block.protocol.to_string(),

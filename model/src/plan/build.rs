@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     AFFORDABLE_SECONDS, Block, Expect, NoVantage, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE, Sharing,
-    index::Index,
+    index::Index, retest,
 };
 use crate::{
     evidence::{Group, Parameters},
     id::{NodeId, Role},
     inventory::{Inventory, Node},
     port::{Family, PortSet, Protocol},
-    profile::{Destination, Profile, Rule, Scope, Source},
+    profile::{Destination, Profile, Rule, Scope, Severity, Source},
 };
 
 /// Plans a run.
@@ -29,27 +29,90 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
             }
         }
     }
-    if !parameters.exhaustive && !is_affordable(&plan, parameters) {
-        for block in plan
-            .blocks
-            .iter_mut()
-            .filter(|block| block.ports.count() > STRATA_ABOVE)
-        {
-            block.sharing = Sharing::Strata;
+    exclude_open_ports(&mut plan.blocks);
+    if let Some(retest) = &parameters.retest {
+        retest::restrict(&mut plan, retest);
+    } else {
+        // A retest needs those alone who have something to make again.
+        if parameters.groups.iter().any(|group| group.needs_probes()) {
+            plan.participants = roster.nodes.iter().map(|node| node.id).collect();
+        }
+        let is_source = |block: &Block| block.sources.contains(&NodeId::Coordinator);
+        if plan.blocks.iter().any(is_source) {
+            plan.participants.push(NodeId::Coordinator);
+        }
+        plan.participants.sort_unstable();
+        if !parameters.exhaustive {
+            share(&mut plan, parameters);
         }
     }
-    if parameters.groups.iter().any(|group| group.needs_probes()) {
-        plan.participants = roster.nodes.iter().map(|node| node.id).collect();
-    }
-    if plan
-        .blocks
-        .iter()
-        .any(|block| block.sources.contains(&NodeId::Coordinator))
-    {
-        plan.participants.push(NodeId::Coordinator);
-    }
-    plan.participants.sort_unstable();
     plan
+}
+
+/// Shares what is too much for every source, and lets one node try what must not answer.
+fn share(plan: &mut Plan, parameters: &Parameters) {
+    for block in &mut plan.blocks {
+        if block.expect == Expect::Blocked {
+            block.sharing = Sharing::One;
+        }
+    }
+    if is_affordable(plan, parameters) {
+        return;
+    }
+    for block in plan.blocks.iter_mut().filter(|block| is_large(block)) {
+        block.sharing = Sharing::Strata;
+    }
+}
+
+fn is_large(block: &Block) -> bool {
+    block.expect == Expect::Open && block.ports.count() > STRATA_ABOVE
+}
+
+/// Takes out of what must not answer what another rule wants answered at the same node: our own responder stands there.
+fn exclude_open_ports(blocks: &mut Vec<Block>) {
+    let mut open: BTreeMap<(NodeId, Family, Protocol), PortSet> = BTreeMap::new();
+    let blocked = blocks.iter().filter(|block| block.expect == Expect::Blocked);
+    for block in blocked.cloned().collect::<Vec<_>>() {
+        let transport = (block.family, block.protocol);
+        let rivals = blocks.iter().filter(|other| {
+            other.expect == Expect::Open
+                && (other.family, other.protocol) == transport
+                && !other.ports.intersection(&block.ports).is_empty()
+        });
+        for rival in rivals {
+            for destination in &rival.destinations {
+                let ports = open
+                    .entry((*destination, block.family, block.protocol))
+                    .or_default();
+                ports.extend(&rival.ports);
+            }
+        }
+    }
+    if open.is_empty() {
+        return;
+    }
+    let mut out = Vec::with_capacity(blocks.len());
+    for block in blocks.drain(..) {
+        if block.expect == Expect::Open {
+            out.push(block);
+            continue;
+        }
+        let mut by_ports: BTreeMap<PortSet, Vec<NodeId>> = BTreeMap::new();
+        for destination in &block.destinations {
+            let ports = match open.get(&(*destination, block.family, block.protocol)) {
+                Some(open) => block.ports.difference(open),
+                None => block.ports.clone(),
+            };
+            by_ports.entry(ports).or_default().push(*destination);
+        }
+        by_ports.remove(&PortSet::new());
+        out.extend(by_ports.into_iter().map(|(ports, destinations)| Block {
+            ports,
+            destinations,
+            ..block.clone()
+        }));
+    }
+    *blocks = out;
 }
 
 /// Who may take part.
@@ -122,9 +185,10 @@ fn add(
     roster: &Roster<'_>,
     plan: &mut Plan,
 ) {
-    // What is not planned is never incomplete: protocols without ports, and what a node does with itself.
-    let has_ports = matches!(rule.protocol, Protocol::Tcp | Protocol::Udp);
-    if !has_ports || rule.scope != Scope::Remote || !rule.holds_for(inventory) {
+    let Some(expect) = expectation(rule) else {
+        return;
+    };
+    if !rule.holds_for(inventory) {
         return;
     }
     let destinations = match rule.destination {
@@ -142,8 +206,12 @@ fn add(
     }
     let ports = rule.ports_in(inventory);
     let mut sources = BTreeSet::new();
-    let standing: BTreeSet<Source> = rule
-        .sources
+    let written = match expect {
+        Expect::Open => rule.sources.clone(),
+        // Whoever can try, tells.
+        Expect::Blocked => BTreeSet::from([Source::ClusterNodes]),
+    };
+    let standing: BTreeSet<Source> = written
         .iter()
         .flat_map(|source| profile.standing_for(*source, inventory))
         .collect();
@@ -163,14 +231,28 @@ fn add(
             sharing: Sharing::Exhaustive,
             sources: sources.iter().copied().filter(speaks).collect(),
             destinations: destinations.iter().copied().filter(speaks).collect(),
-            expect: Expect::Open,
-            severity: rule.severity,
+            expect,
+            severity: match expect {
+                Expect::Open => rule.severity,
+                // What a stray port opens to others is to be looked at; it keeps no cluster from working.
+                Expect::Blocked => Severity::Warn,
+            },
             through_services: rule.through_services,
             purpose: rule.purpose.clone(),
         };
         if block.has_pair() {
             plan.blocks.push(block);
         }
+    }
+}
+
+/// What a test of the rule is expected to find; `None` for what is not tested, and so never incomplete: protocols without
+/// ports, what a node does with itself, and loopback ports of UDP, whose silence tells nothing.
+fn expectation(rule: &Rule) -> Option<Expect> {
+    match (rule.scope, rule.protocol) {
+        (Scope::Remote, Protocol::Tcp | Protocol::Udp) => Some(Expect::Open),
+        (Scope::Loopback, Protocol::Tcp) => Some(Expect::Blocked),
+        _ => None,
     }
 }
 
@@ -220,11 +302,7 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
 
 /// Whether every source can test every port without anybody having to wait long.
 fn is_affordable(plan: &Plan, parameters: &Parameters) -> bool {
-    if plan
-        .blocks
-        .iter()
-        .all(|block| block.ports.count() <= STRATA_ABOVE)
-    {
+    if !plan.blocks.iter().any(is_large) {
         return true;
     }
     let (node_rate, pair_rate) = (

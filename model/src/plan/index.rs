@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Plan, Size, Stratum, Target};
+use super::{Block, Expect, Plan, Sharing, Size, Stratum, Target};
 use crate::{
     id::NodeId,
     port::{Family, PortSet, Protocol},
@@ -18,8 +18,8 @@ pub struct Index<'a> {
 /// Nodes that are a destination of the same blocks and a source of the same blocks among these.
 #[derive(Debug)]
 struct Kind {
-    /// Blocks with these destinations, and whether the nodes are sources there, too.
-    blocks: Vec<(usize, bool)>,
+    /// Blocks with these destinations, ascending.
+    blocks: Vec<usize>,
     /// Ascending.
     nodes: Vec<NodeId>,
 }
@@ -35,14 +35,27 @@ pub(super) struct Load {
     pub(super) pairs: u64,
 }
 
+/// What one source asks of nodes that it asks the same.
+#[derive(Debug)]
+pub(crate) struct Asked<'i> {
+    /// Family and transport.
+    pub(crate) transport: Transport,
+    /// Blocks by index with the source's share, which may be empty where ports are shared: others of the block may be asked
+    /// in the course of a run.
+    pub(crate) shares: Vec<(usize, PortSet)>,
+    /// Whom, ascending.
+    pub(crate) nodes: &'i [NodeId],
+}
+
 /// Family and transport of a set of ports.
 type Transport = (Family, Protocol);
 
 impl<'a> Index<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
+        // The flag keeps nodes apart that are sources of a block and nodes that are not: their shares differ.
         let mut blocks_at: BTreeMap<NodeId, Vec<(usize, bool)>> = BTreeMap::new();
         for (index, block) in plan.blocks.iter().enumerate() {
-            for destination in &block.destinations {
+            for destination in block.destinations.iter().filter(|node| plan.has(**node)) {
                 let is_source = block.sources.binary_search(destination).is_ok();
                 blocks_at
                     .entry(*destination)
@@ -56,25 +69,30 @@ impl<'a> Index<'a> {
         }
         let kinds = kinds
             .into_iter()
-            .map(|(blocks, nodes)| Kind { blocks, nodes })
+            .map(|(blocks, nodes)| Kind {
+                blocks: blocks.into_iter().map(|(index, _)| index).collect(),
+                nodes,
+            })
             .collect();
         Self { plan, kinds }
     }
 
     /// Everybody who tests something, ascending.
     pub fn sources(&self) -> BTreeSet<NodeId> {
-        self.plan
-            .blocks
-            .iter()
-            .flat_map(|block| block.sources.iter().copied())
-            .collect()
+        let sources = self.plan.blocks.iter().flat_map(|block| block.sources.iter());
+        sources.copied().filter(|node| self.plan.has(*node)).collect()
     }
 
     /// As [`Plan::targets_from`].
     pub fn targets_from(&self, source: NodeId) -> Vec<Target> {
+        let view = View::of(self.plan, source);
         let mut targets: BTreeMap<(Transport, PortSet), Vec<NodeId>> = BTreeMap::new();
-        for (transport, ports, nodes) in self.shares(source, Shares::AsPlanned) {
-            targets.entry((transport, ports)).or_default().extend(nodes);
+        for (kind, nodes) in self.segments(&view) {
+            for (transport, ports) in view.ports(kind, nodes, Shares::AsPlanned) {
+                if !ports.is_empty() {
+                    targets.entry((transport, ports)).or_default().extend(nodes);
+                }
+            }
         }
         targets
             .into_iter()
@@ -102,56 +120,125 @@ impl<'a> Index<'a> {
         size
     }
 
+    /// What the source asks, block by block; destinations that are asked the same are together.
+    pub(crate) fn asked_by(&self, source: NodeId) -> Vec<Asked<'_>> {
+        let view = View::of(self.plan, source);
+        let mut out = Vec::new();
+        for (kind, nodes) in self.segments(&view) {
+            let mut shares: BTreeMap<Transport, Vec<(usize, PortSet)>> = BTreeMap::new();
+            for (index, block, stratum) in view.strata(kind, nodes, Shares::AsPlanned) {
+                let ports = stratum.of(&block.ports);
+                if !ports.is_empty() || block.sharing == Sharing::Strata {
+                    let of_transport = shares.entry((block.family, block.protocol)).or_default();
+                    of_transport.push((index, ports));
+                }
+            }
+            out.extend(shares.into_iter().map(|(transport, shares)| Asked {
+                transport,
+                shares,
+                nodes,
+            }));
+        }
+        out
+    }
+
     /// What the source would do if nothing were shared.
     pub(super) fn load(&self, source: NodeId) -> Load {
         self.load_of(source, Shares::Everything)
     }
 
     fn load_of(&self, source: NodeId, shares: Shares) -> Load {
-        // A pair may have tests of several transports, so destinations are counted by kind and side, not by entry.
+        // A pair may have tests of several transports, so destinations are counted by kind and segment, not by entry.
+        let view = View::of(self.plan, source);
         let mut load = Load::default();
-        for kind in &self.kinds {
-            for (side, nodes) in kind.sides(source) {
-                let ports = self.ports(kind, source, side, shares);
-                let each: u64 = ports.values().map(|ports| u64::from(ports.count())).sum();
-                let nodes = nodes.len() as u64;
-                if each > 0 {
-                    load.tests += each * nodes;
-                    load.pairs += nodes;
-                    load.longest_pair = load.longest_pair.max(each);
-                }
+        for (kind, nodes) in self.segments(&view) {
+            let ports = view.ports(kind, nodes, shares);
+            let each: u64 = ports.values().map(|ports| u64::from(ports.count())).sum();
+            let nodes = nodes.len() as u64;
+            if each > 0 {
+                load.tests += each * nodes;
+                load.pairs += nodes;
+                load.longest_pair = load.longest_pair.max(each);
             }
         }
         load
     }
 
-    /// What the source tests at which nodes.
-    fn shares(&self, source: NodeId, shares: Shares) -> Vec<(Transport, PortSet, &[NodeId])> {
+    /// Runs of nodes of a kind that every block treats alike as destinations of the source, which is in none of them.
+    fn segments(&self, view: &View<'_>) -> Vec<(&Kind, &[NodeId])> {
         let mut out = Vec::new();
         for kind in &self.kinds {
-            for (side, nodes) in kind.sides(source) {
-                for (transport, ports) in self.ports(kind, source, side, shares) {
-                    if !ports.is_empty() {
-                        out.push((transport, ports, nodes));
-                    }
-                }
-            }
+            let before = |node: NodeId| kind.nodes.partition_point(|other| *other < node);
+            let own = before(view.source);
+            let after = own + usize::from(kind.nodes.get(own) == Some(&view.source));
+            let mut cuts = BTreeSet::from([0, own, after, kind.nodes.len()]);
+            cuts.extend(view.predecessors(kind).into_iter().map(before));
+            let cuts: Vec<usize> = cuts.into_iter().collect();
+            let runs = cuts.windows(2).map(|ends| (ends[0], ends[1]));
+            let others = runs.filter(|run| *run != (own, own + 1) || own == after);
+            out.extend(others.map(|(start, end)| (kind, &kind.nodes[start..end])));
         }
         out
     }
+}
 
-    /// The union of the blocks' shares at the nodes of a kind on one side of the source.
-    fn ports(&self, kind: &Kind, source: NodeId, side: Side, shares: Shares) -> BTreeMap<Transport, PortSet> {
-        let mut union: BTreeMap<Transport, PortSet> = BTreeMap::new();
-        for (index, is_source) in &kind.blocks {
+/// One source's place in the blocks of a plan.
+struct View<'a> {
+    plan: &'a Plan,
+    source: NodeId,
+    /// By block; absent where it is no source.
+    ranks: Vec<Option<usize>>,
+}
+
+impl<'a> View<'a> {
+    fn of(plan: &'a Plan, source: NodeId) -> Self {
+        let rank = |block: &Block| block.sources.binary_search(&source).ok();
+        let ranks = if plan.has(source) {
+            plan.blocks.iter().map(rank).collect()
+        } else {
+            vec![None; plan.blocks.len()]
+        };
+        Self { plan, source, ranks }
+    }
+
+    /// The sources before this one (the last, before the first) in blocks of which it tests what follows these.
+    fn predecessors(&self, kind: &Kind) -> BTreeSet<NodeId> {
+        let blocks = kind
+            .blocks
+            .iter()
+            .map(|index| (&self.plan.blocks[*index], self.ranks[*index]));
+        let ones = blocks.filter(|(block, _)| block.sharing == Sharing::One);
+        ones.filter_map(|(block, rank)| {
+            let before = rank?.checked_sub(1).unwrap_or(block.sources.len() - 1);
+            Some(block.sources[before])
+        })
+        .collect()
+    }
+
+    /// What the blocks of a kind ask of nodes that they treat alike.
+    fn strata(
+        &self,
+        kind: &Kind,
+        nodes: &[NodeId],
+        shares: Shares,
+    ) -> impl Iterator<Item = (usize, &'a Block, Stratum)> {
+        let like = nodes.first().copied();
+        kind.blocks.iter().filter_map(move |index| {
             let block = &self.plan.blocks[*index];
-            let Ok(rank) = block.sources.binary_search(&source) else {
-                continue;
+            let rank = self.ranks[*index]?;
+            // Nothing is claimed about a port that must not answer and was not tried.
+            let stratum = match (shares, block.expect) {
+                (Shares::Everything, Expect::Open) => Stratum::WHOLE,
+                _ => block.stratum_of(rank, like?)?,
             };
-            let stratum = match shares {
-                Shares::AsPlanned => block.stratum_of(rank, *is_source, side == Side::Before),
-                Shares::Everything => Stratum { index: 0, count: 1 },
-            };
+            Some((*index, block, stratum))
+        })
+    }
+
+    /// The union of the blocks' shares at nodes that they treat alike.
+    fn ports(&self, kind: &Kind, nodes: &[NodeId], shares: Shares) -> BTreeMap<Transport, PortSet> {
+        let mut union: BTreeMap<Transport, PortSet> = BTreeMap::new();
+        for (_, block, stratum) in self.strata(kind, nodes, shares) {
             union
                 .entry((block.family, block.protocol))
                 .or_default()
@@ -166,25 +253,4 @@ impl<'a> Index<'a> {
 enum Shares {
     AsPlanned,
     Everything,
-}
-
-/// Where destinations stand from a source, in the order of ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Before,
-    After,
-}
-
-impl Kind {
-    /// The nodes before and after the source, where there are any; the source itself is in neither.
-    fn sides(&self, source: NodeId) -> impl Iterator<Item = (Side, &[NodeId])> {
-        let start = self.nodes.partition_point(|node| *node < source);
-        let end = self.nodes.partition_point(|node| *node <= source);
-        [
-            (Side::Before, &self.nodes[..start]),
-            (Side::After, &self.nodes[end..]),
-        ]
-        .into_iter()
-        .filter(|(_, nodes)| !nodes.is_empty())
-    }
 }

@@ -14,11 +14,26 @@
 //! little: within [`PAIR_PORTS_BUDGET`] tests where no rate is set (a lab), else if the longest source and the longest
 //! pair are done within [`AFFORDABLE_SECONDS`] at the given rates. `--exhaustive` never shares. The choice is made once
 //! for the whole plan, so that all large blocks of a report read the same.
+//!
+//! # Exposure
+//!
+//! A port of loopback scope must not answer over the network. Each destination is tried by one other node, the next one in
+//! the order of ids ([`Sharing::One`]): whether a service listens at the data address is the same for everybody, and no node
+//! is asked twice for it. `--exhaustive` lets everybody try. Such a port is bound by nobody, and pair-ports that stay untried
+//! are not inferred: nothing is claimed about them.
+//!
+//! # Retests
+//!
+//! With [`Parameters::retest`] the plan holds exactly the listed tests, as far as rules still ask for them and their nodes
+//! take part, and nothing is shared. A rule without a vantage is no test and is not listed again.
 
 mod build;
 mod index;
+mod retest;
 
 pub use self::index::Index;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +64,8 @@ pub enum Sharing {
     /// Sources take disjoint strata, so that each port of each destination is tested by exactly one source; the pair-ports
     /// that stay untested count as `coverage.inferred`.
     Strata,
+    /// Each destination is tested by one source: the next one after it in the order of ids, the first one after the last.
+    One,
 }
 
 /// One rule over its sources and destinations.
@@ -112,7 +129,7 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source; nobody if every check
-    /// asked for is over the file.
+    /// asked for is over the file. Blocks may name others ([`Plan::without`]); with these nothing is tested.
     pub participants: Vec<NodeId>,
     /// The tests, in the order of the profile's rules.
     pub blocks: Vec<Block>,
@@ -136,6 +153,16 @@ impl Plan {
     /// target's.
     pub fn new(inventory: &Inventory, profiles: &[Profile], parameters: &Parameters) -> Self {
         build::plan(inventory, profiles, parameters)
+    }
+
+    /// The same plan without some of its participants: what the others test stays as it is, shares included.
+    #[must_use]
+    pub fn without(&self, left_out: &BTreeSet<NodeId>) -> Self {
+        let stays = |node: &&NodeId| !left_out.contains(*node);
+        Self {
+            participants: self.participants.iter().filter(stays).copied().collect(),
+            ..self.clone()
+        }
     }
 
     /// What several questions about the plan share; cheap next to asking [`Plan::targets_from`] for every source.
@@ -200,6 +227,11 @@ impl Plan {
         })
     }
 
+    /// Whether somebody takes part.
+    fn has(&self, node: NodeId) -> bool {
+        self.participants.binary_search(&node).is_ok()
+    }
+
     /// Counts.
     pub fn size(&self) -> Size {
         self.index().size()
@@ -235,25 +267,35 @@ impl Block {
             && self.sources.iter().any(|source| *source != destination)
     }
 
-    /// The share of `source` at `destination`: the k-th of the n sources other than the destination.
+    /// The share of `source` at `destination`; `None` if it tests nothing there.
     fn stratum(&self, source: NodeId, destination: NodeId) -> Option<Stratum> {
-        if source == destination || self.destinations.binary_search(&destination).is_err() {
+        if self.destinations.binary_search(&destination).is_err() {
             return None;
         }
         let rank = self.sources.binary_search(&source).ok()?;
-        let is_source = self.sources.binary_search(&destination).is_ok();
-        Some(self.stratum_of(rank, is_source, destination < source))
+        self.stratum_of(rank, destination)
     }
 
-    /// As [`Block::stratum`], for a source by its rank: only whether the destination is a source, too, and stands before
-    /// it, matters.
-    fn stratum_of(&self, rank: usize, destination_is_source: bool, destination_is_before: bool) -> Stratum {
+    /// As [`Block::stratum`], for a source by its rank and a node that is a destination.
+    fn stratum_of(&self, rank: usize, destination: NodeId) -> Option<Stratum> {
+        if self.sources[rank] == destination {
+            return None;
+        }
         match self.sharing {
-            Sharing::Exhaustive => Stratum { index: 0, count: 1 },
-            Sharing::Strata => Stratum {
-                index: rank - usize::from(destination_is_source && destination_is_before),
-                count: self.sources.len() - usize::from(destination_is_source),
-            },
+            Sharing::Exhaustive => Some(Stratum::WHOLE),
+            // The k-th of the n sources other than the destination.
+            Sharing::Strata => {
+                let own_rank = self.sources.binary_search(&destination);
+                let is_before = own_rank.is_ok_and(|own_rank| own_rank < rank);
+                Some(Stratum {
+                    index: rank - usize::from(is_before),
+                    count: self.sources.len() - usize::from(own_rank.is_ok()),
+                })
+            }
+            Sharing::One => {
+                let next = self.sources.partition_point(|source| *source <= destination);
+                (next % self.sources.len() == rank).then_some(Stratum::WHOLE)
+            }
         }
     }
 }
@@ -267,6 +309,8 @@ struct Stratum {
 }
 
 impl Stratum {
+    const WHOLE: Self = Self { index: 0, count: 1 };
+
     fn of(self, ports: &PortSet) -> PortSet {
         if self.count == 1 {
             return ports.clone();

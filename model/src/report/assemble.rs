@@ -14,8 +14,8 @@ use crate::{
     port::{PortRange, PortSet},
     profile::{Profile, Severity, VersionStanding},
     verdict::{
-        Cell, Filter, Outcome, PairVerdict, Way, Why, infer_rejections, judge_busy, pairs_of, recognise_loss,
-        share_unresolved_neighbours,
+        Cell, Filter, Outcome, PairVerdict, Verdicts, Way, Why, infer_rejections, judge_busy, pairs_of,
+        recognise_loss, share_unresolved_neighbours,
     },
 };
 
@@ -26,7 +26,9 @@ use super::{
 
 /// Judges a run whose plan is known.
 pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, ledger: &Ledger<'_>) -> Report {
-    let mut pairs = pairs_of(plan, ledger);
+    // Who stays away with --partial has no part in what was planned.
+    let plan = &plan.without(&ledger.left_out());
+    let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
     for pair in &mut pairs {
         recognise_loss(pair);
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
@@ -39,7 +41,7 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
     let findings = explain(plan, ledger, &pairs);
-    let coverage = coverage(plan, ledger, &pairs);
+    let coverage = coverage(plan, ledger, &pairs, inferred);
     let checks = checks(inventory, profiles, plan, ledger, &pairs);
     let run = ledger.run;
     Report {
@@ -206,7 +208,7 @@ fn row(pair: &PairVerdict, cell: &Cell, ports: PortSet, rule: &str, expect: Expe
     row
 }
 
-fn coverage(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Coverage {
+fn coverage(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict], inferred: u64) -> Coverage {
     let cells = || pairs.iter().flat_map(|pair| &pair.cells);
     let count = |cell: &Cell| u64::from(cell.ports.count());
     let directed: BTreeSet<(NodeId, NodeId)> = pairs.iter().map(|pair| (pair.src, pair.dst)).collect();
@@ -214,7 +216,7 @@ fn coverage(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Coverage
     Coverage {
         planned: pairs.iter().map(|pair| u64::from(pair.planned.count())).sum(),
         measured: cells().filter(|cell| cell.outcome.is_measured()).map(count).sum(),
-        inferred: plan.size().inferred,
+        inferred,
         pairs: amount(directed.len()),
         missing_batches: ledger.missing_batches,
         duplicate_batches: ledger.duplicate_batches,

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 pub(crate) use busy::{Filter, Way, judge_busy};
 pub use decide::is_live_service;
 pub(crate) use infer::{infer_rejections, recognise_loss, share_unresolved_neighbours};
-pub(crate) use pair::{Cell, PairVerdict, pairs_of};
+pub(crate) use pair::{Cell, PairVerdict, Verdicts, pairs_of};
 pub use services::served_ports;
 
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use crate::{
     id::NodeId,
     ledger::{Ledger, Look, Transport},
     observation::End,
-    plan::{Expect, Plan},
+    plan::{Expect, Plan, Sharing},
     port::{Family, PortRange, PortSet},
     range_map::{RangeMap, add_cuts, pieces},
 };
@@ -45,49 +45,101 @@ pub(crate) struct PairVerdict {
     pub(crate) cells: Vec<Cell>,
 }
 
-/// Judges every pair of the plan, ascending by source, destination, family and protocol.
-pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Vec<PairVerdict> {
-    let mut asked: BTreeMap<(NodeId, NodeId, Transport), Vec<(usize, PortSet)>> = BTreeMap::new();
-    for (index, block) in plan.blocks.iter().enumerate() {
-        for &src in &block.sources {
-            for &dst in &block.destinations {
-                let ports = block.ports_for(src, dst);
-                if !ports.is_empty() {
-                    asked
-                        .entry((src, dst, (block.family, block.protocol)))
-                        .or_default()
-                        .push((index, ports));
+/// Every pair of a plan, judged.
+#[derive(Debug)]
+pub(crate) struct Verdicts {
+    /// Ascending by source, destination, family and protocol.
+    pub(crate) pairs: Vec<PairVerdict>,
+    /// Pair-ports that nobody tried, since their ranges are shared among sources.
+    pub(crate) inferred: u64,
+}
+
+/// Judges every pair of the plan. Of a range that is shared among sources, what a source tried beyond its share is judged,
+/// too: where outcomes differ, a run asks further ports.
+pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Verdicts {
+    let unserved = Unserved::of(plan, ledger);
+    let index = plan.index();
+    let mut verdicts = Verdicts {
+        pairs: Vec::new(),
+        inferred: 0,
+    };
+    for src in index.sources() {
+        let from = verdicts.pairs.len();
+        for asked in index.asked_by(src) {
+            let shared: PortSet = union(asked.shares.iter().filter_map(|(index, _)| {
+                let block = &plan.blocks[*index];
+                (block.sharing == Sharing::Strata).then_some(&block.ports)
+            }));
+            let planned = union(asked.shares.iter().map(|(_, ports)| ports));
+            let blocked = blocked(plan, &asked.shares);
+            for &dst in asked.nodes {
+                let (transport, unserved) = (asked.transport, unserved.at(dst, asked.transport));
+                let tried = tried_beyond(ledger, (src, dst, transport), &shared, &planned);
+                let mut blocks = asked.shares.clone();
+                let mut asks = Asks {
+                    planned: planned.clone(),
+                    blocked: &blocked,
+                    unserved,
+                };
+                if !tried.is_empty() {
+                    asks.planned.extend(&tried);
+                    for (index, ports) in &mut blocks {
+                        ports.extend(&plan.blocks[*index].ports.intersection(&tried));
+                    }
                 }
+                verdicts.inferred += inferred(&shared, &asks);
+                if asks.planned.is_empty() {
+                    continue;
+                }
+                let cells = cells_of(ledger, src, dst, transport, &asks);
+                verdicts.pairs.push(PairVerdict {
+                    src,
+                    dst,
+                    transport,
+                    planned: asks.planned,
+                    blocks,
+                    cells,
+                });
             }
         }
+        verdicts.pairs[from..].sort_by_key(|pair| (pair.dst, pair.transport));
     }
-    let unserved = Unserved::of(plan, ledger);
-    asked
-        .into_iter()
-        .map(|((src, dst, transport), blocks)| {
-            let asks = Asks {
-                planned: union(blocks.iter().map(|(_, ports)| ports)),
-                blocked: blocked(plan, &blocks),
-                unserved: unserved.at(dst, transport),
-            };
-            let cells = cells_of(ledger, src, dst, transport, &asks);
-            PairVerdict {
-                src,
-                dst,
-                transport,
-                planned: asks.planned,
-                blocks,
-                cells,
-            }
-        })
-        .collect()
+    verdicts
+}
+
+/// Ports of shared ranges that a source tried although they are not in its share.
+fn tried_beyond(
+    ledger: &Ledger<'_>,
+    (src, dst, transport): (NodeId, NodeId, Transport),
+    shared: &PortSet,
+    planned: &PortSet,
+) -> PortSet {
+    match ledger.node(src) {
+        Some(log) if !shared.is_empty() => {
+            let tried = log.tried(dst, transport).intersection(shared);
+            tried.difference(planned)
+        }
+        _ => PortSet::new(),
+    }
+}
+
+/// How many ports of shared ranges nobody tried for a pair. Of ports that no Service serves nothing is claimed.
+fn inferred(shared: &PortSet, asks: &Asks<'_>) -> u64 {
+    if shared.is_empty() {
+        return 0;
+    }
+    let untried = shared.difference(&asks.planned);
+    let unserved = asks
+        .unserved
+        .map_or(0, |ports| ports.intersection(&untried).count());
+    u64::from(untried.count() - unserved)
 }
 
 /// What is asked of a pair.
 struct Asks<'a> {
     planned: PortSet,
     /// Those of them that must not answer.
-    blocked: PortSet,
+    blocked: &'a PortSet,
     /// Ports of the destination that only Services would serve, and none does.
     unserved: Option<&'a PortSet>,
 }
@@ -160,7 +212,7 @@ fn cells_of(
     cut(&mut cuts, heard);
     cut(&mut cuts, at_source);
     cut(&mut cuts, at_destination);
-    for set in [Some(&asks.blocked), asks.unserved].into_iter().flatten() {
+    for set in [Some(asks.blocked), asks.unserved].into_iter().flatten() {
         add_cuts(&mut cuts, set.ranges().iter().copied());
     }
     // What stands on the SSH port is judged by its number.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use plumbline_model::{
     id::{NodeId, Role},
     inventory::{Inventory, Node},
-    plan::{Plan, Sharing},
+    plan::{Expect, Plan, Sharing},
     port::{Family, PortRange, PortSet, Protocol},
 };
 use proptest::prelude::*;
@@ -74,7 +74,24 @@ proptest! {
     }
 
     #[test]
-    fn responders_listen_on_exactly_the_ports_that_somebody_tests(inventory in clusters()) {
+    fn what_must_not_answer_is_tried_once_at_each_node_and_evenly(inventory in clusters()) {
+        let plan = Plan::new(&inventory, &[gdc()], &parameters());
+        for block in plan.blocks.iter().filter(|block| block.expect == Expect::Blocked) {
+            prop_assert_eq!(block.sharing, Sharing::One);
+            for destination in &block.destinations {
+                let tried: Vec<PortSet> =
+                    block.sources.iter().map(|source| block.ports_for(*source, *destination)).filter(|ports| !ports.is_empty()).collect();
+                prop_assert_eq!(tried, vec![block.ports.clone()]);
+            }
+            let most = block.sources.iter().map(|source| {
+                block.destinations.iter().filter(|destination| !block.ports_for(*source, **destination).is_empty()).count()
+            });
+            prop_assert!(most.max() <= Some(1), "every node of a cluster is a source, so none has two to try");
+        }
+    }
+
+    #[test]
+    fn responders_listen_on_exactly_the_ports_that_somebody_wants_open(inventory in clusters()) {
         let plan = Plan::new(&inventory, &[gdc()], &parameters());
         let mut asked: BTreeMap<(NodeId, Protocol), PortSet> = BTreeMap::new();
         for source in &plan.participants {
@@ -82,6 +99,12 @@ proptest! {
                 for destination in &target.destinations {
                     asked.entry((*destination, target.protocol)).or_default().extend(&target.ports);
                 }
+            }
+        }
+        for block in plan.blocks.iter().filter(|block| block.expect == Expect::Blocked) {
+            for destination in &block.destinations {
+                let ports = asked.entry((*destination, block.protocol)).or_default();
+                *ports = ports.difference(&block.ports);
             }
         }
         for node in &inventory.nodes {

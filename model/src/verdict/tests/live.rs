@@ -126,7 +126,7 @@ fn tunnel() -> Stage {
 fn by_filters(stage: &Stage, ask: impl Fn(Way) -> Filter) -> (Outcome, Spot, bool) {
     let entries = stage.entries();
     let ledger = Ledger::replay(&entries).unwrap();
-    let mut pairs = pairs_of(&stage.plan, &ledger);
+    let mut pairs = pairs_of(&stage.plan, &ledger).pairs;
     let asked = |_: &PairVerdict, range: PortRange, way| vec![(range, ask(way))];
     judge_busy(&mut pairs, asked, |_| Some(1));
     let of_udp = |pair: &&PairVerdict| pair.transport.1 == Udp;
