@@ -127,10 +127,16 @@ pub const FIB_FLAGS: u16 = 3;
 pub const OBJREF_IMM_TYPE: u16 = 1;
 pub const OBJREF_IMM_NAME: u16 = 2;
 pub const NAT_TYPE: u16 = 1;
+pub const NAT_FAMILY: u16 = 2;
+pub const NAT_ADDRESS_SREG: u16 = 3;
+pub const NAT_PORT_SREG: u16 = 5;
+pub const CONNLIMIT_COUNT: u16 = 1;
+pub const CONNLIMIT_FLAGS: u16 = 2;
 pub const XT_NAME: u16 = 1;
 pub const XT_REV: u16 = 2;
 pub const XT_INFO: u16 = 3;
 
+pub(super) const META_KEY_PROTOCOL: u32 = 1;
 pub(super) const META_KEY_IIFNAME: u32 = 6;
 pub(super) const META_KEY_OIFNAME: u32 = 7;
 pub(super) const META_KEY_NFPROTO: u32 = 15;
@@ -138,6 +144,7 @@ pub(super) const META_KEY_L4PROTO: u32 = 16;
 pub(super) const PAYLOAD_NETWORK: u32 = 1;
 pub(super) const PAYLOAD_TRANSPORT: u32 = 2;
 pub(super) const CMP_EQ: u32 = 0;
+pub(super) const CMP_NEQ: u32 = 1;
 pub(super) const CMP_LT: u32 = 2;
 pub(super) const CMP_LTE: u32 = 3;
 pub(super) const CMP_GTE: u32 = 5;
@@ -145,9 +152,19 @@ pub(super) const BYTEORDER_HTON: u32 = 1;
 pub(super) const NUMGEN_RANDOM: u32 = 1;
 pub(super) const REJECT_ICMP: u32 = 0;
 pub(super) const REJECT_TCP_RST: u32 = 1;
+/// `NFT_CT_STATE`.
+pub(super) const CT_KEY_STATE: u32 = 0;
+/// `NF_CT_STATE_BIT(IP_CT_NEW)`.
+pub(super) const CT_STATE_NEW: u32 = 8;
+/// `NFT_CONNLIMIT_F_INV`: matches above the count instead of up to it.
+pub(super) const CONNLIMIT_OVER: u32 = 1;
+pub(super) const NAT_SOURCE: u32 = 0;
+pub(super) const NAT_DESTINATION: u32 = 1;
 pub(super) const VERDICT_DROP: u32 = 0;
 pub(super) const VERDICT_ACCEPT: u32 = 1;
 /// The register that holds the verdict.
 pub(super) const REGISTER_VERDICT: u32 = 0;
 /// The first register for data.
 pub(super) const REGISTER_1: u32 = 1;
+/// The second.
+pub(super) const REGISTER_2: u32 = 2;

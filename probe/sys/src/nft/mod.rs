@@ -13,4 +13,4 @@ mod write;
 
 pub use raw::{Base, Chain, Data, Element, Expression, Rule, Ruleset, Set, Table, Verdict};
 pub use read::{ReadError, legacy_tables, read, read_tables};
-pub use write::{Action, Batch, Family, Hook, Match, NewRule, Policy, Transport, WriteError};
+pub use write::{Action, Batch, Family, Hook, IpVersion, Match, NewRule, Policy, Transport, WriteError};

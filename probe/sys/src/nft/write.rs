@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use super::kernel as k;
-use crate::netlink::{self, Message, Nest, Socket};
+use crate::netlink::{self, Message, Socket};
+
+mod expression;
 
 /// Changes that the kernel makes together or not at all.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,8 @@ pub enum Family {
     Ip,
     /// IPv6.
     Ip6,
+    /// Frames that a bridge handles, whatever they carry.
+    Bridge,
 }
 
 /// Where a base chain is attached.
@@ -55,6 +59,15 @@ pub enum Transport {
     Udp,
 }
 
+/// A version of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpVersion {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
 /// A condition of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
@@ -66,12 +79,20 @@ pub enum Match {
     Source(IpAddr, u8),
     /// The destination address is in this network.
     Destination(IpAddr, u8),
+    /// The packet is of this family.
+    Version(IpVersion),
     /// The transport is this one.
     Transport(Transport),
     /// The transport is this one, and the source port is from the first to the last number.
     SourcePorts(Transport, u16, u16),
     /// The transport is this one, and the destination port is from the first to the last number.
     DestinationPorts(Transport, u16, u16),
+    /// A TCP segment with the RST flag. Comes after a match of the transport.
+    TcpReset,
+    /// Connection tracking has not seen this connection before. From here on it tracks in this namespace.
+    NewConnection,
+    /// More connections than this are tracked here at the same time. Comes after [`Self::NewConnection`].
+    MoreConnectionsThan(u32),
     /// By chance, in `below` of `of` cases.
     Chance {
         /// Cases that match.
@@ -92,11 +113,27 @@ pub enum Action {
     Drop,
     /// The end, with a TCP RST (the packet has to be TCP).
     RejectTcpReset,
-    /// The end, with an ICMP destination unreachable of this code; in an inet table the matches have to name IPv4 addresses
-    /// or the kernel refuses the rule, which is why the family is matched here as well.
+    /// The end, with an ICMP destination unreachable of this code, for IPv4 packets. In an inet table the kernel wants the
+    /// family to be matched before, which is therefore done here.
     RejectIcmp {
         /// Code of type 3.
         code: u8,
+    },
+    /// The same for IPv6 packets, with an ICMPv6 destination unreachable (RFC 4443 section 3.1).
+    RejectIcmp6 {
+        /// Code of type 1. The kernel sends 0, 1, 3, 4, 5 and 6.
+        code: u8,
+    },
+    /// From now on the connection's source is this address. In a [`Batch::create_nat_chain`] after routing.
+    SourceNat(IpAddr),
+    /// From now on the connection's source is the address of the interface that it leaves by. In a nat chain after routing.
+    Masquerade,
+    /// From now on the connection's destination is this. In a nat chain before routing, or of the output hook.
+    DestinationNat {
+        /// The new address.
+        address: IpAddr,
+        /// The new port; the old one if absent. Then the transport has to be matched before.
+        port: Option<u16>,
     },
 }
 
@@ -158,16 +195,45 @@ impl Batch {
         priority: i32,
         policy: Policy,
     ) -> &mut Self {
+        let attached = Attached {
+            kind: "filter",
+            hook,
+            priority,
+            policy,
+        };
+        self.create_chain(family, table, chain, attached)
+    }
+
+    /// Creates a chain that translates addresses: it sees the first packet of each connection only. Addresses are usually
+    /// translated at priority -100 before routing and at 100 after it.
+    pub fn create_nat_chain(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        hook: Hook,
+        priority: i32,
+    ) -> &mut Self {
+        let attached = Attached {
+            kind: "nat",
+            hook,
+            priority,
+            policy: Policy::Accept,
+        };
+        self.create_chain(family, table, chain, attached)
+    }
+
+    fn create_chain(&mut self, family: Family, table: &str, chain: &str, attached: Attached) -> &mut Self {
         let message = change(k::MSG_NEWCHAIN, NLM_F_CREATE, family).with(|top| {
             top.text(k::CHAIN_TABLE, table)
                 .text(k::CHAIN_NAME, chain)
                 .nested(k::CHAIN_HOOK, |inner| {
                     inner
-                        .be32(k::HOOK_HOOKNUM, hook.number())
-                        .be32(k::HOOK_PRIORITY, priority.cast_unsigned());
+                        .be32(k::HOOK_HOOKNUM, attached.hook.number())
+                        .be32(k::HOOK_PRIORITY, attached.priority.cast_unsigned());
                 })
-                .be32(k::CHAIN_POLICY, policy.number())
-                .text(k::CHAIN_TYPE, "filter");
+                .be32(k::CHAIN_POLICY, attached.policy.number())
+                .text(k::CHAIN_TYPE, attached.kind);
         });
         self.push(message)
     }
@@ -227,6 +293,7 @@ impl Family {
             Self::Inet => NFPROTO_INET,
             Self::Ip => NFPROTO_IPV4,
             Self::Ip6 => NFPROTO_IPV6,
+            Self::Bridge => NFPROTO_BRIDGE,
         }
     }
 }
@@ -261,174 +328,12 @@ impl Transport {
     }
 }
 
-impl Match {
-    fn write(&self, family: Family, list: &mut Nest) {
-        match self {
-            Self::InInterface(name) => write_interface(list, k::META_KEY_IIFNAME, name),
-            Self::OutInterface(name) => write_interface(list, k::META_KEY_OIFNAME, name),
-            Self::Source(address, prefix) => write_network(list, family, *address, *prefix, true),
-            Self::Destination(address, prefix) => write_network(list, family, *address, *prefix, false),
-            Self::Transport(transport) => write_transport(list, *transport),
-            Self::SourcePorts(transport, first, last) => write_ports(list, *transport, 0, *first, *last),
-            Self::DestinationPorts(transport, first, last) => write_ports(list, *transport, 2, *first, *last),
-            Self::Chance { below, of } => write_chance(list, *below, *of),
-        }
-    }
-}
-
-impl Action {
-    fn write(self, family: Family, list: &mut Nest) {
-        if matches!((self, family), (Self::RejectIcmp { .. }, Family::Inet)) {
-            write_nfproto(list, NFPROTO_IPV4);
-        }
-        expression(list, "counter", |_| {});
-        match self {
-            Self::Count => {}
-            Self::Accept => write_verdict(list, k::VERDICT_ACCEPT),
-            Self::Drop => write_verdict(list, k::VERDICT_DROP),
-            Self::RejectTcpReset => write_reject(list, k::REJECT_TCP_RST, 0),
-            Self::RejectIcmp { code } => write_reject(list, k::REJECT_ICMP, code),
-        }
-    }
-}
-
-/// `{ name, data }`, one element of a rule's list.
-fn expression(list: &mut Nest, name: &str, fill: impl FnOnce(&mut Nest)) {
-    list.nested(k::LIST_ELEM, |element| {
-        element.text(k::EXPR_NAME, name).nested(k::EXPR_DATA, fill);
-    });
-}
-
-fn write_meta(list: &mut Nest, key: u32) {
-    expression(list, "meta", |data| {
-        data.be32(k::META_DREG, k::REGISTER_1).be32(k::META_KEY, key);
-    });
-}
-
-fn write_payload(list: &mut Nest, base: u32, offset: u32, length: u32) {
-    expression(list, "payload", |data| {
-        data.be32(k::PAYLOAD_DREG, k::REGISTER_1)
-            .be32(k::PAYLOAD_BASE, base)
-            .be32(k::PAYLOAD_OFFSET, offset)
-            .be32(k::PAYLOAD_LEN, length);
-    });
-}
-
-fn write_compare(list: &mut Nest, op: u32, value: &[u8]) {
-    expression(list, "cmp", |data| {
-        data.be32(k::CMP_SREG, k::REGISTER_1)
-            .be32(k::CMP_OP, op)
-            .nested(k::CMP_DATA, |inner| {
-                inner.bytes(k::DATA_VALUE, value);
-            });
-    });
-}
-
-fn write_interface(list: &mut Nest, key: u32, name: &str) {
-    // The kernel holds names in 16 octets, padded with zeros.
-    let mut padded = [0; INTERFACE_NAME_BYTES];
-    for (slot, octet) in padded.iter_mut().zip(name.bytes()) {
-        *slot = octet;
-    }
-    write_meta(list, key);
-    write_compare(list, k::CMP_EQ, &padded);
-}
-
-fn write_nfproto(list: &mut Nest, family: u8) {
-    write_meta(list, k::META_KEY_NFPROTO);
-    write_compare(list, k::CMP_EQ, &[family]);
-}
-
-fn write_network(list: &mut Nest, family: Family, address: IpAddr, prefix: u8, source: bool) {
-    let (number, octets, offset) = match address {
-        IpAddr::V4(v4) => (NFPROTO_IPV4, v4.octets().to_vec(), if source { 12 } else { 16 }),
-        IpAddr::V6(v6) => (NFPROTO_IPV6, v6.octets().to_vec(), if source { 8 } else { 24 }),
-    };
-    if family == Family::Inet {
-        write_nfproto(list, number);
-    }
-    let mask: Vec<u8> = (0..octets.len())
-        .map(|index| {
-            let bits = usize::from(prefix).saturating_sub(index * 8).min(8);
-            0xff_u8
-                .checked_shl(u32::try_from(8 - bits).unwrap_or(0))
-                .unwrap_or(0)
-        })
-        .collect();
-    let network: Vec<u8> = octets
-        .iter()
-        .zip(&mask)
-        .map(|(octet, bits)| octet & bits)
-        .collect();
-    let length = u32::try_from(octets.len()).unwrap_or(0);
-    write_payload(list, k::PAYLOAD_NETWORK, offset, length);
-    if mask.iter().any(|bits| *bits != 0xff) {
-        expression(list, "bitwise", |data| {
-            data.be32(k::BITWISE_SREG, k::REGISTER_1)
-                .be32(k::BITWISE_DREG, k::REGISTER_1)
-                .be32(k::BITWISE_LEN, length)
-                .nested(k::BITWISE_MASK, |inner| {
-                    inner.bytes(k::DATA_VALUE, &mask);
-                })
-                .nested(k::BITWISE_XOR, |inner| {
-                    inner.bytes(k::DATA_VALUE, &vec![0; mask.len()]);
-                });
-        });
-    }
-    write_compare(list, k::CMP_EQ, &network);
-}
-
-fn write_transport(list: &mut Nest, transport: Transport) {
-    write_meta(list, k::META_KEY_L4PROTO);
-    write_compare(list, k::CMP_EQ, &[transport.number()]);
-}
-
-fn write_ports(list: &mut Nest, transport: Transport, offset: u32, first: u16, last: u16) {
-    write_transport(list, transport);
-    write_payload(list, k::PAYLOAD_TRANSPORT, offset, 2);
-    if first == last {
-        write_compare(list, k::CMP_EQ, &first.to_be_bytes());
-    } else {
-        write_compare(list, k::CMP_GTE, &first.to_be_bytes());
-        write_compare(list, k::CMP_LTE, &last.to_be_bytes());
-    }
-}
-
-fn write_chance(list: &mut Nest, below: u32, of: u32) {
-    expression(list, "numgen", |data| {
-        data.be32(k::NUMGEN_DREG, k::REGISTER_1)
-            .be32(k::NUMGEN_MODULUS, of)
-            .be32(k::NUMGEN_TYPE, k::NUMGEN_RANDOM);
-    });
-    // Comparisons go octet by octet, so the number has to be big endian first.
-    expression(list, "byteorder", |data| {
-        data.be32(k::BYTEORDER_SREG, k::REGISTER_1)
-            .be32(k::BYTEORDER_DREG, k::REGISTER_1)
-            .be32(k::BYTEORDER_OP, k::BYTEORDER_HTON)
-            .be32(k::BYTEORDER_LEN, 4)
-            .be32(k::BYTEORDER_SIZE, 4);
-    });
-    write_compare(list, k::CMP_LT, &below.to_be_bytes());
-}
-
-fn write_verdict(list: &mut Nest, code: u32) {
-    expression(list, "immediate", |data| {
-        data.be32(k::IMMEDIATE_DREG, k::REGISTER_VERDICT)
-            .nested(k::IMMEDIATE_DATA, |inner| {
-                inner.nested(k::DATA_VERDICT, |verdict| {
-                    verdict.be32(k::VERDICT_CODE, code);
-                });
-            });
-    });
-}
-
-fn write_reject(list: &mut Nest, kind: u32, code: u8) {
-    expression(list, "reject", |data| {
-        data.be32(k::REJECT_TYPE, kind);
-        if kind == k::REJECT_ICMP {
-            data.u8(k::REJECT_ICMP_CODE, code);
-        }
-    });
+/// Where and as what a chain is attached.
+struct Attached {
+    kind: &'static str,
+    hook: Hook,
+    priority: i32,
+    policy: Policy,
 }
 
 fn change(message: u16, flags: u16, family: Family) -> Message {
@@ -443,8 +348,7 @@ fn batch_mark(kind: u16) -> Message {
 
 const NFPROTO_INET: u8 = 1;
 const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_BRIDGE: u8 = 7;
 const NFPROTO_IPV6: u8 = 10;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
-/// `IFNAMSIZ`.
-const INTERFACE_NAME_BYTES: usize = 16;

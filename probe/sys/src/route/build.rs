@@ -36,6 +36,8 @@ pub enum RouteTarget {
     Prohibit,
     /// Answers with ICMP "host unreachable" (3/1).
     Unreachable,
+    /// Ends the look-up in this table: as though there were no route, not even a default one.
+    Throw,
 }
 
 impl Network {
@@ -111,6 +113,34 @@ impl Network {
         self.change(message, format!("set the MTU of {name} to {mtu}"))
     }
 
+    /// Gives a device another hardware address.
+    ///
+    /// # Errors
+    /// ENODEV if it does not exist.
+    pub fn set_mac(&mut self, name: &str, mac: [u8; 6]) -> Result<(), Error> {
+        let message = set_link(name, 0, 0, |top| {
+            top.bytes(libc::IFLA_ADDRESS, &mac);
+        });
+        self.change(message, format!("set the hardware address of {name}"))
+    }
+
+    /// Makes a bridge's port isolated or not: isolated ports exchange no frames with each other.
+    ///
+    /// # Errors
+    /// ENODEV if it does not exist, EINVAL if it is no port of a bridge.
+    pub fn set_isolated(&mut self, name: &str, isolated: bool) -> Result<(), Error> {
+        let message = set_link(name, 0, 0, |top| {
+            top.nested(libc::IFLA_LINKINFO, |info| {
+                info.text(IFLA_INFO_SLAVE_KIND, "bridge")
+                    .nested(IFLA_INFO_SLAVE_DATA, |data| {
+                        data.u8(IFLA_BRPORT_ISOLATED, isolated.into());
+                    });
+            });
+        });
+        let word = if isolated { "isolate" } else { "open" };
+        self.change(message, format!("{word} the bridge port {name}"))
+    }
+
     /// Removes a device; a cable goes with both ends.
     ///
     /// # Errors
@@ -127,18 +157,21 @@ impl Network {
     /// # Errors
     /// EEXIST if it has it already.
     pub fn add_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
-        let (family, flags) = match address {
-            IpAddr::V4(_) => (AF_INET, 0),
-            IpAddr::V6(_) => (AF_INET6, NODAD),
-        };
-        let mut fixed = [0; IFADDRMSG_BYTES];
-        fixed[..4].copy_from_slice(&[family, prefix, flags, libc::RT_SCOPE_UNIVERSE]);
-        fixed[4..].copy_from_slice(&link.to_ne_bytes());
-        let message = Message::new(libc::RTM_NEWADDR, CREATE, &fixed).with(|top| {
-            put_ip(top, libc::IFA_LOCAL, address);
-            put_ip(top, libc::IFA_ADDRESS, address);
-        });
-        self.change(message, format!("add the address {address}/{prefix}"))
+        self.change(
+            address_message(libc::RTM_NEWADDR, CREATE, link, address, prefix),
+            format!("add the address {address}/{prefix}"),
+        )
+    }
+
+    /// Takes an address from a device, and with it the route to its network.
+    ///
+    /// # Errors
+    /// EADDRNOTAVAIL if it has no such address.
+    pub fn delete_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
+        self.change(
+            address_message(libc::RTM_DELADDR, 0, link, address, prefix),
+            format!("remove the address {address}/{prefix}"),
+        )
     }
 
     /// Adds a route.
@@ -183,6 +216,20 @@ fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; IFINFOMSG_BYTES] {
     fixed
 }
 
+fn address_message(kind: u16, flags: u16, link: u32, address: IpAddr, prefix: u8) -> Message {
+    let (family, mode) = match address {
+        IpAddr::V4(_) => (AF_INET, 0),
+        IpAddr::V6(_) => (AF_INET6, NODAD),
+    };
+    let mut fixed = [0; IFADDRMSG_BYTES];
+    fixed[..4].copy_from_slice(&[family, prefix, mode, libc::RT_SCOPE_UNIVERSE]);
+    fixed[4..].copy_from_slice(&link.to_ne_bytes());
+    Message::new(kind, flags, &fixed).with(|top| {
+        put_ip(top, libc::IFA_LOCAL, address);
+        put_ip(top, libc::IFA_ADDRESS, address);
+    })
+}
+
 fn route_message(kind: u16, flags: u16, route: Route) -> Message {
     let family = if route.network.is_ipv4() {
         AF_INET
@@ -194,6 +241,7 @@ fn route_message(kind: u16, flags: u16, route: Route) -> Message {
         RouteTarget::Blackhole => libc::RTN_BLACKHOLE,
         RouteTarget::Prohibit => libc::RTN_PROHIBIT,
         RouteTarget::Unreachable => libc::RTN_UNREACHABLE,
+        RouteTarget::Throw => libc::RTN_THROW,
     };
     let mut fixed = [0; RTMSG_BYTES];
     fixed[..8].copy_from_slice(&[
@@ -222,6 +270,7 @@ fn described(route: Route) -> String {
         RouteTarget::Blackhole => "as a black hole".to_owned(),
         RouteTarget::Prohibit => "as prohibited".to_owned(),
         RouteTarget::Unreachable => "as unreachable".to_owned(),
+        RouteTarget::Throw => "as missing".to_owned(),
     };
     format!("the route to {}/{} {action}", route.network, route.prefix)
 }
@@ -239,5 +288,8 @@ pub(super) const CREATE: u16 = (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const NODAD: u8 = libc::IFA_F_NODAD as u8;
 /// linux/veth.h.
 const VETH_INFO_PEER: u16 = 1;
-/// linux/if_link.h.
+// linux/if_link.h.
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_ISOLATED: u16 = 33;

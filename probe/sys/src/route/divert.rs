@@ -120,14 +120,20 @@ pub fn listen_for_diverted(address: SocketAddr) -> io::Result<TcpListener> {
     };
     let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     net::sockopt::set_socket_reuseaddr(&socket, true)?;
-    allow_foreign_address(&socket)?;
+    allow_foreign_address(&socket, address)?;
     net::bind(&socket, &address)?;
     net::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
 }
 
-/// IP_TRANSPARENT, which rustix does not know: bind to, and answer from, addresses that are not the host's own.
-fn allow_foreign_address(socket: &OwnedFd) -> io::Result<()> {
+/// IP_TRANSPARENT or IPV6_TRANSPARENT, which rustix does not know: bind to, and answer from, addresses that are not the
+/// host's own.
+fn allow_foreign_address(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let (level, option) = if address.is_ipv4() {
+        (libc::SOL_IP, libc::IP_TRANSPARENT)
+    } else {
+        (libc::SOL_IPV6, libc::IPV6_TRANSPARENT)
+    };
     let on: libc::c_int = 1;
     #[expect(clippy::cast_possible_truncation, reason = "the size of an int")]
     let length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -135,8 +141,8 @@ fn allow_foreign_address(socket: &OwnedFd) -> io::Result<()> {
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::SOL_IP,
-            libc::IP_TRANSPARENT,
+            level,
+            option,
             std::ptr::from_ref(&on).cast(),
             length,
         )
