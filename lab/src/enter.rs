@@ -12,8 +12,8 @@ pub struct Entered {
     pub(crate) inside: NetNs,
     pub(crate) outside: NetNs,
     pub(crate) privilege: Privilege,
-    /// The machine's limit of neighbour entries, as far as it could be read.
-    pub(crate) neighbour_limit: Option<u32>,
+    /// The machine's limits of neighbour entries.
+    pub(crate) neighbour_limits: neighbours::Limits,
 }
 
 impl Entered {
@@ -32,15 +32,15 @@ impl Entered {
 /// [`LabError::Enter`] with the system's reason.
 pub fn enter() -> Result<Entered, LabError> {
     let outside = NetNs::current().map_err(LabError::Enter)?;
-    // Only the machine's own namespace shows the limit, so it is read before leaving.
-    let neighbour_limit = neighbours::limit();
+    // Only the machine's own namespace shows the limits, so they are read before leaving.
+    let neighbour_limits = neighbours::limits();
     let privilege = ns::enter_private_network().map_err(LabError::Enter)?;
     let inside = NetNs::current().map_err(LabError::Enter)?;
     Ok(Entered {
         inside,
         outside,
         privilege,
-        neighbour_limit,
+        neighbour_limits,
     })
 }
 

@@ -1,24 +1,34 @@
 //! What can be wrong in a network, by name: scenario files and `demo` say which, [`crate::Lab::apply`] does it.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
-use plumbline_model::{id::NodeId, port::PortSet};
-use serde::{Deserialize, Serialize, de};
+use plumbline_model::{
+    id::NodeId,
+    port::{Family, PortSet},
+};
+use serde::{Deserialize, Serialize};
 
+mod conntrack;
+mod device;
 mod filter;
 mod impostor;
 mod plant;
+mod rules;
+mod setting;
+mod side;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use plant::Planted;
 pub use plant::{FaultError, FaultId};
+pub(crate) use setting::{NO_TYPE, NO_TYPE_6};
+pub use side::{BadRoute, InvalidSide, RejectWith, Side, Transport};
 
 /// A fault. In a file: `{fault: host_drop, host: 10.0.0.2, ports: "10250,30000-32767"}`.
 ///
 /// Where a fault names traffic, `ports` are those at the destination of the connection, `transport` is TCP unless given, and
-/// without either all traffic is meant, whatever its protocol (the probe's own control connection included).
+/// without either all traffic is meant, whatever its protocol (the probe's own control connection included). Both families
+/// are meant unless `family` says one. A host is named by its address in the cluster file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
@@ -26,6 +36,9 @@ pub enum Fault {
     HostDrop {
         /// Which host.
         host: NodeId,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -42,6 +55,9 @@ pub enum Fault {
         host: NodeId,
         /// In which words.
         with: RejectWith,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -56,6 +72,9 @@ pub enum Fault {
     HostOutputDrop {
         /// Which host.
         host: NodeId,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -70,6 +89,9 @@ pub enum Fault {
     HostAnswerDrop {
         /// Which host.
         host: NodeId,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -86,6 +108,9 @@ pub enum Fault {
         from: Side,
         /// Who is asked.
         to: Side,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -101,6 +126,9 @@ pub enum Fault {
         to: Side,
         /// In which words.
         with: RejectWith,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -114,6 +142,9 @@ pub enum Fault {
         from: Side,
         /// Who is asked, and whose answers are lost.
         to: Side,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -129,6 +160,9 @@ pub enum Fault {
         to: Side,
         /// Packets lost of a thousand.
         permille: u16,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// Only of this transport.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         transport: Option<Transport>,
@@ -136,24 +170,177 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ports: Option<PortSet>,
     },
+    /// The switch swallows frames from one host to another of the same subnet; without traffic named all of them, those of
+    /// ARP and neighbour discovery included.
+    SwitchDrop {
+        /// Who sends.
+        from: NodeId,
+        /// Who should receive.
+        to: NodeId,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+        /// Only of this transport.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transport: Option<Transport>,
+        /// Only to these ports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ports: Option<PortSet>,
+    },
+    /// The switch lets two hosts of one subnet talk to everybody but each other (a private VLAN).
+    Isolated {
+        /// The two.
+        hosts: [NodeId; 2],
+    },
+    /// The router, or a host, changes the source address of connections.
+    SourceNat {
+        /// Which host does it; the router if absent. A host does so to its own connections.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<NodeId>,
+        /// Only of connections from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Side>,
+        /// Only of connections to there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Side>,
+        /// To this address; to that of the interface that they leave by (masquerade) if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<IpAddr>,
+        /// Only of this transport.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transport: Option<Transport>,
+        /// Only to these ports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ports: Option<PortSet>,
+    },
+    /// The router, or the host itself, hands connections to a host over to another port or another host.
+    DestinationNat {
+        /// To which host they should go.
+        host: NodeId,
+        /// Which host changes them; the router if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<NodeId>,
+        /// Only of connections from here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Side>,
+        /// Of which transport.
+        #[serde(default)]
+        transport: Transport,
+        /// To which ports they should go.
+        ports: PortSet,
+        /// To which address they go. Only connections of its family are changed.
+        to: IpAddr,
+        /// To which port they go; the same if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        port: Option<u16>,
+    },
     /// The router has a bad route.
     RouterRoute {
         /// To where.
         to: Side,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// What it does.
         with: BadRoute,
     },
-    /// Another program listens on a port of the host.
+    /// The host has a bad route.
+    HostRoute {
+        /// Which host.
+        host: NodeId,
+        /// To where.
+        to: Side,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+        /// What it does.
+        with: BadRoute,
+    },
+    /// The host reaches others by another way than they reach it: over an address on one of its own networks.
+    Detour {
+        /// Which host.
+        host: NodeId,
+        /// To where.
+        to: Side,
+        /// By which next hop. Only addresses of its family take the detour.
+        via: IpAddr,
+    },
+    /// The host takes packets only on the interface that it would answer by (strict reverse path filtering, RFC 3704). IPv6
+    /// has none.
+    ReversePathFilter {
+        /// Which host.
+        host: NodeId,
+    },
+    /// A host, or the router, sends few ICMP errors to one destination: what Linux does unless told otherwise.
+    IcmpRateLimit {
+        /// Which host; the router if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<NodeId>,
+        /// The least time between two of them, after a small burst; Linux has 1000 from the beginning. 0 for no limit.
+        interval_ms: u32,
+    },
+    /// The host's packet filter swallows new connections beyond a number.
+    ConnectionLimit {
+        /// Which host.
+        host: NodeId,
+        /// How many connections it tracks at the same time at most.
+        most: u32,
+        /// Only of this transport.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transport: Option<Transport>,
+        /// Only to these ports.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ports: Option<PortSet>,
+    },
+    /// The host's connection tracking is full: the kernel drops packets of new connections. Needs root, since the limit is
+    /// one of the whole machine: while the fault lasts it holds for every namespace in which connections are tracked.
+    ConntrackFull {
+        /// Which host.
+        host: NodeId,
+        /// For how many connections there is still room.
+        #[serde(default)]
+        room: u32,
+    },
+    /// The host has lost its IPv6 addresses.
+    MissingIpv6 {
+        /// Which host.
+        host: NodeId,
+    },
+    /// The host's address is another's, too.
+    DuplicateAddress {
+        /// Which host.
+        host: NodeId,
+        /// Which host of the same subnet has it, too; one that takes no part if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<NodeId>,
+        /// Only its address of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+    },
+    /// The host's hardware address is that of another host of its subnet.
+    DuplicateMac {
+        /// Which host.
+        host: NodeId,
+        /// Whose hardware address it has.
+        of: NodeId,
+    },
+    /// Another program listens on a port of the host, at all of its addresses.
     PortTaken {
         /// Which host.
         host: NodeId,
-        /// The TCP port.
+        /// Of which transport.
+        #[serde(default)]
+        transport: Transport,
+        /// The port.
         port: u16,
     },
     /// A middlebox (the router) answers connections from other subnets in the host's place, with something else.
     WrongResponder {
         /// Which host.
         host: NodeId,
+        /// Only at its address of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
         /// The TCP ports.
         ports: PortSet,
     },
@@ -172,111 +359,4 @@ pub enum Fault {
         /// Which host.
         host: NodeId,
     },
-}
-
-/// A transport with ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// How a packet is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RejectWith {
-    /// ICMP 3/13: what firewalld says. The asker's connect ends with EHOSTUNREACH.
-    AdminProhibited,
-    /// ICMP 3/10. EHOSTUNREACH.
-    HostProhibited,
-    /// ICMP 3/9. ENETUNREACH.
-    NetProhibited,
-    /// ICMP 3/1. EHOSTUNREACH.
-    HostUnreachable,
-    /// ICMP 3/3: what iptables says by default. ECONNREFUSED, like a closed port.
-    PortUnreachable,
-    /// A TCP RST. ECONNREFUSED.
-    TcpReset,
-}
-
-/// What a bad route does with packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BadRoute {
-    /// Swallows them.
-    Blackhole,
-    /// Refuses them with ICMP 3/13.
-    Prohibit,
-    /// Refuses them with ICMP 3/1.
-    Unreachable,
-}
-
-/// One side of a path: a host's address, or a network in prefix notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Side(Ipv4Net);
-
-/// Text that is no side of a path.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read {0:?}: expected an IPv4 address or a network such as 10.0.1.0/24")]
-pub struct InvalidSide(String);
-
-impl Side {
-    /// The addresses.
-    pub fn network(self) -> Ipv4Net {
-        self.0
-    }
-}
-
-impl From<Ipv4Addr> for Side {
-    fn from(address: Ipv4Addr) -> Self {
-        Self(address.into())
-    }
-}
-
-impl From<Ipv4Net> for Side {
-    fn from(network: Ipv4Net) -> Self {
-        Self(network.trunc())
-    }
-}
-
-impl FromStr for Side {
-    type Err = InvalidSide;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if let Ok(address) = text.parse::<Ipv4Addr>() {
-            return Ok(address.into());
-        }
-        match text.parse::<Ipv4Net>() {
-            // 10.0.0.7/24 is a host in a network, which one is meant cannot be known.
-            Ok(network) if network == network.trunc() => Ok(Self(network)),
-            _ => Err(InvalidSide(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.prefix_len() == 32 {
-            self.0.addr().fmt(f)
-        } else {
-            self.0.fmt(f)
-        }
-    }
-}
-
-impl Serialize for Side {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Side {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
 }

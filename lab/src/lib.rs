@@ -1,5 +1,6 @@
 //! A data centre on one machine: every node of a cluster file is a network namespace at its own address, in its subnet,
 //! behind a router; faults are planted by name. `demo`, `--swarm lab`, the lab tier of the tests and the benches stand on it.
+//! Hosts speak the family of their names, or both, and may have further interfaces on switches of their own.
 //!
 //! ```text
 //!   +-----------+   +-----------+        +-----------+
@@ -37,4 +38,4 @@ pub use child::{LabChild, Program};
 pub use enter::{Entered, Unavailable, capabilities, enter};
 pub use fault::{BadRoute, Fault, FaultError, FaultId, InvalidSide, RejectWith, Side, Transport};
 pub use running::{Lab, LabError};
-pub use topology::{AdminLeg, Host, Subnet, Topology, TopologyError};
+pub use topology::{AdminLeg, FurtherNetwork, Host, Prefix, Stack, Stand, Subnet, Topology, TopologyError};

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use plumbline_model::id::NodeId;
+use plumbline_model::{id::NodeId, port::Family};
 use plumbline_sys::{
-    ns::{self, NetNs},
+    ns::{self, NetNs, Privilege},
     route,
 };
 
@@ -27,11 +27,13 @@ pub enum LabError {
     /// A mesh of that size needs more neighbour entries than the machine allows, and only root can allow more.
     #[error(
         "build a lab of {hosts} hosts: its mesh needs {entries} neighbour entries, the machine allows {limit} in all \
-         (net.ipv4.neigh.default.gc_thresh3), and only root can raise that; run it as root, or with fewer hosts"
+         (net.{family}.neigh.default.gc_thresh3), and only root can raise that; run it as root, or with fewer hosts"
     )]
     NeighbourTable {
         /// How many hosts were asked for.
         hosts: usize,
+        /// Whose table it is.
+        family: Family,
         /// How many entries their mesh needs.
         entries: u32,
         /// How many the machine allows.
@@ -87,6 +89,8 @@ pub struct Lab {
     children: Vec<LabChild>,
     pub(crate) planted: BTreeMap<FaultId, Planted>,
     pub(crate) next_fault: u32,
+    /// The machine's own namespace, if its settings may be changed.
+    machine: Option<NetNs>,
     /// Held for its drop.
     _neighbours: Option<Raised>,
 }
@@ -95,14 +99,18 @@ impl Lab {
     /// Builds a network. One at a time in a process: the admin workstation has one cable.
     ///
     /// A mesh of more than about thirty hosts in one subnet overflows the kernel's neighbour table, which all namespaces of
-    /// the machine share; root's limits (`net.ipv4.neigh.default.gc_thresh1..3`) are raised for the life of the lab, and
-    /// without root such a topology is refused.
+    /// the machine share; as root the limits (`net.ipv4.neigh.default.gc_thresh1..3`, and those of IPv6) are raised for the
+    /// life of the lab, and without root such a topology is refused.
     ///
     /// # Errors
     /// [`LabError`]; nothing is left behind.
     pub fn up(entered: &Entered, topology: Topology) -> Result<Self, LabError> {
         let neighbours = Raised::ensure(entered, &topology)?;
         let admin = entered.inside.try_clone().map_err(LabError::Namespace)?;
+        let machine = match entered.privilege() {
+            Privilege::Root => Some(entered.outside.try_clone().map_err(LabError::Namespace)?),
+            Privilege::UserNamespace => None,
+        };
         let wiring = Wiring::build(&topology, &admin).inspect_err(|_| {
             // It may not have been made yet, and the first error is the one to tell.
             let _ = wiring::unplug_admin(&admin);
@@ -114,6 +122,7 @@ impl Lab {
             children: Vec::new(),
             planted: BTreeMap::new(),
             next_fault: 0,
+            machine,
             _neighbours: neighbours,
         })
     }
@@ -123,9 +132,9 @@ impl Lab {
         &self.topology
     }
 
-    /// The admin workstation's address: where this process is reached from the hosts.
+    /// The admin workstation's address, of the family of the hosts' names: where this process is reached from the hosts.
     pub fn admin_address(&self) -> IpAddr {
-        self.topology.admin().address.into()
+        self.topology.admin().first.address
     }
 
     /// Starts a program on a host, or with [`NodeId::Coordinator`] on the admin workstation.
@@ -163,11 +172,7 @@ impl Lab {
         node: NodeId,
         work: impl FnOnce() -> T + Send,
     ) -> Result<T, LabError> {
-        let has = |subnet: &Subnet| matches!(node, NodeId::Address(IpAddr::V4(host)) if subnet.network.contains(&host));
-        let index = self.topology.subnets().iter().position(has);
-        let switch = index
-            .and_then(|index| self.wiring.switches.get(index))
-            .ok_or(LabError::NoSuchHost(node))?;
+        let switch = self.switch_of(node)?;
         switch.run(work).map_err(LabError::Namespace)
     }
 
@@ -180,11 +185,25 @@ impl Lab {
         &self.wiring.router
     }
 
+    /// The machine's own namespace, if its settings may be changed.
+    pub(crate) fn machine(&self) -> Option<&NetNs> {
+        self.machine.as_ref()
+    }
+
+    /// The switch of a host's subnet.
+    pub(crate) fn switch_of(&self, node: NodeId) -> Result<&NetNs, LabError> {
+        let missing = || LabError::NoSuchHost(node);
+        let address = node.address().ok_or_else(missing)?;
+        let subnets = self.topology.subnets();
+        let has = |subnet: &Subnet| subnet.first.network.contains(&address);
+        let index = subnets.iter().position(has).ok_or_else(missing)?;
+        self.wiring.switches.get(index).ok_or_else(missing)
+    }
+
     pub(crate) fn namespace(&self, node: NodeId) -> Result<&NetNs, LabError> {
         let namespace = match node {
             NodeId::Coordinator => Some(&self.admin),
-            NodeId::Address(IpAddr::V4(address)) => self.wiring.hosts.get(&address),
-            NodeId::Address(IpAddr::V6(_)) => None,
+            NodeId::Address(address) => self.wiring.hosts.get(&address),
         };
         namespace.ok_or(LabError::NoSuchHost(node))
     }

@@ -1,55 +1,99 @@
 //! Which hosts there are and how they hang together. Pure data; [`crate::Lab`] builds it.
+//!
+//! Every host has one address that is its name, in the topology's first family, and may have one of the other family on the
+//! same interface. Further networks give chosen hosts further interfaces, on switches of their own.
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use plumbline_model::port::Family;
 use serde::{Deserialize, Serialize};
 
+mod layout;
 #[cfg(test)]
 mod tests;
 
+pub use layout::Stack;
+
 /// A network of hosts, one router between their subnets, and the admin workstation behind the same router.
 ///
-/// Every value of this type has been checked: subnets do not overlap, every host is in exactly one, no address is used twice.
+/// Every value of this type has been checked: networks do not overlap, every host is in exactly one subnet, no address is
+/// used twice, and all names are of one family.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked", into = "Unchecked")]
 pub struct Topology {
     subnets: Vec<Subnet>,
     hosts: Vec<Host>,
+    further: Vec<FurtherNetwork>,
     admin: AdminLeg,
+}
+
+/// A prefix with the router's address in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prefix {
+    /// The prefix.
+    pub network: IpNet,
+    /// The router's address.
+    pub gateway: IpAddr,
 }
 
 /// One layer 2 domain with the router's leg in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subnet {
-    /// Its prefix.
-    pub network: Ipv4Net,
-    /// The router's address in it.
-    pub gateway: Ipv4Addr,
+    /// The prefix of its hosts' names.
+    pub first: Prefix,
+    /// The prefix of the other family, if it is dual-stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Prefix>,
 }
 
-/// A host with one interface.
+/// A host; its first interface is in the subnet of its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Its address, which is also its name.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
+    /// Its address of the other family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<IpAddr>,
+}
+
+/// A switch of its own for further interfaces of chosen hosts: a storage network, for example.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FurtherNetwork {
+    /// Its prefix, of either family.
+    pub network: IpNet,
+    /// The router's address in it; absent where the router has no leg in it. Nobody has a default route over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<IpAddr>,
+    /// Which hosts have an interface on it, and their addresses there.
+    pub hosts: BTreeMap<IpAddr, IpAddr>,
 }
 
 /// Where the admin workstation stands: a subnet of its own with nothing else in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminLeg {
-    /// Its prefix.
-    pub network: Ipv4Net,
+    /// Of the same family as the hosts' names.
+    pub first: Stand,
+    /// Of the other family, if any subnet is dual-stack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Stand>,
+}
+
+/// An address with its prefix and router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stand {
+    /// The prefix.
+    pub network: IpNet,
     /// The router's address in it.
-    pub gateway: Ipv4Addr,
-    /// The workstation's address.
-    pub address: Ipv4Addr,
+    pub gateway: IpAddr,
+    /// The address.
+    pub address: IpAddr,
 }
 
 /// Why there is no such network.
@@ -58,96 +102,64 @@ pub enum TopologyError {
     /// Nothing to build.
     #[error("lay out the lab: it has no hosts")]
     NoHosts,
-    /// The lab's hosts speak IPv4.
-    #[error("lay out the lab: {0} is not an IPv4 address, and the lab builds IPv4 hosts only")]
-    NotIpv4(IpAddr),
+    /// Names of both families.
+    #[error(
+        "lay out the lab: {0} and {1} are of different families, and the lab's hosts are named by addresses of one"
+    )]
+    TwoFamilies(IpAddr, IpAddr),
+    /// Two addresses of one family on one interface.
+    #[error("lay out the lab: {first} and {second} are of one family, and a subnet has one prefix of each")]
+    OneFamily {
+        /// The prefix that names its hosts.
+        first: IpNet,
+        /// The one that should be of the other family.
+        second: IpNet,
+    },
     /// Two things want one address.
     #[error("lay out the lab: {0} is used twice")]
-    AddressTwice(Ipv4Addr),
-    /// Two subnets share addresses.
-    #[error("lay out the lab: subnets {0} and {1} overlap")]
-    Overlap(Ipv4Net, Ipv4Net),
+    AddressTwice(IpAddr),
+    /// Two networks share addresses.
+    #[error("lay out the lab: networks {0} and {1} overlap")]
+    Overlap(IpNet, IpNet),
     /// A host that no subnet holds.
     #[error("lay out the lab: {0} is in none of the subnets")]
-    Homeless(Ipv4Addr),
+    Homeless(IpAddr),
+    /// A further interface of a host that is not there.
+    #[error("lay out the lab: {network} should have an interface of {host}, which is no host")]
+    NoSuchHost {
+        /// The further network.
+        network: IpNet,
+        /// Whose interface.
+        host: IpAddr,
+    },
     /// An address that no host can have.
     #[error("lay out the lab: {address} is not a host address of {network}")]
     NotAHostAddress {
         /// The address.
-        address: Ipv4Addr,
-        /// The subnet that it should be in.
-        network: Ipv4Net,
+        address: IpAddr,
+        /// The network that it should be in.
+        network: IpNet,
     },
     /// No address is left for the router.
     #[error("lay out the lab: every address of {0} is taken, none is left for the gateway")]
-    Full(Ipv4Net),
+    Full(IpNet),
     /// A Linux bridge has 1024 ports.
     #[error("lay out the lab: {hosts} hosts in {network}, but a bridge takes {MOST_HOSTS_A_SUBNET}")]
     TooManyHosts {
-        /// The subnet.
-        network: Ipv4Net,
+        /// The network.
+        network: IpNet,
         /// How many it should hold.
         hosts: usize,
     },
     /// Every candidate for the admin workstation's subnet collides.
     #[error("lay out the lab: no free subnet for the admin workstation")]
     NoAdminSubnet,
+    /// Every candidate for the other family's prefixes collides.
+    #[error("lay out the lab: no free prefixes of {0} for a dual-stack lab")]
+    NoSecondPrefix(Family),
 }
 
 impl Topology {
-    /// The network that a cluster file implies: addresses of one /24 share a subnet, and a router stands between them.
-    ///
-    /// `taken` are inclusive ranges that are somebody's without being hosts: VIPs, address pools. The gateway is the first
-    /// address of the /24 that is neither a node's nor taken, which is `.1` in most files.
-    ///
-    /// # Errors
-    /// If the addresses do not make a network.
-    pub fn from_addresses(nodes: &[IpAddr], taken: &[(IpAddr, IpAddr)]) -> Result<Self, TopologyError> {
-        let mut by_network: BTreeMap<Ipv4Net, Vec<Ipv4Addr>> = BTreeMap::new();
-        for node in nodes {
-            let IpAddr::V4(address) = *node else {
-                return Err(TopologyError::NotIpv4(*node));
-            };
-            by_network.entry(slash_24(address)).or_default().push(address);
-        }
-        let mut subnets = Vec::new();
-        for (network, hosts) in &by_network {
-            let is_free = |address: &Ipv4Addr| {
-                let address = IpAddr::V4(*address);
-                !nodes.contains(&address)
-                    && !taken
-                        .iter()
-                        .any(|(first, last)| (*first..=*last).contains(&address))
-            };
-            let gateway = network
-                .hosts()
-                .find(is_free)
-                .ok_or(TopologyError::Full(*network))?;
-            debug_assert!(!hosts.contains(&gateway));
-            subnets.push(Subnet {
-                network: *network,
-                gateway,
-            });
-        }
-        let in_use = |network: &Ipv4Net| {
-            by_network.contains_key(network)
-                || taken.iter().any(|(first, last)| {
-                    *first <= IpAddr::V4(network.broadcast()) && IpAddr::V4(network.network()) <= *last
-                })
-        };
-        let network = ADMIN_NETWORKS
-            .iter()
-            .map(|octets| slash_24(Ipv4Addr::from(*octets)))
-            .find(|network| !in_use(network))
-            .ok_or(TopologyError::NoAdminSubnet)?;
-        let hosts = by_network
-            .into_values()
-            .flatten()
-            .map(|address| Host { address })
-            .collect();
-        Self::new(subnets, hosts, admin_leg(network))
-    }
-
     /// A network from its parts.
     ///
     /// # Errors
@@ -157,15 +169,26 @@ impl Topology {
         mut hosts: Vec<Host>,
         admin: AdminLeg,
     ) -> Result<Self, TopologyError> {
-        subnets.sort_by_key(|subnet| subnet.network);
+        subnets.sort_by_key(|subnet| subnet.first.network);
         hosts.sort_by_key(|host| host.address);
         let topology = Self {
             subnets,
             hosts,
+            further: Vec::new(),
             admin,
         };
         topology.check()?;
         Ok(topology)
+    }
+
+    /// The same with a further network.
+    ///
+    /// # Errors
+    /// If it contradicts what is there.
+    pub fn with_further(mut self, network: FurtherNetwork) -> Result<Self, TopologyError> {
+        self.further.push(network);
+        self.check()?;
+        Ok(self)
     }
 
     /// The subnets, ascending.
@@ -178,95 +201,183 @@ impl Topology {
         &self.hosts
     }
 
+    /// The further networks, in the order in which they were added. A host's interface in the first that it is in is its
+    /// second interface, and so on.
+    pub fn further(&self) -> &[FurtherNetwork] {
+        &self.further
+    }
+
     /// Where the admin workstation stands.
     pub fn admin(&self) -> AdminLeg {
         self.admin
     }
 
-    /// The subnet that holds an address.
-    pub fn subnet_of(&self, address: Ipv4Addr) -> Option<&Subnet> {
+    /// The host of a name.
+    pub fn host(&self, name: IpAddr) -> Option<&Host> {
+        self.hosts
+            .binary_search_by_key(&name, |host| host.address)
+            .ok()
+            .map(|index| &self.hosts[index])
+    }
+
+    /// The subnet that holds an address of either family.
+    pub fn subnet_of(&self, address: IpAddr) -> Option<&Subnet> {
         self.subnets
             .iter()
-            .find(|subnet| subnet.network.contains(&address))
+            .find(|subnet| subnet.prefixes().any(|prefix| prefix.network.contains(&address)))
     }
 
     /// The hosts of a subnet, ascending.
     pub fn hosts_of(&self, subnet: &Subnet) -> impl Iterator<Item = &Host> {
-        let network = subnet.network;
+        let network = subnet.first.network;
         self.hosts
             .iter()
             .filter(move |host| network.contains(&host.address))
     }
 
+    /// Whether any address is of this family.
+    pub fn speaks(&self, family: Family) -> bool {
+        let networks = self.subnets.iter().flat_map(Subnet::prefixes);
+        networks
+            .map(|prefix| prefix.network)
+            .chain(self.further.iter().map(|further| further.network))
+            .any(|network| Family::of(network.addr()) == family)
+    }
+
     fn check(&self) -> Result<(), TopologyError> {
-        if self.hosts.is_empty() {
+        let Some(first) = self.hosts.first() else {
             return Err(TopologyError::NoHosts);
+        };
+        let family = Family::of(first.address);
+        if let Some(other) = self.hosts.iter().find(|host| Family::of(host.address) != family) {
+            return Err(TopologyError::TwoFamilies(first.address, other.address));
         }
-        let mut networks: Vec<Ipv4Net> = self.subnets.iter().map(|subnet| subnet.network).collect();
-        networks.push(self.admin.network);
-        networks.sort();
-        // Sorted by first address, so networks overlap only if neighbours do.
-        if let Some(pair) = networks
-            .windows(2)
-            .find(|pair| pair[0].broadcast() >= pair[1].network())
-        {
-            return Err(TopologyError::Overlap(pair[0], pair[1]));
-        }
-        let mut used: Vec<Ipv4Addr> = vec![self.admin.address, self.admin.gateway];
-        for (address, network) in [
-            (self.admin.address, self.admin.network),
-            (self.admin.gateway, self.admin.network),
-        ] {
-            check_host_address(address, network)?;
+        self.check_networks()?;
+        let mut used = Vec::new();
+        for stand in self.admin.stands() {
+            used.extend([(stand.address, stand.network), (stand.gateway, stand.network)]);
         }
         for subnet in &self.subnets {
-            check_host_address(subnet.gateway, subnet.network)?;
-            used.push(subnet.gateway);
-            let hosts = self.hosts_of(subnet).count();
-            if hosts > MOST_HOSTS_A_SUBNET {
-                return Err(TopologyError::TooManyHosts {
-                    network: subnet.network,
-                    hosts,
-                });
-            }
+            used.extend(subnet.prefixes().map(|prefix| (prefix.gateway, prefix.network)));
+            check_count(subnet.first.network, self.hosts_of(subnet).count())?;
         }
         for host in &self.hosts {
-            let subnet = self
-                .subnet_of(host.address)
-                .ok_or(TopologyError::Homeless(host.address))?;
-            check_host_address(host.address, subnet.network)?;
-            used.push(host.address);
+            let homeless = || TopologyError::Homeless(host.address);
+            let subnet = self.subnet_of(host.address).ok_or_else(homeless)?;
+            used.push((host.address, subnet.first.network));
+            if let Some(second) = host.second {
+                let prefix = subnet.second.ok_or(TopologyError::Homeless(second))?;
+                used.push((second, prefix.network));
+            }
+        }
+        for further in &self.further {
+            used.extend(further.gateway.map(|gateway| (gateway, further.network)));
+            check_count(further.network, further.hosts.len())?;
+            for (host, address) in &further.hosts {
+                if self.host(*host).is_none() {
+                    return Err(TopologyError::NoSuchHost {
+                        network: further.network,
+                        host: *host,
+                    });
+                }
+                used.push((*address, further.network));
+            }
+        }
+        for (address, network) in &used {
+            check_host_address(*address, *network)?;
         }
         used.sort_unstable();
-        match used.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(TopologyError::AddressTwice(pair[0])),
+        match used.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(TopologyError::AddressTwice(pair[0].0)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_networks(&self) -> Result<(), TopologyError> {
+        let pairs = self.subnets.iter().map(|subnet| {
+            let network = |prefix: Prefix| prefix.network;
+            (network(subnet.first), subnet.second.map(network))
+        });
+        let admin = (
+            self.admin.first.network,
+            self.admin.second.map(|stand| stand.network),
+        );
+        let mut networks: Vec<IpNet> = self.further.iter().map(|further| further.network).collect();
+        for (first, second) in pairs.chain([admin]) {
+            networks.push(first);
+            if let Some(second) = second {
+                if Family::of(first.addr()) == Family::of(second.addr()) {
+                    return Err(TopologyError::OneFamily { first, second });
+                }
+                networks.push(second);
+            }
+        }
+        networks.sort();
+        // Sorted by first address, so networks overlap only if neighbours do.
+        match networks.windows(2).find(|pair| overlap(pair[0], pair[1])) {
+            Some(pair) => Err(TopologyError::Overlap(pair[0], pair[1])),
             None => Ok(()),
         }
     }
 }
 
-fn check_host_address(address: Ipv4Addr, network: Ipv4Net) -> Result<(), TopologyError> {
-    let special =
-        network.prefix_len() < 31 && (address == network.network() || address == network.broadcast());
+impl Subnet {
+    /// Its prefixes: one, or one of each family.
+    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + use<> {
+        [Some(self.first), self.second].into_iter().flatten()
+    }
+
+    /// Its prefix of a family.
+    pub fn prefix(&self, family: Family) -> Option<Prefix> {
+        self.prefixes()
+            .find(|prefix| Family::of(prefix.gateway) == family)
+    }
+}
+
+impl Host {
+    /// The addresses of its first interface: one, or one of each family.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [Some(self.address), self.second].into_iter().flatten()
+    }
+
+    /// The address of a family on its first interface.
+    pub fn address_of(&self, family: Family) -> Option<IpAddr> {
+        self.addresses().find(|address| Family::of(*address) == family)
+    }
+}
+
+impl AdminLeg {
+    /// Its addresses: one, or one of each family.
+    pub fn stands(&self) -> impl Iterator<Item = Stand> + use<> {
+        [Some(self.first), self.second].into_iter().flatten()
+    }
+}
+
+fn overlap(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other) || other.contains(&one)
+}
+
+fn check_count(network: IpNet, hosts: usize) -> Result<(), TopologyError> {
+    if hosts > MOST_HOSTS_A_SUBNET {
+        Err(TopologyError::TooManyHosts { network, hosts })
+    } else {
+        Ok(())
+    }
+}
+
+fn check_host_address(address: IpAddr, network: IpNet) -> Result<(), TopologyError> {
+    // IPv6 has no broadcast address, but the first one is every router's (RFC 4291 section 2.6.1).
+    let special = match network {
+        IpNet::V4(network) if network.prefix_len() < 31 => {
+            address == network.network() || address == network.broadcast()
+        }
+        IpNet::V6(network) if network.prefix_len() < 127 => address == network.network(),
+        IpNet::V4(_) | IpNet::V6(_) => false,
+    };
     if network.contains(&address) && !special {
         Ok(())
     } else {
         Err(TopologyError::NotAHostAddress { address, network })
-    }
-}
-
-fn slash_24(address: Ipv4Addr) -> Ipv4Net {
-    Ipv4Net::new(address, 24)
-        .expect("24 is a prefix length of IPv4")
-        .trunc()
-}
-
-fn admin_leg(network: Ipv4Net) -> AdminLeg {
-    let first = network.network().to_bits() + 1;
-    AdminLeg {
-        network,
-        gateway: Ipv4Addr::from_bits(first),
-        address: Ipv4Addr::from_bits(first + 1),
     }
 }
 
@@ -276,46 +387,33 @@ fn admin_leg(network: Ipv4Net) -> AdminLeg {
 struct Unchecked {
     subnets: Vec<Subnet>,
     hosts: Vec<Host>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    further: Vec<FurtherNetwork>,
     admin: AdminLeg,
 }
 
 impl TryFrom<Unchecked> for Topology {
     type Error = TopologyError;
 
-    fn try_from(
-        Unchecked {
-            subnets,
-            hosts,
-            admin,
-        }: Unchecked,
-    ) -> Result<Self, Self::Error> {
-        Self::new(subnets, hosts, admin)
+    fn try_from(unchecked: Unchecked) -> Result<Self, Self::Error> {
+        let topology = Self::new(unchecked.subnets, unchecked.hosts, unchecked.admin)?;
+        unchecked
+            .further
+            .into_iter()
+            .try_fold(topology, Self::with_further)
     }
 }
 
 impl From<Topology> for Unchecked {
-    fn from(
-        Topology {
-            subnets,
-            hosts,
-            admin,
-        }: Topology,
-    ) -> Self {
+    fn from(topology: Topology) -> Self {
         Self {
-            subnets,
-            hosts,
-            admin,
+            subnets: topology.subnets,
+            hosts: topology.hosts,
+            further: topology.further,
+            admin: topology.admin,
         }
     }
 }
 
 /// A Linux bridge has 1024 ports; the router takes one, and the rest is left for what a fault plugs in.
 const MOST_HOSTS_A_SUBNET: usize = 1000;
-/// Where the admin workstation may stand: the documentation networks of RFC 5737, which no cluster uses in earnest, then
-/// shared address space (RFC 6598) for files that were written with documentation addresses.
-const ADMIN_NETWORKS: [[u8; 4]; 4] = [
-    [198, 51, 100, 0],
-    [203, 0, 113, 0],
-    [192, 0, 2, 0],
-    [100, 64, 255, 0],
-];

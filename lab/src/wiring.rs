@@ -2,47 +2,57 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     thread,
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
+use plumbline_model::port::Family;
 use plumbline_sys::{
-    ns::{self, NetNs},
-    route::{Link, Network, OperState, Route, RouteTarget, VethPeer},
+    ns::NetNs,
+    route::{self, Link, Network, OperState, Route, RouteTarget, Scope, VethPeer},
 };
 
-use crate::{LabError, Subnet, Topology};
+use crate::{LabError, Topology};
+
+mod settings;
+
+use settings::Kind;
 
 /// The namespaces of a lab that is up.
 #[derive(Debug)]
 pub(crate) struct Wiring {
-    /// One for each subnet, in the topology's order.
+    /// One for each subnet, in the topology's order, then one for each further network.
     pub(crate) switches: Vec<NetNs>,
     pub(crate) router: NetNs,
-    pub(crate) hosts: BTreeMap<Ipv4Addr, NetNs>,
+    pub(crate) hosts: BTreeMap<IpAddr, NetNs>,
 }
 
 impl Wiring {
     /// Builds everything, with the workstation's end of its cable in `admin`.
     pub(crate) fn build(topology: &Topology, admin: &NetNs) -> Result<Self, LabError> {
-        let router = namespace(ROUTER_SETTINGS)?;
-        let mut switches = Vec::new();
+        let ipv6 = topology.speaks(Family::Ipv6);
+        let make = |kind| settings::namespace(kind, ipv6).map_err(LabError::Namespace);
+        let router = make(Kind::Router)?;
         let mut hosts = BTreeMap::new();
-        for (index, subnet) in topology.subnets().iter().enumerate() {
-            let switch = namespace(SWITCH_SETTINGS)?;
-            for host in topology.hosts_of(subnet) {
-                hosts.insert(host.address, namespace(HOST_SETTINGS)?);
-            }
-            inside(&switch, |network| {
-                plug(network, topology, subnet, &router, index, &hosts)
-            })?;
-            switches.push(switch);
+        for host in topology.hosts() {
+            hosts.insert(host.address, make(Kind::Host)?);
         }
+        let mut switches = Vec::new();
+        for switch in switch_plans(topology) {
+            let namespace = make(Kind::Switch)?;
+            inside(&namespace, |network| plug_all(network, &switch, &router, &hosts))?;
+            switches.push(namespace);
+        }
+        admin
+            .run(|| settings::apply(Kind::Admin, ipv6))
+            .and_then(|applied| applied)
+            .map_err(LabError::Namespace)?;
         inside(admin, |network| {
             network.set_up("lo", true)?;
-            cable(network, 0, ADMIN_DEVICE, (&router, ROUTER_ADMIN_LEG))
+            cable(network, Some(0), ADMIN_DEVICE, (&router, ROUTER_ADMIN_LEG))
         })?;
         let wiring = Self {
             switches,
@@ -50,34 +60,22 @@ impl Wiring {
             hosts,
         };
         wiring.address(topology, admin)?;
-        wiring.wait_for_carriers(admin)?;
+        wiring.wait_until_ready(admin, ipv6)?;
         Ok(wiring)
     }
 
-    /// Devices carry nothing until the kernel has noticed, in the background, that their cable is plugged in at both ends.
-    fn wait_for_carriers(&self, admin: &NetNs) -> Result<(), LabError> {
+    /// Devices carry nothing until the kernel has noticed, in the background, that their cable is plugged in at both ends;
+    /// then it gives them their link-local addresses, without which a router asks no neighbour.
+    fn wait_until_ready(&self, admin: &NetNs, ipv6: bool) -> Result<(), LabError> {
         let started = Instant::now();
-        for namespace in self
+        let speaking = self.hosts.values().chain([&self.router, admin]);
+        let all = self
             .switches
             .iter()
-            .chain(self.hosts.values())
-            .chain([&self.router, admin])
-        {
-            let waiting = inside(namespace, |network| {
-                loop {
-                    let links = network.links()?;
-                    let waiting = links.into_iter().find(waits);
-                    if waiting.is_none() || started.elapsed() > CARRIER_PATIENCE {
-                        return Ok(waiting);
-                    }
-                    thread::sleep(CARRIER_POLL);
-                }
-            })?;
-            if let Some(link) = waiting {
-                return Err(LabError::NoCarrier { device: link.name });
-            }
-        }
-        Ok(())
+            .map(|switch| (switch, false))
+            .chain(speaking.map(|namespace| (namespace, ipv6)));
+        all.into_iter()
+            .try_for_each(|(namespace, ipv6)| wait_until_ready(namespace, ipv6, started))
     }
 
     fn address(&self, topology: &Topology, admin: &NetNs) -> Result<(), LabError> {
@@ -85,33 +83,64 @@ impl Wiring {
         inside(&self.router, |network| {
             network.set_up("lo", true)?;
             for (index, subnet) in topology.subnets().iter().enumerate() {
-                configure(
-                    network,
-                    &router_leg(index),
-                    subnet.gateway,
-                    subnet.network.prefix_len(),
-                )?;
+                let addresses = subnet.prefixes().map(|prefix| (prefix.gateway, prefix.network));
+                configure(network, &router_leg(index), addresses)?;
             }
-            configure(network, ROUTER_ADMIN_LEG, leg.gateway, leg.network.prefix_len())
-        })?;
-        inside(admin, |network| {
-            configure(network, ADMIN_DEVICE, leg.address, leg.network.prefix_len())?;
-            network.add_route(default_route(leg.gateway))
-        })?;
-        for subnet in topology.subnets() {
-            for host in topology.hosts_of(subnet) {
-                let Some(namespace) = self.hosts.get(&host.address) else {
+            for (index, further) in topology.further().iter().enumerate() {
+                let Some(gateway) = further.gateway else {
                     continue;
                 };
-                inside(namespace, |network| {
-                    network.set_up("lo", true)?;
-                    configure(network, HOST_DEVICE, host.address, subnet.network.prefix_len())?;
-                    network.add_route(default_route(subnet.gateway))
-                })?;
+                let device = router_leg(topology.subnets().len() + index);
+                configure(network, &device, [(gateway, further.network)])?;
             }
+            let addresses = leg.stands().map(|stand| (stand.gateway, stand.network));
+            configure(network, ROUTER_ADMIN_LEG, addresses)
+        })?;
+        inside(admin, |network| {
+            let addresses = leg.stands().map(|stand| (stand.address, stand.network));
+            configure(network, ADMIN_DEVICE, addresses)?;
+            leg.stands()
+                .try_for_each(|stand| network.add_route(default_route(stand.gateway)))
+        })?;
+        for (name, namespace) in &self.hosts {
+            inside(namespace, |network| address_host(network, topology, *name))?;
         }
         Ok(())
     }
+}
+
+/// Addresses and default routes of a host.
+fn address_host(network: &mut Network, topology: &Topology, name: IpAddr) -> Result<(), route::Error> {
+    network.set_up("lo", true)?;
+    let (Some(host), Some(subnet)) = (topology.host(name), topology.subnet_of(name)) else {
+        return Ok(());
+    };
+    let pairs = || {
+        host.addresses()
+            .filter_map(|address| Some((address, subnet.prefix(Family::of(address))?)))
+    };
+    let addresses = pairs().map(|(address, prefix)| (address, prefix.network));
+    configure(network, HOST_DEVICE, addresses)?;
+    for (_, prefix) in pairs() {
+        network.add_route(default_route(prefix.gateway))?;
+    }
+    for (device, address, prefix) in further_legs(topology, name) {
+        configure(network, &device, [(address, prefix)])?;
+    }
+    Ok(())
+}
+
+/// A host's interfaces in further networks: device, address, prefix.
+fn further_legs(topology: &Topology, name: IpAddr) -> Vec<(String, IpAddr, IpNet)> {
+    let legs = topology
+        .further()
+        .iter()
+        .filter_map(|further| Some((*further.hosts.get(&name)?, further.network)));
+    // The first interface is number 0.
+    (1..)
+        .zip(legs)
+        .map(|(number, (address, network))| (format!("eth{number}"), address, network))
+        .collect()
 }
 
 /// Removes the workstation's cable, so that the next lab finds the name free at once: namespaces go in the background.
@@ -119,39 +148,125 @@ pub(crate) fn unplug_admin(admin: &NetNs) -> Result<(), LabError> {
     inside(admin, |network| network.delete_link(ADMIN_DEVICE))
 }
 
-/// The router's device in the subnet of this index.
+/// The router's device in the network of this index: subnets first, then further networks.
 pub(crate) fn router_leg(index: usize) -> String {
     format!("net{index}")
 }
 
-/// The bridge of a subnet with a port for its router and each of its hosts.
-fn plug(
+/// A bridge to be made.
+struct SwitchPlan {
+    /// The router's device, if the router is plugged in.
+    router: Option<String>,
+    /// Port, host, the host's device.
+    ports: Vec<(String, IpAddr, String)>,
+}
+
+fn switch_plans(topology: &Topology) -> Vec<SwitchPlan> {
+    let port = |host: IpAddr| switch_port(topology, host).unwrap_or_default();
+    let mut plans = Vec::new();
+    for (index, subnet) in topology.subnets().iter().enumerate() {
+        let hosts = topology.hosts_of(subnet).map(|host| host.address);
+        plans.push(SwitchPlan {
+            router: Some(router_leg(index)),
+            ports: hosts
+                .map(|host| (port(host), host, HOST_DEVICE.to_owned()))
+                .collect(),
+        });
+    }
+    for (index, further) in topology.further().iter().enumerate() {
+        let device = |host: &IpAddr| {
+            let earlier = &topology.further()[..index];
+            let before = earlier
+                .iter()
+                .filter(|other| other.hosts.contains_key(host))
+                .count();
+            format!("eth{}", before + 1)
+        };
+        let hosts = further.hosts.keys();
+        plans.push(SwitchPlan {
+            router: further
+                .gateway
+                .map(|_| router_leg(topology.subnets().len() + index)),
+            ports: hosts.map(|host| (port(*host), *host, device(host))).collect(),
+        });
+    }
+    plans
+}
+
+/// The bridge of a network with a port for its router and each of its hosts.
+fn plug_all(
     network: &mut Network,
-    topology: &Topology,
-    subnet: &Subnet,
+    plan: &SwitchPlan,
     router: &NetNs,
-    leg_index: usize,
-    hosts: &BTreeMap<Ipv4Addr, NetNs>,
-) -> Result<(), plumbline_sys::route::Error> {
-    let leg = &router_leg(leg_index);
+    hosts: &BTreeMap<IpAddr, NetNs>,
+) -> Result<(), route::Error> {
     network.add_bridge(BRIDGE)?;
     network.set_up(BRIDGE, true)?;
+    let router = plan
+        .router
+        .as_ref()
+        .map(|leg| (SWITCH_ROUTER_PORT, router, leg.as_str()));
+    let hosts = plan
+        .ports
+        .iter()
+        .filter_map(|(port, host, device)| Some((port.as_str(), hosts.get(host)?, device.as_str())));
+    for (position, (port, namespace, device)) in router.into_iter().chain(hosts).enumerate() {
+        plug(network, Some(position), port, (namespace, device))?;
+    }
+    Ok(())
+}
+
+/// A host that is none of the topology: a namespace like that of any other.
+pub(crate) fn stranger(ipv6: bool) -> Result<NetNs, LabError> {
+    settings::namespace(Kind::Host, ipv6).map_err(LabError::Namespace)
+}
+
+/// Waits until the devices of a namespace work, for a while since a moment.
+pub(crate) fn wait_until_ready(namespace: &NetNs, ipv6: bool, since: Instant) -> Result<(), LabError> {
+    let waiting = inside(namespace, |network| {
+        loop {
+            let waiting = first_unready(network, ipv6)?;
+            if waiting.is_none() || since.elapsed() > CARRIER_PATIENCE {
+                return Ok(waiting);
+            }
+            thread::sleep(CARRIER_POLL);
+        }
+    })?;
+    waiting.map_or(Ok(()), |device| Err(LabError::NoCarrier { device }))
+}
+
+/// A cable from a new port of the bridge, with this place among its ports if any, to another namespace.
+pub(crate) fn plug(
+    network: &mut Network,
+    position: Option<usize>,
+    port: &str,
+    far: (&NetNs, &str),
+) -> Result<(), route::Error> {
     let Some(bridge) = network.link(BRIDGE)? else {
         return Ok(());
     };
-    let mut port = |position: usize, name: &str, far: (&NetNs, &str)| {
-        cable(network, position, name, far)?;
-        network.set_master(name, bridge.index)?;
-        network.set_up(name, true)
-    };
-    port(0, SWITCH_ROUTER_PORT, (router, leg))?;
-    for (index, host) in topology.hosts_of(subnet).enumerate() {
-        let Some(namespace) = hosts.get(&host.address) else {
-            continue;
-        };
-        port(index + 1, &switch_port(host.address), (namespace, HOST_DEVICE))?;
+    cable(network, position, port, far)?;
+    network.set_master(port, bridge.index)?;
+    network.set_up(port, true)
+}
+
+/// The first device that does not work yet, if any.
+fn first_unready(network: &mut Network, ipv6: bool) -> Result<Option<String>, route::Error> {
+    let links = network.links()?;
+    if let Some(link) = links.iter().find(|link| waits(link)) {
+        return Ok(Some(link.name.clone()));
     }
-    Ok(())
+    if !ipv6 {
+        return Ok(None);
+    }
+    let addresses = network.addresses()?;
+    let has_link_local = |link: &Link| {
+        addresses.iter().any(|address| {
+            address.link == link.index && address.address.is_ipv6() && address.scope == Scope::Link
+        })
+    };
+    let unready = |link: &&Link| link.kind.as_deref() == Some("veth") && link.up && !has_link_local(link);
+    Ok(links.iter().find(unready).map(|link| link.name.clone()))
 }
 
 /// Whether a device of the lab does not work yet. A bridge's own device has no address and need not; its ports do.
@@ -165,12 +280,12 @@ fn waits(link: &Link) -> bool {
 /// for one without a peer and lets up to a second pass before it believes in the carrier.
 fn cable(
     network: &mut Network,
-    position: usize,
+    position: Option<usize>,
     near: &str,
     (namespace, far): (&NetNs, &str),
-) -> Result<(), plumbline_sys::route::Error> {
-    let index = u32::try_from(position)
-        .ok()
+) -> Result<(), route::Error> {
+    let index = position
+        .and_then(|position| u32::try_from(position).ok())
         .and_then(|position| FIRST_NEAR_INDEX.checked_add(position));
     network.add_veth(
         near,
@@ -182,111 +297,49 @@ fn cable(
     )
 }
 
-/// A host's port at its switch; the address makes the name (device names have at most 15 octets).
-pub(crate) fn switch_port(host: Ipv4Addr) -> String {
-    format!("h{:08x}", host.to_bits())
+/// A host's port at each of its switches.
+pub(crate) fn switch_port(topology: &Topology, host: IpAddr) -> Option<String> {
+    let position = topology.hosts().iter().position(|other| other.address == host)?;
+    Some(format!("h{position}"))
 }
 
-fn configure(
+/// Sets a device up and gives it addresses.
+pub(crate) fn configure(
     network: &mut Network,
     device: &str,
-    address: Ipv4Addr,
-    prefix: u8,
-) -> Result<(), plumbline_sys::route::Error> {
+    addresses: impl IntoIterator<Item = (IpAddr, IpNet)>,
+) -> Result<(), route::Error> {
     network.set_up(device, true)?;
     let Some(link) = network.link(device)? else {
         return Ok(());
     };
-    network.add_address(link.index, IpAddr::V4(address), prefix)
+    addresses
+        .into_iter()
+        .try_for_each(|(address, prefix)| network.add_address(link.index, address, prefix.prefix_len()))
 }
 
-fn default_route(gateway: Ipv4Addr) -> Route {
+pub(crate) fn default_route(gateway: IpAddr) -> Route {
+    let network = match gateway {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
     Route {
-        network: Ipv4Addr::UNSPECIFIED.into(),
+        network,
         prefix: 0,
-        target: RouteTarget::Via(gateway.into()),
+        target: RouteTarget::Via(gateway),
     }
 }
 
 /// Does work on a namespace's devices and routes.
 pub(crate) fn inside<T: Send>(
     namespace: &NetNs,
-    work: impl FnOnce(&mut Network) -> Result<T, plumbline_sys::route::Error> + Send,
+    work: impl FnOnce(&mut Network) -> Result<T, route::Error> + Send,
 ) -> Result<T, LabError> {
     namespace
         .run(|| Network::open().and_then(|mut network| work(&mut network)))
         .map_err(LabError::Namespace)?
         .map_err(LabError::Wire)
 }
-
-/// A namespace with settings that its devices will be made with.
-fn namespace(settings: &[Setting]) -> Result<NetNs, LabError> {
-    let namespace = NetNs::create().map_err(LabError::Namespace)?;
-    let apply = || -> Result<(), ns::Error> {
-        for setting in QUIET_SETTINGS.iter().chain(settings) {
-            let outcome = ns::set_sysctl(setting.name, setting.value);
-            if setting.required {
-                outcome?;
-            }
-        }
-        Ok(())
-    };
-    namespace
-        .run(apply)
-        .and_then(|applied| applied)
-        .map_err(LabError::Namespace)?;
-    Ok(namespace)
-}
-
-struct Setting {
-    name: &'static str,
-    value: &'static str,
-    /// Others may be missing: an older kernel, one without IPv6, a module that is not loaded.
-    required: bool,
-}
-
-const fn required(name: &'static str, value: &'static str) -> Setting {
-    Setting {
-        name,
-        value,
-        required: true,
-    }
-}
-
-const fn wished(name: &'static str, value: &'static str) -> Setting {
-    Setting {
-        name,
-        value,
-        required: false,
-    }
-}
-
-/// For every namespace. New ones copy some IPv4 settings of the machine, which must not change what a lab finds.
-const QUIET_SETTINGS: &[Setting] = &[
-    required("net/ipv4/conf/all/rp_filter", "0"),
-    required("net/ipv4/conf/default/rp_filter", "0"),
-    required("net/ipv4/conf/all/send_redirects", "0"),
-    required("net/ipv4/conf/default/send_redirects", "0"),
-    // No link-local address, and so no duplicate address detection, router solicitation or multicast reports.
-    wished("net/ipv6/conf/default/addr_gen_mode", "1"),
-    wished("net/ipv6/conf/default/accept_ra", "0"),
-];
-const ROUTER_SETTINGS: &[Setting] = &[
-    required("net/ipv4/ip_forward", "1"),
-    wished("net/ipv6/conf/all/forwarding", "1"),
-    // By default one ICMP error a second for each destination: a reject would look like a drop.
-    required("net/ipv4/icmp_ratelimit", "0"),
-    required("net/ipv4/icmp_ratemask", "0"),
-    wished("net/ipv6/icmp/ratelimit", "0"),
-];
-const HOST_SETTINGS: &[Setting] = &[required("net/ipv4/ip_forward", "0")];
-const SWITCH_SETTINGS: &[Setting] = &[
-    // Frames stay out of the packet filter, even where the module that would put them through it is loaded.
-    wished("net/bridge/bridge-nf-call-iptables", "0"),
-    wished("net/bridge/bridge-nf-call-ip6tables", "0"),
-    wished("net/bridge/bridge-nf-call-arptables", "0"),
-    wished("net/ipv6/conf/default/disable_ipv6", "1"),
-];
 
 /// Above the number of legs that a router can have.
 const FIRST_NEAR_INDEX: u32 = 2048;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plumbline_lab::{Lab, LabChild, Program, Topology};
+use plumbline_lab::{Lab, LabChild, Program, Stack, Topology};
 use plumbline_model::{
     canonical, cluster, id::NodeId, inventory::Inventory, report::Report, source::SourceText,
 };
@@ -92,7 +92,12 @@ pub fn topology(cluster_path: &Path) -> Result<(Topology, Inventory), String> {
         .chain(&inventory.ingress_vip)
         .map(|vip| (*vip, *vip))
         .collect();
-    let topology = Topology::from_addresses(&nodes, &vips).map_err(|error| error.to_string())?;
+    let stack = if inventory.is_dual_stack() {
+        Stack::Dual
+    } else {
+        Stack::Single
+    };
+    let topology = Topology::from_addresses(&nodes, &vips, stack).map_err(|error| error.to_string())?;
     Ok((topology, inventory))
 }
 

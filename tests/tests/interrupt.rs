@@ -137,6 +137,7 @@ fn while_looking(entered: &Entered) -> Result<(), String> {
         let mut lab = Lab::up(entered, topology.clone()).map_err(|error| error.to_string())?;
         let fault = Fault::HostDrop {
             host: id(SECOND)?,
+            family: None,
             transport: None,
             ports: Some("10250".parse().map_err(|error| format!("{error}"))?),
             from: None,

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use plumbline_lab::{Entered, Lab, Topology};
+use plumbline_lab::{Entered, Lab, Stack, Topology};
 use plumbline_model::{
     firewall::{Judgement, Packet, Ruleset},
     id::NodeId,
@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 
 fn passes(entered: &Entered, name: &str, test: fn(&Lab)) -> bool {
     let hosts = [ASKING, ASKED].map(|host| host.parse().unwrap());
-    let topology = Topology::from_addresses(&hosts, &[]).unwrap();
+    let topology = Topology::from_addresses(&hosts, &[], Stack::Single).unwrap();
     let lab = Lab::up(entered, topology).unwrap_or_else(|error| panic!("{error}"));
     let passed = catch_unwind(AssertUnwindSafe(|| test(&lab))).is_ok();
     println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });

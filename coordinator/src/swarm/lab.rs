@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use plumbline_lab::{Entered, Fault, Lab, Program, Topology};
+use plumbline_lab::{Entered, Fault, Lab, Program, Stack, Topology};
 use plumbline_model::{
     id::{NodeId, RunId},
     inventory::Inventory,
@@ -39,7 +39,13 @@ pub(super) async fn start(
         .collect();
     let vips = inventory.control_plane_vip.iter().chain(&inventory.ingress_vip);
     let taken: Vec<(IpAddr, IpAddr)> = vips.map(|vip| (*vip, *vip)).collect();
-    let topology = Topology::from_addresses(&nodes, &taken).map_err(plumbline_lab::LabError::from)?;
+    let stack = if inventory.is_dual_stack() {
+        Stack::Dual
+    } else {
+        Stack::Single
+    };
+    let topology =
+        Topology::from_addresses(&nodes, &taken, stack).map_err(plumbline_lab::LabError::from)?;
     sink.show(&Event::LabBuilding { hosts: nodes.len() });
     let LabOptions { entered, faults } = options;
     let lab = tokio::task::spawn_blocking(move || -> Result<Lab, SwarmError> {

@@ -3,26 +3,32 @@
 use std::{
     fmt,
     io::{self, PipeWriter},
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket},
     os::fd::OwnedFd,
     process::{Command, Stdio},
 };
 
-use ipnet::Ipv4Net;
-use plumbline_model::{id::NodeId, port::PortSet};
+use ipnet::IpNet;
+use plumbline_model::{
+    id::NodeId,
+    port::{Family, PortSet},
+};
 use plumbline_sys::{
     netlink,
-    nft::{Action, Hook, Match, NewRule, WriteError},
-    ns::NetNs,
-    route::{self, Diversion, Network, Route, RouteTarget},
+    nft::{self, WriteError},
+    ns::{self, NetNs},
+    route::{self, Diversion, Route, RouteTarget},
 };
 
 use super::{
-    BadRoute, Fault, Side,
-    filter::{self, Filter, Place, action, answered, asked, between, destination, source},
+    Fault, RejectWith, Side, Transport,
+    conntrack::Full,
+    device::{self, Change, Stranger},
+    filter,
     impostor::{Impostor, MOST_IMPOSTOR_PORTS},
+    setting,
 };
-use crate::{Lab, LabChild, LabError, wiring};
+use crate::{Lab, LabChild, LabError, Prefix};
 
 /// A fault that was planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +54,33 @@ pub enum FaultError {
         /// Who is asked.
         to: Side,
     },
+    /// Hosts of two subnets.
+    #[error(
+        "plant a fault between {one} and {other}: they are in different subnets, so no one switch is between them"
+    )]
+    NoSwitchBetween {
+        /// A host.
+        one: NodeId,
+        /// Another.
+        other: NodeId,
+    },
+    /// Nothing of the family that the fault is about.
+    #[error("plant a fault on an address that the lab does not have; is it a dual-stack lab?")]
+    NoSuchAddress,
+    /// Words that no family has that the fault is about.
+    #[error("refuse packets with {0:?}: ICMP has no such code for the family that the fault is about")]
+    NoSuchReject(RejectWith),
+    /// A setting of the whole machine.
+    #[error(
+        "change a setting of the machine: only root can, and this process is root in a user namespace of its own"
+    )]
+    NotRoot,
+    /// A setting.
+    #[error("change a setting of the kernel")]
+    Setting(#[source] ns::Error),
+    /// Connections that should fill a table.
+    #[error("fill the host's connection tracking")]
+    Fill(#[source] io::Error),
     /// No packet filter in this kernel, or no permission.
     #[error("open the packet filter")]
     OpenFilter(#[source] netlink::Error),
@@ -60,15 +93,15 @@ pub enum FaultError {
         #[source]
         source: WriteError,
     },
-    /// A route.
-    #[error("change the router's routes")]
-    Route(#[source] route::Error),
+    /// A device, an address or a route.
+    #[error("change a device or route of the lab")]
+    Device(#[source] route::Error),
     /// A port could not be held.
     #[error("hold port {port} on {host}")]
     Hold {
         /// The host.
         host: NodeId,
-        /// The TCP port.
+        /// The port.
         port: u16,
         /// Why not.
         #[source]
@@ -103,30 +136,71 @@ pub enum FaultError {
     Permanent(FaultId),
 }
 
+/// Where a fault is planted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Host(NodeId),
+    Router,
+    /// The switch of this host's subnet.
+    Switch(NodeId),
+}
+
 /// What undoes a fault.
 #[derive(Debug)]
 pub(crate) enum Planted {
     Table {
         place: Place,
+        family: nft::Family,
         table: String,
     },
-    Route(Route),
+    Routes {
+        place: Place,
+        routes: Vec<Route>,
+    },
+    Settings {
+        place: Place,
+        before: Vec<(&'static str, String)>,
+    },
+    Full {
+        host: NodeId,
+        table: String,
+        _full: Full,
+    },
     Holder {
         program: LabChild,
         _end_of_file: PipeWriter,
     },
-    Impostor {
-        diversion: Diversion,
-        _impostor: Impostor,
-    },
+    Impostors(Vec<(Diversion, Impostor)>),
     Frozen {
         host: NodeId,
         programs: Vec<LabChild>,
     },
     Killed,
     Unplugged {
-        host: NodeId,
+        place: Place,
         port: String,
+    },
+    Isolated {
+        place: Place,
+        ports: [String; 2],
+    },
+    Lost {
+        host: NodeId,
+        address: IpAddr,
+        prefix: Prefix,
+    },
+    Added {
+        host: NodeId,
+        addresses: Vec<(IpAddr, IpNet)>,
+    },
+    Stranger {
+        place: Place,
+        port: String,
+        _namespace: Stranger,
+    },
+    Mac {
+        host: NodeId,
+        before: [u8; 6],
     },
 }
 
@@ -149,151 +223,130 @@ impl Lab {
     /// [`FaultError::NotPlanted`]; [`FaultError::Permanent`] for [`Fault::Kill`]; or what stood in the way, and the fault then
     /// remains.
     pub fn heal(&mut self, id: FaultId) -> Result<(), FaultError> {
-        match self.planted.get(&id).ok_or(FaultError::NotPlanted(id))? {
-            Planted::Table { place, table } => {
-                filter::remove(self.place(*place)?, table)?;
-            }
-            Planted::Route(route) => on_router(self, |network| network.delete_route(*route))?,
-            Planted::Holder { program, .. } => program.kill(),
-            Planted::Impostor { diversion, .. } => on_router(self, |network| network.undivert(diversion))?,
-            Planted::Frozen { host, programs } => {
-                for program in programs {
-                    program
-                        .thaw()
-                        .map_err(|source| FaultError::Signal { host: *host, source })?;
-                }
-            }
-            Planted::Killed => return Err(FaultError::Permanent(id)),
-            Planted::Unplugged { host, port } => plug(self, *host, port, true)?,
-        }
+        self.undo(id, self.planted.get(&id).ok_or(FaultError::NotPlanted(id))?)?;
         self.planted.remove(&id);
         Ok(())
     }
 
-    fn plant(&mut self, id: FaultId, fault: &Fault) -> Result<Planted, FaultError> {
-        let filter = match fault {
-            Fault::HostDrop {
-                host,
-                transport,
-                ports,
-                from,
-            } => Filter::host(
-                *host,
-                Hook::Input,
-                asked(source(*from), *transport, ports, Action::Drop),
-            ),
-            Fault::HostReject {
-                host,
-                with,
-                transport,
-                ports,
-                from,
-            } => Filter::host(
-                *host,
-                Hook::Input,
-                asked(source(*from), *transport, ports, action(*with)),
-            ),
-            Fault::HostOutputDrop {
-                host,
-                transport,
-                ports,
-                to,
-            } => Filter::host(
-                *host,
-                Hook::Output,
-                asked(destination(*to), *transport, ports, Action::Drop),
-            ),
-            Fault::HostAnswerDrop {
-                host,
-                transport,
-                ports,
-                to,
-            } => Filter::host(*host, Hook::Output, answered(destination(*to), *transport, ports)),
-            Fault::PathDrop {
-                from,
-                to,
-                transport,
-                ports,
-            } => self.path(
-                *from,
-                *to,
-                asked(between(*from, *to), *transport, ports, Action::Drop),
-            )?,
-            Fault::PathReject {
-                from,
-                to,
-                with,
-                transport,
-                ports,
-            } => self.path(
-                *from,
-                *to,
-                asked(between(*from, *to), *transport, ports, action(*with)),
-            )?,
-            Fault::PathAnswerDrop {
-                from,
-                to,
-                transport,
-                ports,
-            } => self.path(*from, *to, answered(between(*to, *from), *transport, ports))?,
-            Fault::PathLoss {
-                from,
-                to,
-                permille,
-                transport,
-                ports,
-            } => {
-                let mut matches = between(*from, *to);
-                matches.push(Match::Chance {
-                    below: (*permille).into(),
-                    of: 1000,
-                });
-                self.path(*from, *to, asked(matches, *transport, ports, Action::Drop))?
+    fn undo(&self, id: FaultId, planted: &Planted) -> Result<(), FaultError> {
+        match planted {
+            Planted::Table { place, family, table } => filter::remove(self.place(*place)?, *family, table),
+            Planted::Routes { place, routes } => self.change(*place, |network| {
+                routes.iter().try_for_each(|route| network.delete_route(*route))
+            }),
+            Planted::Settings { place, before } => self.unset(*place, before),
+            // The limit is restored when this is dropped.
+            Planted::Full { host, table, .. } => {
+                filter::remove(self.namespace(*host)?, nft::Family::Inet, table)
             }
-            Fault::RouterRoute { to, with } => return self.misroute(*to, *with),
-            Fault::PortTaken { host, port } => return self.take_port(*host, *port),
-            Fault::WrongResponder { host, ports } => return self.impersonate(id, *host, ports),
-            Fault::Freeze { host } => return self.freeze(*host),
+            Planted::Holder { program, .. } => {
+                program.kill();
+                Ok(())
+            }
+            Planted::Impostors(impostors) => self.change(Place::Router, |network| {
+                impostors
+                    .iter()
+                    .try_for_each(|(diversion, _)| network.undivert(diversion))
+            }),
+            Planted::Frozen { host, programs } => programs.iter().try_for_each(|program| {
+                program
+                    .thaw()
+                    .map_err(|source| FaultError::Signal { host: *host, source })
+            }),
+            Planted::Killed => Err(FaultError::Permanent(id)),
+            Planted::Unplugged { place, port } => self.change(*place, |network| network.set_up(port, true)),
+            Planted::Isolated { place, ports } => self.change(*place, |network| {
+                ports
+                    .iter()
+                    .try_for_each(|port| network.set_isolated(port, false))
+            }),
+            Planted::Lost {
+                host,
+                address,
+                prefix,
+            } => self.change(Place::Host(*host), |network| {
+                device::change_address(network, Change::Add, *address, prefix.network)?;
+                device::restore_default_route(network, prefix.gateway)
+            }),
+            Planted::Added { host, addresses } => self.change(Place::Host(*host), |network| {
+                addresses.iter().try_for_each(|(address, prefix)| {
+                    device::change_address(network, Change::Remove, *address, *prefix)
+                })
+            }),
+            Planted::Stranger { place, port, .. } => self.change(*place, |network| network.delete_link(port)),
+            Planted::Mac { host, before } => self.change(Place::Host(*host), |network| {
+                network.set_mac(crate::wiring::HOST_DEVICE, *before)
+            }),
+        }
+    }
+
+    fn plant(&mut self, id: FaultId, fault: &Fault) -> Result<Planted, FaultError> {
+        match fault {
+            Fault::HostDrop { .. }
+            | Fault::HostReject { .. }
+            | Fault::HostOutputDrop { .. }
+            | Fault::HostAnswerDrop { .. }
+            | Fault::PathDrop { .. }
+            | Fault::PathReject { .. }
+            | Fault::PathAnswerDrop { .. }
+            | Fault::PathLoss { .. }
+            | Fault::SwitchDrop { .. }
+            | Fault::SourceNat { .. }
+            | Fault::DestinationNat { .. }
+            | Fault::ConnectionLimit { .. } => self.plant_rules(id, fault),
+            Fault::Isolated { hosts } => self.isolate(*hosts),
+            Fault::RouterRoute { to, family, with } => {
+                self.misroute(Place::Router, *to, *family, device::target(*with))
+            }
+            Fault::HostRoute {
+                host,
+                to,
+                family,
+                with,
+            } => self.misroute(Place::Host(*host), *to, *family, device::target(*with)),
+            Fault::Detour { host, to, via } => {
+                self.misroute(Place::Host(*host), *to, None, RouteTarget::Via(*via))
+            }
+            Fault::ReversePathFilter { host } => {
+                self.set(Place::Host(*host), &setting::strict_reverse_path())
+            }
+            Fault::IcmpRateLimit { at, interval_ms } => {
+                let place = at.map_or(Place::Router, Place::Host);
+                self.set(place, &setting::icmp_rate_limit(*interval_ms))
+            }
+            Fault::ConntrackFull { host, room } => {
+                let table = table_name(id);
+                let _full = Full::plant(self, *host, *room, &table)?;
+                let host = *host;
+                Ok(Planted::Full { host, table, _full })
+            }
+            Fault::MissingIpv6 { host } => self.lose_ipv6(*host),
+            Fault::DuplicateAddress { host, by, family } => self.duplicate_address(id, *host, *by, *family),
+            Fault::DuplicateMac { host, of } => self.duplicate_mac(*host, *of),
+            Fault::PortTaken {
+                host,
+                transport,
+                port,
+            } => self.take_port(*host, *transport, *port),
+            Fault::WrongResponder { host, family, ports } => self.impersonate(id, *host, *family, ports),
+            Fault::Freeze { host } => self.freeze(*host),
             Fault::Kill { host } => {
                 self.running(*host)?.iter().for_each(LabChild::kill);
-                return Ok(Planted::Killed);
+                Ok(Planted::Killed)
             }
-            Fault::CableCut { host } => return self.cut_cable(*host),
-        };
-        if filter.rules.is_empty() {
-            return Err(FaultError::NoPorts);
+            Fault::CableCut { host } => self.cut_cable(*host),
         }
-        let table = format!("plumbline_fault_{id}");
+    }
+
+    fn plant_rules(&self, id: FaultId, fault: &Fault) -> Result<Planted, FaultError> {
+        let filter = self.filter(fault)?;
+        let table = table_name(id);
         filter.plant(self.place(filter.place)?, &table)?;
         Ok(Planted::Table {
             place: filter.place,
+            family: filter.chain.family(),
             table,
         })
-    }
-
-    /// Rules on the router, which must be between the two sides.
-    fn path(&self, from: Side, to: Side, rules: Vec<NewRule>) -> Result<Filter, FaultError> {
-        let holds_both =
-            |network: Ipv4Net| network.contains(&from.network()) && network.contains(&to.network());
-        if self
-            .topology()
-            .subnets()
-            .iter()
-            .any(|subnet| holds_both(subnet.network))
-        {
-            return Err(FaultError::NoRouterBetween { from, to });
-        }
-        Ok(Filter {
-            place: Place::Router,
-            hook: Hook::Forward,
-            rules,
-        })
-    }
-
-    fn misroute(&self, to: Side, with: BadRoute) -> Result<Planted, FaultError> {
-        let route = bad_route(to, with);
-        on_router(self, |network| network.add_route(route))?;
-        Ok(Planted::Route(route))
     }
 
     fn freeze(&self, host: NodeId) -> Result<Planted, FaultError> {
@@ -306,51 +359,53 @@ impl Lab {
         Ok(Planted::Frozen { host, programs })
     }
 
-    fn cut_cable(&self, host: NodeId) -> Result<Planted, FaultError> {
-        let NodeId::Address(IpAddr::V4(address)) = host else {
-            return Err(LabError::NoSuchHost(host).into());
-        };
-        let port = wiring::switch_port(address);
-        plug(self, host, &port, false)?;
-        Ok(Planted::Unplugged { host, port })
-    }
-
     /// Has the router answer for the host, see [`Impostor`].
-    fn impersonate(&self, id: FaultId, host: NodeId, ports: &PortSet) -> Result<Planted, FaultError> {
-        let NodeId::Address(address @ IpAddr::V4(_)) = host else {
-            return Err(LabError::NoSuchHost(host).into());
-        };
-        self.namespace(host)?;
+    fn impersonate(
+        &self,
+        id: FaultId,
+        host: NodeId,
+        family: Option<Family>,
+        ports: &PortSet,
+    ) -> Result<Planted, FaultError> {
+        let (found, _) = self.host(host)?;
         if ports.is_empty() {
             return Err(FaultError::NoPorts);
         }
         if ports.count() > MOST_IMPOSTOR_PORTS {
             return Err(FaultError::TooManyPorts { ports: ports.count() });
         }
-        let impostor = self
-            .in_router(|| Impostor::listen(address, ports))?
-            .map_err(|(port, source)| FaultError::Hold { host, port, source })?;
-        let ranges = ports
-            .ranges()
-            .iter()
-            .map(|range| (range.first(), range.last()))
-            .collect();
-        let diversion = Diversion {
-            address,
-            ports: ranges,
-            table: FIRST_DIVERSION_TABLE.saturating_add(id.0),
-        };
-        on_router(self, |network| network.divert(&diversion))?;
-        Ok(Planted::Impostor {
-            diversion,
-            _impostor: impostor,
-        })
+        let mut impostors = Vec::new();
+        for address in found
+            .addresses()
+            .filter(|address| family.is_none_or(|family| family == Family::of(*address)))
+        {
+            let impostor = self
+                .in_router(|| Impostor::listen(address, ports))?
+                .map_err(|(port, source)| FaultError::Hold { host, port, source })?;
+            let ranges = ports.ranges().iter();
+            let diversion = Diversion {
+                address,
+                ports: ranges.map(|range| (range.first(), range.last())).collect(),
+                table: FIRST_DIVERSION_TABLE.saturating_add(id.0),
+            };
+            impostors.push((diversion, impostor));
+        }
+        if impostors.is_empty() {
+            return Err(FaultError::NoSuchAddress);
+        }
+        self.change(Place::Router, |network| {
+            impostors
+                .iter()
+                .try_for_each(|(diversion, _)| network.divert(diversion))
+        })?;
+        Ok(Planted::Impostors(impostors))
     }
 
-    fn place(&self, place: Place) -> Result<&NetNs, LabError> {
+    pub(super) fn place(&self, place: Place) -> Result<&NetNs, LabError> {
         match place {
             Place::Host(node) => self.namespace(node),
             Place::Router => Ok(self.router()),
+            Place::Switch(node) => self.switch_of(node),
         }
     }
 
@@ -364,18 +419,26 @@ impl Lab {
         }
     }
 
-    /// Has another program hold a listening socket: `cat`, whose standard output the socket is, and which waits for the end
-    /// of its standard input, which comes with the end of this process at the latest.
-    fn take_port(&mut self, host: NodeId, port: u16) -> Result<Planted, FaultError> {
+    /// Has another program hold a socket: `cat`, whose standard output the socket is, and which waits for the end of its
+    /// standard input, which comes with the end of this process at the latest.
+    fn take_port(&mut self, host: NodeId, transport: Transport, port: u16) -> Result<Planted, FaultError> {
         let failed = |source| FaultError::Hold { host, port, source };
-        let socket = self
-            .in_host(host, || TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))?
-            .map_err(failed)?;
+        // An IPv6 socket at all addresses takes the port of both families.
+        let everywhere = if self.topology().speaks(Family::Ipv6) {
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        } else {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        };
+        let bind = || match transport {
+            Transport::Tcp => TcpListener::bind((everywhere, port)).map(OwnedFd::from),
+            Transport::Udp => UdpSocket::bind((everywhere, port)).map(OwnedFd::from),
+        };
+        let socket = self.in_host(host, bind)?.map_err(failed)?;
         let (input, end_of_file) = io::pipe().map_err(failed)?;
         let mut command = Command::new("cat");
         command
             .stdin(input)
-            .stdout(Stdio::from(OwnedFd::from(socket)))
+            .stdout(Stdio::from(socket))
             .stderr(Stdio::null());
         let program = LabChild::start(host, self.namespace(host)?, command)?;
         Ok(Planted::Holder {
@@ -385,30 +448,9 @@ impl Lab {
     }
 }
 
-fn on_router(
-    lab: &Lab,
-    change: impl FnOnce(&mut Network) -> Result<(), route::Error> + Send,
-) -> Result<(), FaultError> {
-    lab.in_router(|| Network::open().and_then(|mut network| change(&mut network)))?
-        .map_err(FaultError::Route)
-}
-
-fn plug(lab: &Lab, host: NodeId, port: &str, plugged: bool) -> Result<(), FaultError> {
-    let set = || Network::open().and_then(|mut network| network.set_up(port, plugged));
-    Ok(lab.in_switch_of(host, set)?.map_err(LabError::Wire)?)
-}
-
-fn bad_route(to: Side, with: BadRoute) -> Route {
-    let target = match with {
-        BadRoute::Blackhole => RouteTarget::Blackhole,
-        BadRoute::Prohibit => RouteTarget::Prohibit,
-        BadRoute::Unreachable => RouteTarget::Unreachable,
-    };
-    Route {
-        network: to.network().network().into(),
-        prefix: to.network().prefix_len(),
-        target,
-    }
+/// The packet filter's table that a fault is in.
+fn table_name(id: FaultId) -> String {
+    format!("plumbline_fault_{id}")
 }
 
 /// Routing tables for diverted connections; the kernel's own are numbered below 256.

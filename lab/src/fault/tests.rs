@@ -7,6 +7,7 @@ fn faults_read_as_scenario_files_write_them() {
         read(r#"{"fault":"host_drop","host":"10.0.0.2","ports":"10250,30000-32767","from":"10.0.1.0/24"}"#);
     let expected = Fault::HostDrop {
         host: "10.0.0.2".parse().unwrap(),
+        family: None,
         transport: None,
         ports: Some("10250,30000-32767".parse().unwrap()),
         from: Some("10.0.1.0/24".parse().unwrap()),

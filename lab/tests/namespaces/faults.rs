@@ -79,6 +79,7 @@ fn a_host_that_drops_a_port_is_silent_there_until_healed(entered: &Entered) {
         &mut lab,
         &Fault::HostDrop {
             host: node(A1),
+            family: None,
             transport: None,
             ports: ports("7000"),
             from,
@@ -95,6 +96,7 @@ fn a_host_that_drops_a_port_is_silent_there_until_healed(entered: &Entered) {
         &mut lab,
         &Fault::HostDrop {
             host: node(A1),
+            family: None,
             transport: None,
             ports: ports("7000"),
             from: None,
@@ -128,6 +130,7 @@ fn each_way_to_reject_has_its_own_error(entered: &Entered) {
         let at_host = Fault::HostReject {
             host: node(A1),
             with,
+            family: None,
             transport: None,
             ports: ports("6000-7000"),
             from: None,
@@ -137,6 +140,7 @@ fn each_way_to_reject_has_its_own_error(entered: &Entered) {
             from: side(B1),
             to: side(A1),
             with,
+            family: None,
             transport: None,
             ports: None,
         };
@@ -150,6 +154,7 @@ fn a_path_that_drops_does_so_in_one_direction(entered: &Entered) {
     let fault = Fault::PathDrop {
         from: side(A1),
         to: side("10.92.0.0/24"),
+        family: None,
         transport: None,
         ports: ports("7000"),
     };
@@ -165,6 +170,7 @@ fn answers_can_be_lost_at_the_host_and_on_the_path(entered: &Entered) {
     let target = listen(&lab, B1, 7000);
     let at_host = Fault::HostAnswerDrop {
         host: node(B1),
+        family: None,
         transport: None,
         ports: ports("7000"),
         to: None,
@@ -173,6 +179,7 @@ fn answers_can_be_lost_at_the_host_and_on_the_path(entered: &Entered) {
     let on_path = Fault::PathAnswerDrop {
         from: side(A1),
         to: side(B1),
+        family: None,
         transport: None,
         ports: ports("7000"),
     };
@@ -185,6 +192,7 @@ fn what_cannot_leave_its_host_is_silence_for_tcp_and_an_error_for_udp(entered: &
     let to = Some(side(B1));
     let fault = |transport| Fault::HostOutputDrop {
         host: node(A1),
+        family: None,
         transport: Some(transport),
         ports: None,
         to,
@@ -209,6 +217,7 @@ fn the_router_loses_as_many_packets_as_it_is_told_to(entered: &Entered) {
         from: side(A1),
         to: side(B1),
         permille: 300,
+        family: None,
         transport: Some(Transport::Udp),
         ports: ports("7000"),
     };
@@ -245,7 +254,11 @@ fn bad_routes_swallow_or_refuse(entered: &Entered) {
     ] {
         assert_faulty(
             &mut lab,
-            &Fault::RouterRoute { to: side(A1), with },
+            &Fault::RouterRoute {
+                to: side(A1),
+                family: None,
+                with,
+            },
             B1,
             &target,
             &expected,
@@ -265,6 +278,7 @@ fn a_taken_port_is_held_by_another_program(entered: &Entered) {
         &mut lab,
         &Fault::PortTaken {
             host: node(A1),
+            transport: Transport::Tcp,
             port: 10250,
         },
     );
@@ -273,6 +287,7 @@ fn a_taken_port_is_held_by_another_program(entered: &Entered) {
     assert!(
         lab.apply(&Fault::PortTaken {
             host: node(A1),
+            transport: Transport::Tcp,
             port: 10250
         })
         .is_err(),
@@ -289,6 +304,7 @@ fn a_middlebox_answers_for_a_host_toward_other_subnets(entered: &Entered) {
         &mut lab,
         &Fault::WrongResponder {
             host: node(A1),
+            family: None,
             ports: "443".parse().unwrap(),
         },
     );
@@ -296,6 +312,7 @@ fn a_middlebox_answers_for_a_host_toward_other_subnets(entered: &Entered) {
         &mut lab,
         &Fault::WrongResponder {
             host: node(A2),
+            family: None,
             ports: "443".parse().unwrap(),
         },
     );
@@ -321,6 +338,7 @@ fn a_fault_without_any_port_is_refused(entered: &Entered) {
     let host = node(A1);
     let drop = Fault::HostDrop {
         host,
+        family: None,
         transport: None,
         ports: ports(""),
         from: None,
@@ -328,6 +346,7 @@ fn a_fault_without_any_port_is_refused(entered: &Entered) {
     assert!(matches!(lab.apply(&drop), Err(FaultError::NoPorts)));
     let impostor = Fault::WrongResponder {
         host,
+        family: None,
         ports: PortSet::new(),
     };
     assert!(matches!(lab.apply(&impostor), Err(FaultError::NoPorts)));
@@ -372,6 +391,7 @@ fn a_fault_inside_a_subnet_cannot_be_put_on_the_router(entered: &Entered) {
     let fault = Fault::PathDrop {
         from: side(A1),
         to: side(A2),
+        family: None,
         transport: None,
         ports: None,
     };
@@ -381,6 +401,7 @@ fn a_fault_inside_a_subnet_cannot_be_put_on_the_router(entered: &Entered) {
     ));
     let nowhere = Fault::HostDrop {
         host: NodeId::Coordinator,
+        family: None,
         transport: None,
         ports: ports("1"),
         from: None,

@@ -13,18 +13,22 @@
 use std::{
     env, fs,
     io::{self, ErrorKind, Read},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use plumbline_lab::{Entered, Lab, Program, Topology, capabilities, enter};
+use plumbline_lab::{Entered, Fault, FaultId, Lab, Program, Stack, Topology, capabilities, enter};
 use plumbline_model::id::NodeId;
 use plumbline_sys::ns::{NetNs, Privilege, sysctl};
 
+mod families;
 mod faults;
 mod hosts;
+mod settings;
+mod traffic;
+mod translation;
 
 type Test = (&'static str, fn(&Entered));
 
@@ -44,7 +48,11 @@ fn main() -> ExitCode {
     };
     let tests: Vec<&Test> = hosts::TESTS
         .iter()
+        .chain(families::TESTS)
         .chain(faults::TESTS)
+        .chain(traffic::TESTS)
+        .chain(translation::TESTS)
+        .chain(settings::TESTS)
         .filter(|(name, _)| selected(name))
         .collect();
     if has("--list") {
@@ -115,19 +123,28 @@ const SILENT: Connected = Connected::No(ErrorKind::TimedOut);
 /// A socket that accepts (in its kernel's backlog) as long as it lives.
 struct Listening {
     address: SocketAddr,
-    _socket: TcpListener,
+    socket: TcpListener,
+}
+
+impl Listening {
+    /// Takes the connection that has waited longest; from whom.
+    fn accept(&self) -> SocketAddr {
+        self.socket.accept().unwrap().1
+    }
 }
 
 fn listen(lab: &Lab, host: &str, port: u16) -> Listening {
-    let address = SocketAddr::new(host.parse().unwrap(), port);
+    listen_at(lab, host, host, port)
+}
+
+/// The same at another address of the host.
+fn listen_at(lab: &Lab, host: &str, address: &str, port: u16) -> Listening {
+    let address = SocketAddr::new(address.parse().unwrap(), port);
     let socket = lab
         .in_host(node(host), || TcpListener::bind(address))
         .unwrap()
         .unwrap();
-    Listening {
-        address,
-        _socket: socket,
-    }
+    Listening { address, socket }
 }
 
 fn connect(lab: &Lab, host: &str, target: SocketAddr) -> Connected {
@@ -148,9 +165,52 @@ fn up(entered: &Entered, hosts: &[&str]) -> Lab {
 
 fn topology(hosts: &[&str]) -> Topology {
     let hosts: Vec<IpAddr> = hosts.iter().map(|host| host.parse().unwrap()).collect();
-    Topology::from_addresses(&hosts, &[]).unwrap()
+    Topology::from_addresses(&hosts, &[], Stack::Single).unwrap()
 }
 
+/// A dual-stack lab.
+fn dual(entered: &Entered, hosts: &[&str]) -> Lab {
+    let topology = Topology::from_addresses(&parsed(hosts), &[], Stack::Dual).unwrap();
+    Lab::up(entered, topology).unwrap_or_else(|error| panic!("{}", chain(error)))
+}
+
+fn parsed(hosts: &[&str]) -> Vec<IpAddr> {
+    hosts.iter().map(|host| host.parse().unwrap()).collect()
+}
+
+/// A fault as a scenario file writes it.
+fn fault(text: &str) -> Fault {
+    serde_json::from_str(text).unwrap()
+}
+
+fn plant(lab: &mut Lab, text: &str) -> FaultId {
+    lab.apply(&fault(text))
+        .unwrap_or_else(|error| panic!("{text}: {}", chain(error)))
+}
+
+/// A UDP socket of a host, which says to whoever asks as whom it sees them.
+fn echo(lab: &Lab, host: &str, address: &str, port: u16) -> UdpSocket {
+    let address = SocketAddr::new(address.parse().unwrap(), port);
+    let socket = lab
+        .in_host(node(host), || UdpSocket::bind(address))
+        .unwrap()
+        .unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    socket
+}
+
+/// Asks, has the other socket answer, and reads the answer: the address that the other end saw.
+fn ask_udp(lab: &Lab, host: &str, target: &UdpSocket) -> Result<IpAddr, ErrorKind> {
+    let address = target.local_addr().unwrap();
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let asking = lab.in_host(node(host), || UdpSocket::bind(any)).unwrap().unwrap();
+    asking.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    asking.send_to(b"?", address).unwrap();
+    let (_, from) = target.recv_from(&mut [0; 8]).map_err(|error| error.kind())?;
+    target.send_to(b"!", from).unwrap();
+    asking.recv_from(&mut [0; 8]).map_err(|error| error.kind())?;
+    Ok(from.ip())
+}
 fn node(address: &str) -> NodeId {
     address.parse().unwrap()
 }

@@ -31,7 +31,7 @@ impl Match {
             Self::Transport(transport) => write_transport(list, *transport),
             Self::SourcePorts(transport, first, last) => write_ports(list, *transport, 0, *first, *last),
             Self::DestinationPorts(transport, first, last) => write_ports(list, *transport, 2, *first, *last),
-            Self::Version(version) => write_nfproto(list, version.number()),
+            Self::Version(version) => write_version(list, family, *version),
             Self::TcpReset => write_tcp_reset(list),
             Self::NewConnection => write_new_connection(list),
             Self::MoreConnectionsThan(count) => write_connection_limit(list, *count),
@@ -119,16 +119,11 @@ fn write_nfproto(list: &mut Nest, family: u8) {
 }
 
 fn write_network(list: &mut Nest, family: Family, address: IpAddr, prefix: u8, source: bool) {
-    let (number, octets, offset) = match address {
-        IpAddr::V4(v4) => (NFPROTO_IPV4, v4.octets().to_vec(), if source { 12 } else { 16 }),
-        IpAddr::V6(v6) => (NFPROTO_IPV6, v6.octets().to_vec(), if source { 8 } else { 24 }),
+    let (octets, offset) = match address {
+        IpAddr::V4(v4) => (v4.octets().to_vec(), if source { 12 } else { 16 }),
+        IpAddr::V6(v6) => (v6.octets().to_vec(), if source { 8 } else { 24 }),
     };
-    match family {
-        Family::Inet => write_nfproto(list, number),
-        // A bridge's packets have no such number, but an Ethernet type.
-        Family::Bridge => write_ether_type(list, address),
-        Family::Ip | Family::Ip6 => {}
-    }
+    write_version(list, family, IpVersion::of(address));
     let mask: Vec<u8> = (0..octets.len())
         .map(|index| {
             let bits = usize::from(prefix).saturating_sub(index * 8).min(8);
@@ -165,13 +160,20 @@ fn write_mask(list: &mut Nest, mask: &[u8]) {
     });
 }
 
-fn write_ether_type(list: &mut Nest, address: IpAddr) {
-    let number: u16 = match address {
-        IpAddr::V4(_) => 0x0800,
-        IpAddr::V6(_) => 0x86dd,
-    };
-    write_meta(list, k::META_KEY_PROTOCOL);
-    write_compare(list, k::CMP_EQ, &number.to_be_bytes());
+/// In a table that sees packets of several families.
+fn write_version(list: &mut Nest, family: Family, version: IpVersion) {
+    match family {
+        Family::Inet => write_nfproto(list, version.number()),
+        Family::Bridge => {
+            let ether_type: u16 = match version {
+                IpVersion::V4 => 0x0800,
+                IpVersion::V6 => 0x86dd,
+            };
+            write_meta(list, k::META_KEY_PROTOCOL);
+            write_compare(list, k::CMP_EQ, &ether_type.to_be_bytes());
+        }
+        Family::Ip | Family::Ip6 => {}
+    }
 }
 
 fn write_tcp_reset(list: &mut Nest) {

@@ -1,0 +1,257 @@
+//! What a fault means as rules of a packet filter, and where they are attached.
+
+use ipnet::IpNet;
+use plumbline_model::{
+    id::NodeId,
+    port::{Family, PortSet},
+};
+use plumbline_sys::nft::{Action, Hook, Match, NewRule};
+
+use super::{
+    Fault, FaultError, Side, Transport,
+    filter::{Chain, End, Filter, Flow},
+    plant::Place,
+};
+use crate::Lab;
+
+impl Lab {
+    /// The rules of a fault that is one of a packet filter.
+    pub(super) fn filter(&self, fault: &Fault) -> Result<Filter, FaultError> {
+        let filter = match fault {
+            Fault::HostDrop { host, .. } => self.at_host(*host, Hook::Input, fault, Action::Drop),
+            Fault::HostOutputDrop { host, .. } | Fault::HostAnswerDrop { host, .. } => {
+                self.at_host(*host, Hook::Output, fault, Action::Drop)
+            }
+            Fault::HostReject { host, with, .. } => Filter {
+                place: Place::Host(*host),
+                chain: Chain::Filter(Hook::Input),
+                rules: flow(fault).rejecting(self.topology(), *with),
+            },
+            Fault::PathDrop { from, to, .. } | Fault::PathAnswerDrop { from, to, .. } => {
+                self.routed(*from, *to)?;
+                on_router(flow(fault).rules(self.topology(), Action::Drop))
+            }
+            Fault::PathReject { from, to, with, .. } => {
+                self.routed(*from, *to)?;
+                on_router(flow(fault).rejecting(self.topology(), *with))
+            }
+            Fault::PathLoss {
+                from, to, permille, ..
+            } => {
+                self.routed(*from, *to)?;
+                let chance = Match::Chance {
+                    below: (*permille).into(),
+                    of: 1000,
+                };
+                let drop = |_| Some(Action::Drop);
+                on_router(flow(fault).rules_by(self.topology(), &[chance], drop))
+            }
+            Fault::SwitchDrop { from, to, .. } => {
+                let (place, [near, far]) = self.ports_of([*from, *to])?;
+                let ports = [Match::InInterface(near), Match::OutInterface(far)];
+                let drop = |_| Some(Action::Drop);
+                Filter {
+                    place,
+                    chain: Chain::Bridge,
+                    rules: flow(fault).rules_by(self.topology(), &ports, drop),
+                }
+            }
+            Fault::SourceNat { at, address, .. } => Filter {
+                place: at.map_or(Place::Router, Place::Host),
+                chain: Chain::SourceNat,
+                rules: flow(fault).rules_by(self.topology(), &[], |family| match address {
+                    None => Some(Action::Masquerade),
+                    Some(address) => (Family::of(*address) == family).then_some(Action::SourceNat(*address)),
+                }),
+            },
+            Fault::DestinationNat { at, to, port, .. } => Filter {
+                place: at.map_or(Place::Router, Place::Host),
+                chain: Chain::DestinationNat,
+                rules: flow(fault).rules_by(self.topology(), &[], |family| {
+                    (Family::of(*to) == family).then_some(Action::DestinationNat {
+                        address: *to,
+                        port: *port,
+                    })
+                }),
+            },
+            Fault::ConnectionLimit { host, most, .. } => {
+                let beyond = [Match::NewConnection, Match::MoreConnectionsThan(*most)];
+                let drop = |_| Some(Action::Drop);
+                Filter {
+                    place: Place::Host(*host),
+                    chain: Chain::Filter(Hook::Input),
+                    rules: flow(fault).rules_by(self.topology(), &beyond, drop),
+                }
+            }
+            _ => return Err(FaultError::NoPorts),
+        };
+        if filter.rules.is_empty() {
+            return Err(nothing_to_match(fault));
+        }
+        Ok(filter)
+    }
+
+    fn at_host(&self, host: NodeId, hook: Hook, fault: &Fault, action: Action) -> Filter {
+        Filter {
+            place: Place::Host(host),
+            chain: Chain::Filter(hook),
+            rules: flow(fault).rules(self.topology(), action),
+        }
+    }
+
+    /// Makes sure that the router is between two sides.
+    fn routed(&self, from: Side, to: Side) -> Result<(), FaultError> {
+        let (from_networks, to_networks) = (from.networks(self.topology()), to.networks(self.topology()));
+        let switched = self.topology().subnets().iter().any(|subnet| {
+            let holds = |network: &IpNet| subnet.prefixes().any(|prefix| prefix.network.contains(network));
+            from_networks.iter().any(holds) && to_networks.iter().any(holds)
+        });
+        if switched {
+            Err(FaultError::NoRouterBetween { from, to })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn on_router(rules: Vec<NewRule>) -> Filter {
+    Filter {
+        place: Place::Router,
+        chain: Chain::Filter(Hook::Forward),
+        rules,
+    }
+}
+
+/// The packets that a fault is about.
+fn flow(fault: &Fault) -> Flow<'_> {
+    match fault {
+        Fault::HostDrop {
+            family,
+            transport,
+            ports,
+            from,
+            ..
+        }
+        | Fault::HostReject {
+            family,
+            transport,
+            ports,
+            from,
+            ..
+        } => asked(*from, None, *family, *transport, ports.as_ref()),
+        Fault::HostOutputDrop {
+            family,
+            transport,
+            ports,
+            to,
+            ..
+        } => asked(None, *to, *family, *transport, ports.as_ref()),
+        Fault::HostAnswerDrop {
+            family,
+            transport,
+            ports,
+            to,
+            ..
+        } => answered(None, *to, *family, *transport, ports.as_ref()),
+        Fault::PathDrop {
+            from,
+            to,
+            family,
+            transport,
+            ports,
+        }
+        | Fault::PathReject {
+            from,
+            to,
+            family,
+            transport,
+            ports,
+            ..
+        }
+        | Fault::PathLoss {
+            from,
+            to,
+            family,
+            transport,
+            ports,
+            ..
+        } => asked(Some(*from), Some(*to), *family, *transport, ports.as_ref()),
+        Fault::PathAnswerDrop {
+            from,
+            to,
+            family,
+            transport,
+            ports,
+        } => answered(Some(*to), Some(*from), *family, *transport, ports.as_ref()),
+        Fault::SwitchDrop {
+            family,
+            transport,
+            ports,
+            ..
+        } => asked(None, None, *family, *transport, ports.as_ref()),
+        Fault::SourceNat {
+            from,
+            to,
+            transport,
+            ports,
+            ..
+        } => asked(*from, *to, None, *transport, ports.as_ref()),
+        Fault::DestinationNat {
+            host,
+            from,
+            transport,
+            ports,
+            ..
+        } => asked(
+            *from,
+            host.address().map(Side::from),
+            None,
+            Some(*transport),
+            Some(ports),
+        ),
+        Fault::ConnectionLimit { transport, ports, .. } => {
+            asked(None, None, None, *transport, ports.as_ref())
+        }
+        // Not about packets of one kind.
+        _ => asked(None, None, None, None, None),
+    }
+}
+
+fn asked(
+    from: Option<Side>,
+    to: Option<Side>,
+    family: Option<Family>,
+    transport: Option<Transport>,
+    ports: Option<&PortSet>,
+) -> Flow<'_> {
+    Flow {
+        from,
+        to,
+        family,
+        transport,
+        ports,
+        end: End::Destination,
+    }
+}
+
+fn answered(
+    from: Option<Side>,
+    to: Option<Side>,
+    family: Option<Family>,
+    transport: Option<Transport>,
+    ports: Option<&PortSet>,
+) -> Flow<'_> {
+    Flow {
+        end: End::Source,
+        ..asked(from, to, family, transport, ports)
+    }
+}
+
+/// Why a fault came to no rule at all.
+fn nothing_to_match(fault: &Fault) -> FaultError {
+    match fault {
+        _ if flow(fault).ports.is_some_and(PortSet::is_empty) => FaultError::NoPorts,
+        Fault::HostReject { with, .. } | Fault::PathReject { with, .. } => FaultError::NoSuchReject(*with),
+        _ => FaultError::NoSuchAddress,
+    }
+}

@@ -1,0 +1,77 @@
+//! Faults that are a setting of the kernel in one namespace.
+
+use plumbline_sys::ns;
+
+use super::{
+    FaultError,
+    plant::{Place, Planted},
+};
+use crate::{Lab, LabError};
+
+/// A setting and the value that makes it a fault.
+pub(super) type Setting = (&'static str, String);
+
+/// Takes packets only by the interface that answers would leave by (RFC 3704 section 2.2). The larger of `all` and the
+/// interface's own counts.
+pub(super) fn strict_reverse_path() -> Vec<Setting> {
+    vec![("net/ipv4/conf/all/rp_filter", "1".to_owned())]
+}
+
+/// Limits ICMP errors of both families; without an interval, not at all.
+pub(super) fn icmp_rate_limit(interval_ms: u32) -> Vec<Setting> {
+    // What the masks have is also limited for all destinations together, whatever the interval.
+    let (mask, mask_6) = if interval_ms == 0 {
+        (NO_TYPE, NO_TYPE_6)
+    } else {
+        (ICMP_ERRORS, ICMP_ERRORS_6)
+    };
+    vec![
+        ("net/ipv4/icmp_ratemask", mask.to_owned()),
+        ("net/ipv4/icmp_ratelimit", interval_ms.to_string()),
+        ("net/ipv6/icmp/ratemask", mask_6.to_owned()),
+        ("net/ipv6/icmp/ratelimit", interval_ms.to_string()),
+    ]
+}
+
+impl Lab {
+    pub(super) fn set(&self, place: Place, settings: &[Setting]) -> Result<Planted, FaultError> {
+        let mut before = Vec::new();
+        let apply = || -> Result<(), ns::Error> {
+            for (name, value) in settings {
+                before.push((*name, ns::sysctl(name)?));
+                ns::set_sysctl(name, value)?;
+            }
+            Ok(())
+        };
+        let applied = self.place(place)?.run(apply).map_err(LabError::Namespace)?;
+        if let Err(error) = applied {
+            // The first error is the one to tell.
+            let _ = self.unset(place, &before);
+            return Err(FaultError::Setting(error));
+        }
+        Ok(Planted::Settings { place, before })
+    }
+
+    /// Restores settings, the last one first.
+    pub(super) fn unset(&self, place: Place, before: &[(&'static str, String)]) -> Result<(), FaultError> {
+        let restore = || {
+            before
+                .iter()
+                .rev()
+                .try_for_each(|(name, value)| ns::set_sysctl(name, value))
+        };
+        self.place(place)?
+            .run(restore)
+            .map_err(LabError::Namespace)?
+            .map_err(FaultError::Setting)
+    }
+}
+
+/// The types that Linux limits by default (icmp(7), `icmp_ratemask`): destination unreachable, source quench, time exceeded,
+/// parameter problem.
+const ICMP_ERRORS: &str = "6168";
+/// Every error but packet too big, which Linux never limits by default.
+const ICMP_ERRORS_6: &str = "0-1,3-127";
+pub(crate) const NO_TYPE: &str = "0";
+/// No list of types can be empty; this one is reserved (RFC 4443 section 2.1).
+pub(crate) const NO_TYPE_6: &str = "127";
