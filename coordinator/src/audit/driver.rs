@@ -301,6 +301,11 @@ impl Driver<'_> {
                         self.state.sessions.remove(&node);
                     }
                 }
+                Action::Tight(tight) => self.sink.show(&progress::Event::ConntrackTight {
+                    node: tight.node,
+                    entries: tight.table.count,
+                    limit: tight.table.max,
+                }),
                 Action::Enter(phase) => {
                     self.state.tests.clear();
                     self.sink.show(&progress::Event::Phase { phase });

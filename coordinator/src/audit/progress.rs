@@ -73,6 +73,15 @@ pub(crate) enum Event {
         /// In its words.
         reason: String,
     },
+    /// A host's connection tracking has little room, and tests that involve it go slower for it.
+    ConntrackTight {
+        /// Whose.
+        node: NodeId,
+        /// Connections that it tracks.
+        entries: u32,
+        /// How many it can track.
+        limit: u32,
+    },
     /// A phase began.
     Phase {
         /// Which.

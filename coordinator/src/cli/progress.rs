@@ -172,6 +172,10 @@ fn sentence(event: &Event) -> Option<String> {
         }
         Event::Late { node } => format!("{node} came back too late and is not used again in this run"),
         Event::Refused { node, reason } => format!("{node} refused its assignment: {reason}"),
+        Event::ConntrackTight { node, entries, limit } => format!(
+            "{node} tracks {entries} of at most {limit} connections: tests take no more than half of what is left, and go \
+             slower where that needs it (net.netfilter.nf_conntrack_max raises the limit)"
+        ),
         Event::Phase { phase } => phase_words(*phase)?.to_owned(),
         Event::Tests { done, total } => format!("{done} of {total} tests made"),
         Event::Interrupted => "interrupted: what there is will be signed; once more ends at once".to_owned(),

@@ -8,6 +8,8 @@ use plumbline_proto::convert::{Ask, Work};
 use super::{
     Conductor, Phase, budget,
     clock::Awake,
+    event::Action,
+    headroom::within_headroom,
     narrowing::{Asked, MOST_ROUNDS, Sight},
     responders::Split,
     second_look::{Company, SecondLook, add_target},
@@ -154,6 +156,13 @@ impl Conductor {
     }
 
     fn ask(&mut self, now: Awake, phase: Phase, asks: Asks) {
+        let table = |node| self.seats.get(&node).and_then(|seat| seat.conntrack);
+        let (asks, tight) = within_headroom(asks, &table);
+        for tight in tight {
+            if self.told_tight.insert(tight.node) {
+                self.actions.push_back(Action::Tight(tight));
+            }
+        }
         let slowest = asks.iter().map(|(_, ask)| budget::longest(ask)).max();
         let budget = budget::OVERHEAD + slowest.unwrap_or(Duration::ZERO);
         if self.phase == phase {

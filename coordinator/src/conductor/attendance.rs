@@ -102,8 +102,11 @@ impl Conductor {
         seat.closed_seq = seat.closed_seq.max(batch.seq);
         for record in &batch.records {
             if let Record::Facts(facts) = record {
-                seat.facts = true;
                 seat.captures = facts.capabilities.capture;
+                if !seat.facts {
+                    seat.facts = true;
+                    seat.conntrack = facts.conntrack;
+                }
             }
         }
         seat.close_finished_tasks();

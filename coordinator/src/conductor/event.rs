@@ -10,7 +10,7 @@ use plumbline_proto::convert::{ProgressState, Work};
 
 use serde::Serialize;
 
-use super::{budget::Pace, clock::Moment, duties::Duties, narrowing::SharedRanges};
+use super::{budget::Pace, clock::Moment, duties::Duties, headroom::Tight, narrowing::SharedRanges};
 
 /// What a run is made of.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ pub(crate) enum Action {
         /// Why, for the probe's log.
         reason: &'static str,
     },
+    /// Say that a host's connection tracking has little room; told once for each host.
+    Tight(Tight),
     /// A phase began.
     Enter(Phase),
     /// The run is over and the evidence complete.

@@ -28,13 +28,14 @@ mod clock;
 mod duties;
 mod event;
 mod failures;
+mod headroom;
 mod narrowing;
 mod responders;
 mod seat;
 mod second_look;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -76,6 +77,8 @@ pub(crate) struct Conductor {
     /// What rounds of narrowing have asked so far, and how many there were.
     narrowed: Asked,
     rounds: u32,
+    /// Whose connection tracking has been told to be tight.
+    told_tight: BTreeSet<NodeId>,
     /// What sources will ask once the captures run.
     asks_again: Asks,
     actions: VecDeque<Action>,
@@ -104,6 +107,7 @@ impl Conductor {
             shared,
             narrowed: Asked::new(),
             rounds: 0,
+            told_tight: BTreeSet::new(),
             asks_again: Asks::new(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }

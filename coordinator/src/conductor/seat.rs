@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use plumbline_model::{
     evidence::{LostWhy, Member},
     id::NodeId,
+    observation::Conntrack,
     port::Family,
 };
 use plumbline_proto::convert::{ProgressState, Work};
@@ -51,6 +52,8 @@ pub(super) struct Seat {
     pub(super) facts: bool,
     /// Whether it can open packet sockets.
     pub(super) captures: bool,
+    /// Its host's connection tracking as it stood when the probe joined; absent where the kernel does not track.
+    pub(super) conntrack: Option<Conntrack>,
     /// The highest batch that the probe says it has closed.
     pub(super) closed_seq: u64,
     /// The highest batch that was stored.
@@ -68,6 +71,7 @@ impl Seat {
             member: None,
             facts: false,
             captures: false,
+            conntrack: None,
             closed_seq: 0,
             stored_seq: 0,
             heard: Awake::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use plumbline_model::observation::{BindFailure, NotBound, Signal};
+use plumbline_model::observation::{BindFailure, Conntrack, NotBound, Signal};
 
 use super::{super::*, rehearsal::*};
 
@@ -123,4 +123,24 @@ fn a_live_nodes_port_without_a_listener_is_asked_and_its_refusal_needs_no_second
             .any(|test| test.port == 10250 && !test.speaks)
     );
     assert!(!stage.phases.contains(&Phase::Looking), "{:?}", stage.phases);
+}
+
+#[test]
+fn a_host_whose_connection_tracking_is_nearly_full_is_asked_slowly_and_told_of_once() {
+    let mut stage = Rehearsal::new(mesh_of(3, &[(TCP4, "1-1000")], &[]));
+    stage.network = silent(&[(node(1), node(3))]);
+    (1..=2).for_each(|last| stage.join(node(last)));
+    let full = Conntrack {
+        count: 64_000,
+        max: 65_536,
+    };
+    stage.join_with(member(node(3)), Some(full));
+    assert!(stage.finished);
+    assert_eq!(stage.tight, [node(3)]);
+    for (who, ask) in stage.asked() {
+        let aims_at_it = tests(who, ask).iter().any(|test| test.dst == node(3));
+        if who != node(3) && !ask.second_look {
+            assert_eq!(ask.max_rate_pair.is_some(), aims_at_it, "{who}: {ask:?}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::{
 use plumbline_model::{
     evidence::{Batch, Member, SwarmEvent},
     id::{NodeId, RunId},
-    observation::{Armed, Capabilities, HostFacts, NotBound, Reach, Record, Signal},
+    observation::{Armed, Capabilities, Conntrack, HostFacts, NotBound, Reach, Record, Signal},
     plan::Target,
     port::{Family, PortSet, Protocol},
 };
@@ -136,6 +136,8 @@ pub(super) struct Rehearsal {
     pub(super) frozen_from: Option<(Phase, NodeId)>,
     /// Probes whose tests go on until they are told to stop, and a while longer.
     pub(super) busy: BTreeSet<NodeId>,
+    /// Whose connection tracking was told to be tight.
+    pub(super) tight: Vec<NodeId>,
     /// What was released, in this order.
     pub(super) releases: Vec<(NodeId, u32)>,
     /// What a test comes to.
@@ -157,6 +159,7 @@ impl Rehearsal {
             frozen: BTreeSet::new(),
             frozen_from: None,
             busy: BTreeSet::new(),
+            tight: Vec::new(),
             releases: Vec::new(),
             network: Box::new(|_| Signal::Verified),
             refused: BTreeMap::new(),
@@ -180,6 +183,10 @@ impl Rehearsal {
     }
 
     pub(super) fn join_as(&mut self, member: Member) {
+        self.join_with(member, None);
+    }
+
+    pub(super) fn join_with(&mut self, member: Member, conntrack: Option<Conntrack>) {
         let who = member.node;
         self.tell(Event::Joined(Box::new(member)));
         self.tell(Event::SessionOpened {
@@ -191,6 +198,7 @@ impl Rehearsal {
                 capture: true,
                 ..Capabilities::default()
             },
+            conntrack,
             ..HostFacts::default()
         };
         self.batch(who, vec![Record::Facts(Box::new(facts))]);
@@ -274,6 +282,7 @@ impl Rehearsal {
                     self.tell(Event::SessionEnded(node));
                 }
                 Action::Release { .. } | Action::Finish { .. } | Action::PublishRoster(..) => {}
+                Action::Tight(tight) => self.tight.push(tight.node),
             }
         }
     }
