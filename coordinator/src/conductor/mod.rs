@@ -267,6 +267,18 @@ impl Conductor {
                     self.record(SwarmEvent::NotJoined { node });
                 }
                 (Phase::Joining, Presence::Away { .. }) => self.lose(node, LostWhy::StreamEnded),
+                // Its tests are still under way while ports are about to be closed: what it will say of them tells of that,
+                // and not of the network. It is not lost, for the run ends for everybody.
+                (Phase::WindingUp, _)
+                    if seat.tasks.values().any(|task| matches!(task.work, Work::Ask(_))) =>
+                {
+                    seat.presence = Presence::Gone;
+                    seat.tasks.clear();
+                    self.actions.push_back(Action::Finish {
+                        node,
+                        reason: RUN_IS_OVER,
+                    });
+                }
                 // Without facts it can still be armed and asked.
                 (Phase::Joining | Phase::WindingUp | Phase::Finishing, _) => {}
                 _ if seat.tasks.values().any(|task| owes(self.phase, task)) => {

@@ -39,7 +39,8 @@ pub(super) enum Presence {
     Lost(LostWhy),
     /// It came back after it had been given up; final.
     Late,
-    /// Its session ended after it had been told to finish; final.
+    /// Its part is over: its session ended after it had been told to finish, or it was still testing when an interrupted run
+    /// closed its ports. Final.
     Gone,
 }
 

@@ -42,3 +42,22 @@ fn an_interrupt_before_anybody_joined_ends_at_once() {
     stage.tell(Event::Interrupted);
     assert!(stage.finished);
 }
+
+#[test]
+fn what_a_source_says_that_slept_through_an_interrupt_is_not_part_of_the_run() {
+    let mut stage = Rehearsal::new(mesh(2));
+    stage.frozen_from = Some((Phase::Asking, node(1)));
+    (1..=2).for_each(|last| stage.join(node(last)));
+    assert_eq!(stage.conductor.phase(), Phase::Asking);
+    stage.tell(Event::Interrupted);
+    stage.wait(3_500);
+    // It may still come back, so nobody has closed his ports.
+    assert!(stage.conductor.takes_part(node(1)));
+    assert!(stage.releases.is_empty(), "{:?}", stage.releases);
+    stage.wait(1_000);
+    assert!(!stage.conductor.takes_part(node(1)));
+    stage.wait(4_000);
+    assert!(stage.finished);
+    let lost = |event: &SwarmEvent| matches!(event, SwarmEvent::Lost { .. });
+    assert!(!stage.events.iter().any(lost), "{:?}", stage.events);
+}
