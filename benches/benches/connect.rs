@@ -21,7 +21,7 @@ use plumbline_model::{
 };
 use plumbline_probe::{
     responder::{ArmTask, Caller, tcp::arm},
-    runner::tcp::{AskTarget, AskTask, Peer, start},
+    runner::tcp::{AskTarget, AskTask, Occupant, Peer, start},
 };
 use plumbline_sys::{
     ns::{self, NetNs},
@@ -232,11 +232,13 @@ fn ask() -> Outcome<()> {
     let target = AskTarget {
         peer,
         ports: ports(),
-        live: false,
+        occupant: Occupant::Responder,
     };
     let task = AskTask {
         run: RUN,
         own_index: 0,
+        members: 2,
+        data_addresses: Vec::new(),
         local: Some(CLIENT),
         targets: vec![target; ROUNDS],
         attempts: 3,

@@ -24,7 +24,7 @@ use plumbline_model::{
 };
 use plumbline_probe::{
     responder::{ArmTask, Caller, Responder, tcp::arm},
-    runner::tcp::{AskTarget, AskTask, Peer, start},
+    runner::tcp::{AskTarget, AskTask, Occupant, Peer, start},
 };
 use plumbline_sys::{
     netlink::{Protocol, Socket},
@@ -378,11 +378,13 @@ fn task(peer: IpAddr, ports: &PortSet) -> AskTask {
     AskTask {
         run: RUN,
         own_index: 0,
+        members: 2,
+        data_addresses: Vec::new(),
         local: Some(ASKING),
         targets: vec![AskTarget {
             peer,
             ports: ports.clone(),
-            live: false,
+            occupant: Occupant::Responder,
         }],
         attempts: 3,
         attempt_timeout: ATTEMPT,

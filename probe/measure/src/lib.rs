@@ -5,6 +5,7 @@
 //! panic, whatever the bytes.
 
 pub mod attempt;
+pub mod banner;
 pub mod hello;
 pub mod pacer;
 pub mod stamp;

@@ -101,16 +101,6 @@ pub fn data_ipv6(data_address: IpAddr) -> Option<Ipv6Addr> {
         .min()
 }
 
-/// Whether an address is this host's own, so that it can be bound. Unknown counts as no.
-pub fn is_own(address: IpAddr) -> bool {
-    // All of 127.0.0.0/8 can be bound without being listed.
-    let loopback = matches!(address, IpAddr::V4(v4) if v4.is_loopback());
-    loopback
-        || Network::open()
-            .and_then(|mut network| network.addresses())
-            .is_ok_and(|own| own.iter().any(|own| own.address == address))
-}
-
 fn read_network() -> Result<(Vec<Interface>, Vec<IpAddr>), plumbline_sys::route::Error> {
     let mut network = Network::open()?;
     let links = network.links()?;

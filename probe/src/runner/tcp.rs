@@ -10,10 +10,13 @@
 //!                                   |  hello:   who answered
 //!                                   |  window:  how many at a time
 //!                                   |  signal:  what the kernel said
+//!                                   |  leave:   how services are left in order
 //! ```
 //!
 //! A connection's life, in the fast case, is five system calls: connect, send, recv, disconnect by RST, and clearing the
 //! error that this leaves. Sockets are used again, and stay registered with epoll, which is why they are not closed.
+//!
+//! To a service of the peer no octet and no RST is ever sent; `engine/leave.rs` says how.
 
 use std::{
     fmt,
@@ -72,8 +75,20 @@ pub struct AskTarget {
     pub peer: Peer,
     /// Which ports.
     pub ports: PortSet,
-    /// Whether the peer is a live node: one connection, no payload, closed by FIN.
-    pub live: bool,
+    /// Who is expected there.
+    pub occupant: Occupant,
+}
+
+/// Who is expected on a peer's port, which decides how it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occupant {
+    /// A responder of ours: asked for its proof, left by RST.
+    Responder,
+    /// A service of the peer, or nobody: connected to once, never spoken to, what it says is thrown away, left by FIN.
+    Service,
+    /// An SSH server: as a service, and its banner is waited for, so that it sees a client that changed its mind. Few sources
+    /// at a time.
+    Sshd,
 }
 
 /// Everything that the engine has to know.
@@ -83,8 +98,12 @@ pub struct AskTask {
     pub run: [u8; 8],
     /// This node's index into the roster's members.
     pub own_index: u32,
-    /// The local address to connect from; the kernel chooses if absent.
+    /// How many members the roster has: every one of them may be about to ask the same SSH server.
+    pub members: u32,
+    /// The local address to connect from. Usually absent: the kernel chooses, as it does for what will really be sent.
     pub local: Option<IpAddr>,
+    /// The own data addresses, at most one of a family: an attempt that leaves from another address says so.
+    pub data_addresses: Vec<IpAddr>,
     /// Whom to ask what.
     pub targets: Vec<AskTarget>,
     /// Attempts before silence is believed; 0 counts as 1.

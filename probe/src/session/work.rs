@@ -19,7 +19,7 @@ use plumbline_model::{
     evidence::Member,
     id::{NodeId, RunId},
     observation::Record,
-    port::{PortSet, Protocol},
+    port::{Family, PortSet, Protocol},
 };
 use plumbline_proto::convert::{Progress, ProgressState, Roster, Watch};
 use tokio::{
@@ -35,7 +35,7 @@ use crate::{
     runner::{
         look::{self, Look, Watched},
         rates::Rates,
-        tcp::{AskTarget, AskTask, Asking, Peer, start},
+        tcp::{AskTarget, AskTask, Asking, Occupant, Peer, start},
     },
 };
 
@@ -409,30 +409,39 @@ fn ask_task(
     let members: BTreeMap<NodeId, (u32, &Member)> = others(identity, roster)
         .map(|(index, member)| (member.node, (index, member)))
         .collect();
+    let mut targets = Vec::new();
     let ours = ask.targets.into_iter().map(|target| (target, false));
     let theirs = ask.live_services.into_iter().map(|target| (target, true));
-    let targets = ours
-        .chain(theirs)
-        .filter_map(|(((node, address), ports), live)| {
-            // The guard took every target from this roster.
-            let (index, member) = members.get(&node)?;
-            Some(key(identity, member, identity.node, node).map(|key| AskTarget {
-                peer: Peer {
-                    index: *index,
-                    node,
-                    address,
-                    key,
-                },
-                ports,
-                live,
-            }))
-        })
-        .collect::<Result<_, String>>()?;
+    for (((node, address), ports), is_theirs) in ours.chain(theirs) {
+        // The guard took every target from this roster.
+        let Some((index, member)) = members.get(&node) else {
+            continue;
+        };
+        let peer = Peer {
+            index: *index,
+            node,
+            address,
+            key: key(identity, member, identity.node, node)?,
+        };
+        let of_occupants = by_occupant(ports, is_theirs).into_iter();
+        targets.extend(of_occupants.map(|(occupant, ports)| AskTarget {
+            peer: peer.clone(),
+            ports,
+            occupant,
+        }));
+    }
+    let data_address = |family| roster.member(identity.node)?.data_address(family);
     Ok(AskTask {
         run: identity.run.to_bytes(),
         own_index: own_index(identity, roster)?,
-        // A node speaks from the address that its peers know it by, if it has it; the workstation from any.
-        local: identity.node.address().filter(|own| facts::is_own(*own)),
+        members: u32::try_from(roster.members().len()).unwrap_or(u32::MAX),
+        // What will really be sent leaves from the address that the kernel chooses, so that the tests do, too. On loopback
+        // every node has the same choice, and only its own address tells it from the others.
+        local: identity.node.address().filter(IpAddr::is_loopback),
+        data_addresses: [Family::Ipv4, Family::Ipv6]
+            .into_iter()
+            .filter_map(data_address)
+            .collect(),
         targets,
         attempts: ask.attempts,
         attempt_timeout: ask.attempt_timeout,
@@ -442,6 +451,20 @@ fn ask_task(
         second_look: ask.second_look,
         lease,
     })
+}
+
+/// The ports of a target by who is expected there.
+fn by_occupant(ports: PortSet, is_theirs: bool) -> Vec<(Occupant, PortSet)> {
+    if !is_theirs {
+        return vec![(Occupant::Responder, ports)];
+    }
+    let ssh = PortSet::from_iter([SSH_PORT]);
+    let others = ports.difference(&ssh);
+    let parts = [
+        (Occupant::Service, others),
+        (Occupant::Sshd, ports.intersection(&ssh)),
+    ];
+    parts.into_iter().filter(|(_, ports)| !ports.is_empty()).collect()
 }
 
 /// Everybody else on the roster, with the index by which the wire knows them.
@@ -478,6 +501,9 @@ fn public_key(text: &str) -> Option<[u8; 32]> {
     }
     Some(key)
 }
+
+/// Where an SSH server is expected if no responder of ours stands there.
+const SSH_PORT: u16 = 22;
 
 /// How often a runner is looked at: what finishes is noticed within this time, and an idle probe does not poll at all.
 const POLL: Duration = Duration::from_millis(20);

@@ -120,6 +120,27 @@ impl TcpSocket {
         Ok(())
     }
 
+    /// Takes leave in order: a connection that stands sends its FIN, an attempt under way ends without a packet. Returns
+    /// whether a connection stands, which may then still be read from.
+    ///
+    /// The kernel decides under the socket's lock, so that a connection that was established a moment ago is never taken
+    /// for an attempt and reset, as [`TcpSocket::disconnect`] would do.
+    pub fn finish_writing(&self) -> bool {
+        // ENOTCONN, the one error there is, says that no connection stands; an attempt that was ended says nothing.
+        let _ = net::shutdown(&self.0, net::Shutdown::Write);
+        let stands = self.is_connected();
+        if !stands {
+            // As after a disconnect.
+            self.take_error();
+        }
+        stands
+    }
+
+    /// Whether a connection stands, or stood until its peer ended it.
+    pub fn is_connected(&self) -> bool {
+        net::getpeername(&self.0).is_ok()
+    }
+
     /// The local address and port, once known.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The loop of the connect engine: launches, and what joins its parts. What is heard stands in `hear`, what is not heard in
-//! time in `expire`.
+//! time in `expire`, how services are left in `leave`.
 
 use std::{
     collections::VecDeque,
@@ -24,19 +24,20 @@ use plumbline_sys::{
 };
 
 use super::{
-    AskTask, Shared,
+    AskTask, Occupant, Shared,
     clock::Clock,
     flight::{Flight, Slot, Timer},
-    ledger::Ledger,
+    ledger::{Ledger, Outcome},
     next_hops::NextHops,
     nonces::Nonces,
-    queue::{Next, Queue},
+    queue::{Next, Portion, Queue},
     signal::{self, Refusal},
 };
 use crate::runner::rates::Limits;
 
 mod expire;
 mod hear;
+mod leave;
 
 /// Everything that the thread of a task owns.
 pub(super) struct Engine {
@@ -58,6 +59,13 @@ pub(super) struct Engine {
     aged: usize,
     /// The deadlines of proofs, oldest first, whatever became of them.
     proofs: VecDeque<Timer>,
+    /// The deadlines of services that are being left, oldest first, whatever became of them.
+    farewells: VecDeque<Timer>,
+    /// How many slots are kept by services that are being left.
+    leaving: usize,
+    leaving_limit: usize,
+    /// Set when the task was told to end: nobody is waited for any longer than this.
+    hurried_until: Option<Timestamp>,
     nonces: Nonces,
     next_hops: NextHops,
     /// Nothing is launched before: descriptors or ports ran out.
@@ -71,16 +79,20 @@ impl Engine {
     pub(super) fn new(task: AskTask, shared: Arc<Shared>) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(&shared.waker, WAKER, Interest::Readable)?;
-        // Half of the descriptors stay with the responders, the session and whatever else the process does.
         let open_files = usize::try_from(limits::raise_open_files()).unwrap_or(usize::MAX);
+        let in_flight_limit = IN_FLIGHT_LIMIT.min(open_files / DESCRIPTOR_SHARE);
         let offset = task
             .targets
             .iter()
             .position(|target| target.peer.index > task.own_index);
-        let waiting = task
-            .targets
-            .iter()
-            .map(|target| (target.peer.node, &target.ports));
+        let waiting = task.targets.iter().map(|target| Portion {
+            peer: target.peer.node,
+            ports: &target.ports,
+            delay: match target.occupant {
+                Occupant::Sshd => stagger(task.own_index, target.peer.index, task.members),
+                Occupant::Responder | Occupant::Service => Duration::ZERO,
+            },
+        });
         let limits = Limits::new(task.max_rate_node, task.max_rate_pair);
         Ok(Self {
             policy: Policy {
@@ -95,7 +107,7 @@ impl Engine {
                 .map(|target| PairKey::new(&target.peer.key))
                 .collect(),
             queue: Queue::new(waiting, offset.unwrap_or(0), Arc::clone(&task.rates), limits),
-            window: Window::new(IN_FLIGHT_LIMIT.min(open_files / 2)),
+            window: Window::new(in_flight_limit),
             ledger: Ledger::new(task.targets.len()),
             epoll,
             slots: Vec::new(),
@@ -103,6 +115,10 @@ impl Engine {
             launches: VecDeque::new(),
             aged: 0,
             proofs: VecDeque::new(),
+            farewells: VecDeque::new(),
+            leaving: 0,
+            leaving_limit: (open_files / DESCRIPTOR_SHARE).min(LEAVING_LIMIT),
+            hurried_until: None,
             nonces: Nonces::new()?,
             next_hops: NextHops::default(),
             paused_until: Timestamp::ZERO,
@@ -121,19 +137,18 @@ impl Engine {
             // anything is called silent, however long this thread was kept from running.
             let now = self.clock.now();
             if let Some(why) = self.stopped() {
-                self.abandon(&Signal::NotTried { why });
-                break;
+                self.abandon(now, &Signal::NotTried { why });
+                self.hurry(now);
             }
             let wake_at = self.launch(now);
-            if self.window.in_flight() == 0 && self.queue.is_empty() {
+            if self.window.in_flight() == 0 && self.queue.is_empty() && self.leaving == 0 {
                 break;
             }
             let timeout = self.timeout(now, wake_at);
             let waits_since = self.clock.now();
             if let Err(errno) = self.epoll.wait(&mut events, Some(timeout)) {
-                self.abandon(&Signal::Exhausted {
-                    errno: signal::number(errno),
-                });
+                let errno = signal::number(errno);
+                self.abandon(now, &Signal::Exhausted { errno });
                 break;
             }
             self.clock.waited(waits_since, timeout);
@@ -145,8 +160,7 @@ impl Engine {
                 self.expire(now);
             }
         }
-        self.ledger
-            .into_records(&self.task.targets, self.task.second_look)
+        self.ledger.into_records(&self.task)
     }
 
     fn stopped(&self) -> Option<NotTried> {
@@ -167,9 +181,11 @@ impl Engine {
             if now < self.paused_until {
                 return Some(self.paused_until);
             }
-            let slot = match self.queue.next(paced, self.window.is_open()) {
+            let has_room = self.window.is_open() && self.leaving < self.leaving_limit;
+            let slot = match self.queue.next(paced, has_room) {
                 Next::New { target, port } => {
-                    self.take_slot(Flight::new(target, port, self.task.targets[target].live))
+                    let occupant = self.task.targets[target].occupant;
+                    self.take_slot(Flight::new(target, port, occupant))
                 }
                 Next::Again { slot } => slot,
                 Next::At(at) => return Some(now + at.since(paced)),
@@ -214,14 +230,15 @@ impl Engine {
 
     fn connect(&mut self, index: usize) -> Result<(), Errno> {
         let slot = &mut self.slots[index];
-        let flight = slot.flight.as_ref().expect("a slot that connects holds a test");
+        let flight = slot.flight.as_mut().expect("a slot that connects holds a test");
         let address = self.task.targets[flight.target].peer.address;
-        let usable = flight.keeps_port || (!flight.live && slot.ipv6 == address.is_ipv6());
+        let is_reset = flight.occupant == Occupant::Responder;
+        let usable = flight.keeps_port || (is_reset && slot.ipv6 == address.is_ipv6());
         let socket = match slot.socket.take().filter(|_| usable) {
             Some(socket) => socket,
             None => {
                 let socket = TcpSocket::toward(address)?;
-                if !flight.live {
+                if is_reset {
                     socket.reset_on_close()?;
                 }
                 if let Some(local) = self
@@ -240,6 +257,7 @@ impl Engine {
         // A connection that stands at once is reported by epoll like any other.
         let peer = SocketAddr::new(address, flight.port);
         let (Connecting::Connected | Connecting::InProgress) = socket.connect(peer)?;
+        flight.from = socket.local_address().ok().map(|local| local.ip());
         Ok(())
     }
 
@@ -257,13 +275,8 @@ impl Engine {
         self.leave_window(index);
         if let Step::Over(tally) = step {
             self.starved = true;
-            self.end(
-                index,
-                Signal::Exhausted {
-                    errno: signal::number(errno),
-                },
-                tally,
-            );
+            let errno = signal::number(errno);
+            self.end(now, index, Signal::Exhausted { errno }, tally);
         } else {
             self.window.shrink();
             self.paused_until = now + PAUSE;
@@ -272,15 +285,24 @@ impl Engine {
         }
     }
 
-    /// Notes the outcome and makes the slot free.
-    fn end(&mut self, index: usize, signal: Signal, tally: Tally) {
+    /// Notes the outcome and makes the slot free, or begins to.
+    fn end(&mut self, now: Timestamp, index: usize, signal: Signal, tally: Tally) {
         self.leave_window(index);
         let Some(flight) = self.slots[index].flight.take() else {
             return;
         };
-        self.ledger.note(flight.target, flight.port, signal, tally);
+        let outcome = Outcome {
+            signal,
+            tally,
+            from: flight.from,
+        };
+        self.ledger.note(flight.target, flight.port, outcome);
         self.shared.done.fetch_add(1, Ordering::Relaxed);
-        if flight.live || flight.keeps_port {
+        if flight.occupant != Occupant::Responder {
+            self.take_leave(now, index);
+            return;
+        }
+        if flight.keeps_port {
             self.slots[index].socket = None;
         } else {
             self.reset(index);
@@ -313,29 +335,39 @@ impl Engine {
     }
 
     /// Gives every test that has no outcome this one.
-    fn abandon(&mut self, signal: &Signal) {
+    fn abandon(&mut self, now: Timestamp, signal: &Signal) {
         for index in 0..self.slots.len() {
             if let Some(flight) = &self.slots[index].flight {
                 let tally = Tally {
                     attempts: flight.attempts.made(),
                     answered: 0,
                 };
-                self.end(index, signal.clone(), tally);
+                self.end(now, index, signal.clone(), tally);
             }
         }
         for (target, port) in self.queue.abandon() {
-            self.ledger.note(
-                target,
-                port,
-                signal.clone(),
-                Tally {
-                    attempts: 0,
-                    answered: 0,
-                },
-            );
+            self.ledger
+                .note(target, port, Outcome::never_tried(signal.clone()));
             self.shared.done.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// How long a source waits before it asks this peer's SSH server, so that at each moment few of all the sources do:
+///
+/// ```text
+///   source 1 --> peer 2 | peer 3 | peer 4 | peer 5          each source asks one peer in each slot,
+///   source 2 --> peer 3 | peer 4 | peer 5 | peer 1          and each peer is asked by one source
+/// ```
+fn stagger(own_index: u32, peer_index: u32, members: u32) -> Duration {
+    let members = members.max(own_index.max(peer_index).saturating_add(1));
+    let ahead = if peer_index > own_index {
+        peer_index - own_index
+    } else {
+        members - (own_index - peer_index)
+    };
+    let slot = SSHD_SLOT.min(SSHD_SPAN / members);
+    slot * ahead.saturating_sub(1)
 }
 
 fn token(index: usize) -> u64 {
@@ -349,6 +381,18 @@ const EVENTS: usize = 512;
 /// Silence is waited for by at most so many connections: enough for the 2,768 ports of the NodePort range at once, and
 /// small beside the table of any connection tracker (262,144 entries by default).
 const IN_FLIGHT_LIMIT: usize = 4096;
+/// A task's connections take this part of all descriptors at most: two tasks may run at once beside the responders, the
+/// session and whatever else the process does. The usual limit of 1,024 leaves each 256 in flight.
+const DESCRIPTOR_SHARE: usize = 4;
+/// Services that are left at once: with three seconds for one that does not close, hundreds of such services are met in a
+/// second before they hold up anything.
+const LEAVING_LIMIT: usize = 1024;
+/// sshd begins to refuse when ten connections have not logged in (MaxStartups 10:30:100), whoever they are; one takes it
+/// some ten milliseconds from its start to its banner and its end.
+const SSHD_SLOT: Duration = Duration::from_millis(50);
+/// A large roster's slots are shortened, so that the last source is not kept waiting for longer: still under ten
+/// connections at a time for the first ten thousand sources.
+const SSHD_SPAN: Duration = Duration::from_secs(20);
 /// How long an accepted connection may take to prove itself: TCP repeats a lost hello after 0.2, 0.6 and 1.4 s, and a
 /// responder on a machine that swaps needs a while.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(3);
@@ -357,3 +401,34 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// With [`PAUSE`], three seconds until a test is given up; the tests after it fail at once until something can be
 /// launched again.
 const UNSENT_LIMIT: u32 = 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_each_slot_an_ssh_server_is_asked_by_one_source_and_a_source_asks_one_server() {
+        let members = 60;
+        for one in 0..members {
+            let others = (0..members).filter(|other| *other != one);
+            let mut asked: Vec<Duration> = others
+                .clone()
+                .map(|source| stagger(source, one, members))
+                .collect();
+            let mut asks: Vec<Duration> = others.map(|peer| stagger(one, peer, members)).collect();
+            for slots in [&mut asked, &mut asks] {
+                slots.sort_unstable();
+                let expected: Vec<Duration> = (0..members - 1).map(|slot| SSHD_SLOT * slot).collect();
+                assert_eq!(*slots, expected);
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_roster_s_last_source_waits_no_longer_than_the_span() {
+        assert!(stagger(1, 0, 10_000) <= SSHD_SPAN);
+        assert_eq!(stagger(0, 1, 10_000), Duration::ZERO);
+        // A roster that is shorter than its indices is no reason to panic.
+        assert!(stagger(7, 3, 0) <= SSHD_SPAN);
+    }
+}

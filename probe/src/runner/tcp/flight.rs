@@ -1,11 +1,16 @@
 //! Tests under way and the sockets that they use.
 
+use std::net::IpAddr;
+
 use plumbline_measure::{
     attempt::Attempts,
+    banner::Banner,
     hello::{Asked, REPLY_LEN},
     time::Timestamp,
 };
 use plumbline_sys::tcp::TcpSocket;
+
+use super::Occupant;
 
 /// A place for a socket and the test that it is used for. A slot's index is the token of its socket with epoll.
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ pub(super) struct Slot {
     /// The family of the socket.
     pub(super) ipv6: bool,
     pub(super) flight: Option<Flight>,
+    /// Present while a service is taken leave of: the test is over, the socket is not yet free.
+    pub(super) leaving: Option<Leaving>,
     /// Counts launches, so that a timer knows whether its launch is over.
     pub(super) serial: u32,
 }
@@ -26,16 +33,20 @@ pub(super) struct Flight {
     pub(super) target: usize,
     pub(super) port: u16,
     pub(super) attempts: Attempts,
-    /// The peer is a live service: its connection ends by FIN, so that the socket cannot be used again.
-    pub(super) live: bool,
+    /// Only a responder's connection ends by RST, so that the socket can be used again.
+    pub(super) occupant: Occupant,
     /// The socket's port is bound for this test's further attempts, so that no other test may use the socket.
     pub(super) keeps_port: bool,
     /// Whether the window counts it: from launch to end or timeout.
     pub(super) in_window: bool,
     /// Whether the window counts it as quiet.
     pub(super) quiet: bool,
+    /// The local address that the last attempt left from.
+    pub(super) from: Option<IpAddr>,
     /// How often it began anew with another port, because its own was taken.
     pub(super) restarts: u32,
+    /// What an SSH server has said.
+    pub(super) banner: Banner,
     /// The hello that was sent.
     pub(super) asked: Option<Asked>,
     /// What came back; one octet longer than a reply, to notice what stands behind it.
@@ -44,21 +55,30 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(target: usize, port: u16, live: bool) -> Self {
+    pub(super) fn new(target: usize, port: u16, occupant: Occupant) -> Self {
         Self {
             target,
             port,
             attempts: Attempts::new(),
-            live,
+            occupant,
             keeps_port: false,
             in_window: false,
             quiet: false,
+            from: None,
             restarts: 0,
+            banner: Banner::default(),
             asked: None,
             reply: [0; REPLY_LEN + 1],
             reply_len: 0,
         }
     }
+}
+
+/// A connection to a service whose end is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    /// Octets that are still read and thrown away.
+    pub(super) patience: usize,
 }
 
 /// A deadline of one launch.

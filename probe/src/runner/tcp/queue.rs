@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use plumbline_measure::time::Timestamp;
@@ -36,6 +37,19 @@ struct Waiting {
     /// test stay close together.
     again: VecDeque<usize>,
     queued: bool,
+    /// It was given a time of its own, and does not wait for its turn as well.
+    has_its_time: bool,
+}
+
+/// The ports of one target, as they are handed in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portion<'a> {
+    /// Whose.
+    pub(super) peer: NodeId,
+    /// Which.
+    pub(super) ports: &'a PortSet,
+    /// How long they wait from now on.
+    pub(super) delay: Duration,
 }
 
 /// What to launch.
@@ -63,22 +77,32 @@ impl Queue {
     /// Ports of targets. `offset` says who is asked first, so that the sources of a swarm do not all begin with the same
     /// peer.
     pub(super) fn new<'a>(
-        targets: impl Iterator<Item = (NodeId, &'a PortSet)>,
+        targets: impl Iterator<Item = Portion<'a>>,
         offset: usize,
         rates: Arc<Rates>,
         limits: Limits,
     ) -> Self {
-        let targets: Vec<Waiting> = targets
-            .map(|(peer, ports)| Waiting {
-                peer,
-                ports: Ports::new(ports),
-                again: VecDeque::new(),
-                queued: false,
+        let begins = rates.now();
+        let mut asleep = BinaryHeap::new();
+        let targets: Vec<Waiting> = (0..)
+            .zip(targets)
+            .map(|(index, portion)| {
+                let is_later = !portion.delay.is_zero() && !portion.ports.is_empty();
+                if is_later {
+                    asleep.push(Reverse((begins + portion.delay, index)));
+                }
+                Waiting {
+                    peer: portion.peer,
+                    ports: Ports::new(portion.ports),
+                    again: VecDeque::new(),
+                    queued: is_later,
+                    has_its_time: is_later,
+                }
             })
             .collect();
         let mut queue = Self {
             ready: VecDeque::with_capacity(targets.len()),
-            asleep: BinaryHeap::new(),
+            asleep,
             rates,
             limits,
             targets,
@@ -97,7 +121,11 @@ impl Queue {
                 break;
             }
             self.asleep.pop();
-            self.ready.push_back(index);
+            if self.targets[index].has_its_time {
+                self.ready.push_front(index);
+            } else {
+                self.ready.push_back(index);
+            }
         }
         for _ in 0..self.ready.len() {
             let Some(index) = self.ready.pop_front() else {
@@ -210,14 +238,22 @@ impl Iterator for Ports {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Duration};
+    use std::net::IpAddr;
 
     use super::*;
 
     fn queue(sets: &[&str], offset: usize, node: u32, pair: u32) -> Queue {
         let sets: Vec<PortSet> = sets.iter().map(|set| set.parse().unwrap()).collect();
-        let targets = (0..).map(peer).zip(&sets);
+        let targets = (0..).zip(&sets).map(|(last, ports)| portion(last, ports));
         Queue::new(targets, offset, Arc::default(), Limits::new(node, pair))
+    }
+
+    fn portion(peer: u8, ports: &PortSet) -> Portion<'_> {
+        Portion {
+            peer: self::peer(peer),
+            ports,
+            delay: Duration::ZERO,
+        }
     }
 
     fn peer(last: u8) -> NodeId {
@@ -260,7 +296,7 @@ mod tests {
     fn a_pair_is_asked_at_its_rate_over_how_many_targets_its_ports_ever_spread() {
         let responders: PortSet = "1-11".parse().unwrap();
         let services: PortSet = "22,10250-10258".parse().unwrap();
-        let targets = [(peer(2), &responders), (peer(2), &services)].into_iter();
+        let targets = [portion(2, &responders), portion(2, &services)].into_iter();
         let mut queue = Queue::new(targets, 0, Arc::default(), Limits::new(0, 20));
         let taken = drain(&mut queue);
         assert_eq!((taken.len(), spans(&taken)), (21, Duration::from_secs(1)));
@@ -279,6 +315,24 @@ mod tests {
         assert!(matches!(queue.next(now, true), Next::New { target: 0, port: 1 }));
         assert!(matches!(queue.next(now, true), Next::New { target: 1, port: 1 }));
         assert_eq!(queue.next(now, true), Next::At(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_target_that_waits_for_its_time_comes_then_and_before_the_others() {
+        let (early, late): (PortSet, PortSet) = ("1-3".parse().unwrap(), "22".parse().unwrap());
+        let delayed = Portion {
+            delay: Duration::from_secs(1),
+            ..portion(2, &late)
+        };
+        let rates = Arc::<Rates>::default();
+        let begun = rates.now();
+        let targets = [delayed, portion(3, &early)].into_iter();
+        let mut queue = Queue::new(targets, 0, rates, Limits::new(0, 0));
+        assert_eq!(queue.next(begun, true), Next::New { target: 1, port: 1 });
+        assert_eq!(queue.next(begun, true), Next::New { target: 1, port: 2 });
+        let later = begun + Duration::from_secs(2);
+        assert_eq!(queue.next(later, true), Next::New { target: 0, port: 22 });
+        assert_eq!(queue.next(later, true), Next::New { target: 1, port: 3 });
     }
 
     #[test]

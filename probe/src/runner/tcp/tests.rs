@@ -62,11 +62,13 @@ fn task(ports: &PortSet) -> AskTask {
     AskTask {
         run: RUN,
         own_index: 0,
+        members: 2,
+        data_addresses: Vec::new(),
         local: Some(SOURCE),
         targets: vec![AskTarget {
             peer,
             ports: ports.clone(),
-            live: false,
+            occupant: Occupant::Responder,
         }],
         attempts: 3,
         attempt_timeout: Duration::from_millis(600),
@@ -228,7 +230,7 @@ fn a_frozen_program_s_kernel_accepts_but_nobody_proves_anything() {
 fn a_live_service_gets_no_octet_and_an_orderly_end() {
     let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
     let mut task = task(&single(&listener));
-    task.targets[0].live = true;
+    task.targets[0].occupant = Occupant::Service;
     thread::scope(|scope| {
         let service = scope.spawn(|| {
             let (mut connection, _) = listener.accept().unwrap();
@@ -349,14 +351,14 @@ fn the_rate_of_a_pair_is_kept_over_responders_services_and_tasks_at_once() {
     let ports = free_ports(15);
     let rates = Arc::<Rates>::default();
     let begun = Instant::now();
-    let tasks = [false, true].map(|live| {
+    let tasks = [Occupant::Responder, Occupant::Service].map(|occupant| {
         let mut task = AskTask {
             max_rate_pair: 40,
             rates: Arc::clone(&rates),
             ..task(&ports)
         };
         let other = AskTarget {
-            live,
+            occupant,
             ..task.targets[0].clone()
         };
         task.targets.push(other);

@@ -120,3 +120,36 @@ fn an_address_of_another_host_cannot_be_bound() {
     let socket = TcpSocket::toward(elsewhere).unwrap();
     assert_eq!(socket.bind_address(elsewhere), Err(Errno::ADDRNOTAVAIL));
 }
+
+#[test]
+fn a_connection_that_is_left_in_order_ends_for_its_peer_without_an_error() {
+    let listener = TcpListener::bind(any_port(), 16).unwrap();
+    let socket = TcpSocket::toward(LOCALHOST).unwrap();
+    socket.connect(listener.local_address().unwrap()).unwrap();
+    let (other_end, _) = accepted(&listener);
+    assert!(next_change(&socket).writable);
+    assert!(socket.finish_writing());
+    assert!(next_change(&other_end).readable);
+    assert_eq!(other_end.receive(&mut [0; 16]), Ok(Received::Closed));
+    // And may still say something.
+    assert_eq!(other_end.send(b"bye"), Ok(3));
+    assert!(next_change(&socket).readable);
+    assert_eq!(socket.receive(&mut [0; 16]), Ok(Received::Octets(3)));
+}
+
+#[test]
+fn an_attempt_that_is_left_in_order_is_no_connection_and_may_be_made_again_from_its_port() {
+    // A listener whose queue is full answers no SYN.
+    let full = std::net::TcpListener::bind(any_port()).unwrap();
+    let peer = full.local_addr().unwrap();
+    net::listen(&full, 0).unwrap();
+    let _fill = std::net::TcpStream::connect(peer).unwrap();
+    let socket = TcpSocket::toward(LOCALHOST).unwrap();
+    assert_eq!(socket.connect(peer), Ok(Connecting::InProgress));
+    let local = socket.local_address().unwrap();
+    assert!(!socket.finish_writing());
+    assert_eq!(socket.take_error(), None);
+    socket.bind_again(local).unwrap();
+    assert_eq!(socket.connect(peer), Ok(Connecting::InProgress));
+    assert_eq!(socket.local_address(), Ok(local));
+}

@@ -1,6 +1,6 @@
 //! What the engine does not hear in time.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use plumbline_measure::{
     attempt::{Attempts, Step, Tally},
@@ -8,11 +8,12 @@ use plumbline_measure::{
     window::QUIET_AFTER,
 };
 use plumbline_model::observation::{Signal, Unproven};
-use plumbline_sys::{Errno, route::NextHop};
+use plumbline_sys::{Errno, route::NextHop, tcp::TcpSocket};
 
 use super::Engine;
 use crate::runner::tcp::{
-    flight::{Flight, Timer},
+    Occupant,
+    flight::{Flight, Slot, Timer},
     signal,
 };
 
@@ -31,7 +32,7 @@ impl Engine {
             .get(self.aged)
             .filter(|_| waits_for_room)
             .map(|timer| timer.at + QUIET_AFTER);
-        let deadlines = [attempt, proof, quiet, wake_at];
+        let deadlines = [attempt, proof, quiet, wake_at, self.next_farewell()];
         let until = deadlines
             .into_iter()
             .flatten()
@@ -77,6 +78,7 @@ impl Engine {
                 self.timed_out(now, timer.slot);
             }
         }
+        self.expire_farewells(now);
     }
 
     /// The test of a timer, if its launch is not over yet.
@@ -90,41 +92,50 @@ impl Engine {
     }
 
     fn timed_out(&mut self, now: Timestamp, index: usize) {
-        let Some(flight) = &mut self.slots[index].flight else {
+        let Slot {
+            flight: Some(flight),
+            socket,
+            ..
+        } = &mut self.slots[index]
+        else {
             return;
         };
         let proving = flight.attempts.is_proving();
+        // Known only for as long as the attempt lasts.
+        let local = socket.as_ref().and_then(|socket| socket.local_address().ok());
+        let is_service = flight.occupant != Occupant::Responder;
+        if is_service && !proving && socket.as_ref().is_some_and(TcpSocket::finish_writing) {
+            // It was accepted since the last look: whoever ends an attempt must not reset a service's connection.
+            self.accepted(now, index);
+            return;
+        }
         match flight.attempts.elapsed(now, &self.policy) {
-            Step::Again => self.prepare_again(index),
-            Step::Over(tally) if proving => self.end(
-                index,
-                Signal::Unproven {
-                    how: Unproven::Silent,
-                },
-                tally,
-            ),
+            Step::Again => self.prepare_again(now, index, local),
+            Step::Over(tally) if proving => {
+                let how = Unproven::Silent;
+                self.end(now, index, Signal::Unproven { how }, tally);
+            }
             Step::Over(tally) => {
                 let peer = self.task.targets[flight.target].peer.address;
                 let signal = match self.next_hops.toward(peer, now) {
                     NextHop::Unresolved(_) => Signal::NeighborUnresolved,
                     NextHop::Resolved | NextHop::Unknown => Signal::Silence,
                 };
-                self.end(index, signal, tally);
+                self.end(now, index, signal, tally);
             }
             Step::Wait | Step::Prove { .. } => {}
         }
     }
 
-    /// Keeps the socket's port for the next attempt, so that it is of the same 5-tuple, and queues it.
-    fn prepare_again(&mut self, index: usize) {
+    /// Keeps the address and port that the attempt left from for the next one, so that it is of the same 5-tuple, and queues
+    /// it.
+    fn prepare_again(&mut self, now: Timestamp, index: usize, local: Option<SocketAddr>) {
         self.leave_window(index);
         let slot = &mut self.slots[index];
         let Some(flight) = &mut slot.flight else { return };
         let target = flight.target;
         let kept = slot.socket.as_ref().is_some_and(|socket| {
-            let Ok(local) = socket.local_address() else {
-                return false;
-            };
+            let Some(local) = local else { return false };
             socket.disconnect().is_ok() && (flight.keeps_port || socket.bind_again(local).is_ok())
         });
         flight.keeps_port = kept;
@@ -137,14 +148,11 @@ impl Engine {
                 let signal = Signal::Exhausted {
                     errno: signal::number(Errno::ADDRINUSE),
                 };
-                self.end(
-                    index,
-                    signal,
-                    Tally {
-                        attempts: 0,
-                        answered: 0,
-                    },
-                );
+                let tally = Tally {
+                    attempts: 0,
+                    answered: 0,
+                };
+                self.end(now, index, signal, tally);
                 return;
             }
         }

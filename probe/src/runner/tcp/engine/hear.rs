@@ -2,6 +2,7 @@
 
 use plumbline_measure::{
     attempt::{Answer, Step},
+    banner::BannerRead,
     hello::{ReadReply, Request},
     time::Timestamp,
 };
@@ -10,6 +11,7 @@ use plumbline_sys::{Errno, epoll::Ready, tcp::Received};
 
 use super::{Engine, WAKER};
 use crate::runner::tcp::{
+    Occupant,
     flight::{Slot, Timer},
     signal,
 };
@@ -29,10 +31,13 @@ impl Engine {
             ..
         }) = self.slots.get(index)
         else {
+            if self.slots.get(index).is_some_and(|slot| slot.leaving.is_some()) {
+                self.discard(index);
+            }
             return;
         };
         if flight.attempts.is_proving() {
-            self.read_reply(index);
+            self.read(now, index);
             return;
         }
         // Between two attempts the socket reports that it is not connected, which is no news.
@@ -48,7 +53,7 @@ impl Engine {
         } else if ready.writable {
             self.accepted(now, index);
             if ready.readable {
-                self.read_reply(index);
+                self.read(now, index);
             }
         }
     }
@@ -76,14 +81,14 @@ impl Engine {
         }
     }
 
-    fn accepted(&mut self, now: Timestamp, index: usize) {
+    pub(super) fn accepted(&mut self, now: Timestamp, index: usize) {
         let Some(flight) = &self.slots[index].flight else {
             return;
         };
-        if flight.live {
-            self.answer(now, index, Answer::Accepted, Signal::Connected);
-        } else {
-            self.answer(now, index, Answer::AcceptedToProve, Signal::Verified);
+        match flight.occupant {
+            Occupant::Service => self.answer(now, index, Answer::Accepted, Signal::Connected),
+            Occupant::Responder => self.answer(now, index, Answer::AcceptedToProve, Signal::Verified),
+            Occupant::Sshd => self.answer(now, index, Answer::AcceptedToProve, Signal::Connected),
         }
     }
 
@@ -92,13 +97,34 @@ impl Engine {
             return;
         };
         match flight.attempts.answered(now, answer, &self.policy) {
-            Step::Over(tally) => self.end(index, signal, tally),
-            Step::Prove { until } => self.send_hello(index, until),
+            Step::Over(tally) => self.end(now, index, signal, tally),
+            Step::Prove { until } => self.await_proof(now, index, until),
             Step::Again | Step::Wait => {}
         }
     }
 
-    fn send_hello(&mut self, index: usize, until: Timestamp) {
+    fn await_proof(&mut self, now: Timestamp, index: usize, until: Timestamp) {
+        let Slot {
+            flight: Some(flight),
+            serial,
+            ..
+        } = &self.slots[index]
+        else {
+            return;
+        };
+        self.proofs.push_back(Timer {
+            at: until,
+            slot: index,
+            serial: *serial,
+        });
+        match flight.occupant {
+            Occupant::Responder => self.send_hello(now, index),
+            // An SSH server speaks first.
+            Occupant::Sshd | Occupant::Service => {}
+        }
+    }
+
+    fn send_hello(&mut self, now: Timestamp, index: usize) {
         let nonce = self.nonces.next();
         let slot = &mut self.slots[index];
         let (Some(flight), Some(socket)) = (&mut slot.flight, &slot.socket) else {
@@ -113,23 +139,51 @@ impl Engine {
         };
         let (octets, asked) = request.seal(&self.keys[flight.target]);
         flight.asked = Some(asked);
-        self.proofs.push_back(Timer {
-            at: until,
-            slot: index,
-            serial: slot.serial,
-        });
         // A send buffer holds far more than a hello: what does not go out whole, goes to a connection that is gone.
         if socket.send(&octets) != Ok(octets.len()) {
-            self.judged(
-                index,
-                Signal::Unproven {
-                    how: Unproven::Closed,
-                },
-            );
+            let how = Unproven::Closed;
+            self.judged(now, index, Signal::Unproven { how });
         }
     }
 
-    fn read_reply(&mut self, index: usize) {
+    /// Something came from the other end, or its end.
+    fn read(&mut self, now: Timestamp, index: usize) {
+        match self.slots[index].flight.as_ref().map(|flight| flight.occupant) {
+            Some(Occupant::Responder) => self.read_reply(now, index),
+            Some(Occupant::Sshd) => self.read_banner(now, index),
+            // Its test is over as soon as it is connected.
+            Some(Occupant::Service) | None => {}
+        }
+    }
+
+    fn read_banner(&mut self, now: Timestamp, index: usize) {
+        let slot = &mut self.slots[index];
+        let (Some(flight), Some(socket)) = (&mut slot.flight, &slot.socket) else {
+            return;
+        };
+        let mut octets = [0; 256];
+        let signal = loop {
+            let count = match socket.receive(&mut octets) {
+                Ok(Received::Nothing) => return,
+                Ok(Received::Octets(count)) => count,
+                Ok(Received::Closed) | Err(_) => {
+                    let how = Unproven::Closed;
+                    break Signal::Unproven { how };
+                }
+            };
+            match flight.banner.read(&octets[..count]) {
+                BannerRead::Incomplete => {}
+                BannerRead::Found => break Signal::Connected,
+                BannerRead::NotSsh => {
+                    let how = Unproven::Garbage;
+                    break Signal::Unproven { how };
+                }
+            }
+        };
+        self.judged(now, index, signal);
+    }
+
+    fn read_reply(&mut self, now: Timestamp, index: usize) {
         let slot = &mut self.slots[index];
         let (Some(flight), Some(socket)) = (&mut slot.flight, &slot.socket) else {
             return;
@@ -160,15 +214,15 @@ impl Engine {
                 }
             }
         };
-        self.judged(index, signal);
+        self.judged(now, index, signal);
     }
 
-    fn judged(&mut self, index: usize, signal: Signal) {
+    fn judged(&mut self, now: Timestamp, index: usize, signal: Signal) {
         let Some(flight) = &mut self.slots[index].flight else {
             return;
         };
         if let Step::Over(tally) = flight.attempts.judged() {
-            self.end(index, signal, tally);
+            self.end(now, index, signal, tally);
         }
     }
 }
