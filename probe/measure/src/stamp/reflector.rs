@@ -109,6 +109,7 @@ pub struct Rates {
 #[derive(Debug)]
 pub struct Reflector {
     callers: HashMap<SessionId, Known>,
+    keys: Keys,
     /// By caller and port.
     own: HashMap<(SessionId, u16), ReplayWindow>,
     elsewhere: HashMap<(SessionId, u16), ReplayWindow>,
@@ -146,6 +147,7 @@ impl Reflector {
         Self {
             counters: Counters::new(members.copied()),
             callers,
+            keys: Keys::default(),
             own: HashMap::new(),
             elsewhere: HashMap::new(),
             rate: Pacer::new(rates.all.0, rates.all.1),
@@ -180,15 +182,15 @@ impl Reflector {
         self.throttled
     }
 
-    fn prove(&self, datagram: &Datagram<'_>) -> Result<Question, Unproven> {
+    fn prove(&mut self, datagram: &Datagram<'_>) -> Result<Question, Unproven> {
         if datagram.octets.len() != AUTHENTICATED_LEN {
             return Err(Unproven::NoQuestion);
         }
         let claim = SenderPacket::claim(datagram.octets).map_err(|_| Unproven::NoQuestion)?;
         let session = SessionId::from_wire(claim.packet().ssid).ok_or(Unproven::NoSession)?;
         let caller = &self.callers.get(&session).ok_or(Unproven::NoSession)?.caller;
-        let key = SessionKey::derive(&caller.key, datagram.port);
-        if !claim.is_proven(&key) {
+        let key = self.keys.of(session, datagram.port, &caller.key);
+        if !claim.is_proven(key) {
             return Err(Unproven::BadMac);
         }
         let from_elsewhere = !caller.addresses.contains(&datagram.from);
@@ -198,7 +200,6 @@ impl Reflector {
         Ok(Question {
             session,
             packet: *claim.packet(),
-            key,
             from_elsewhere,
         })
     }
@@ -222,14 +223,40 @@ impl Reflector {
         if window.take(question.packet.sent.sequence) != Freshness::Fresh {
             return Judgement::Replayed;
         }
-        let Some(Known { rate, .. }) = self.callers.get_mut(&question.session) else {
+        let Some(Known { caller, rate }) = self.callers.get_mut(&question.session) else {
             return Judgement::Unproven(Unproven::NoSession);
         };
         if rate.ready_at(now) != Permit::Granted || self.rate.take(now) != Permit::Granted {
             return Judgement::Throttled;
         }
         rate.take(now);
-        Judgement::Answer(reply(&question.packet, datagram).seal(&question.key))
+        let key = self.keys.of(question.session, datagram.port, &caller.key);
+        Judgement::Answer(reply(&question.packet, datagram).seal(key))
+    }
+}
+
+/// Keys of sessions that were derived lately: a session that goes on, or a flood into one, does not derive its key anew for
+/// each packet. A session's place is fixed, and the last one keeps it.
+#[derive(Debug)]
+struct Keys(Vec<Option<(SessionId, u16, SessionKey)>>);
+
+impl Keys {
+    fn of(&mut self, session: SessionId, port: u16, pair: &PairKey) -> &SessionKey {
+        let place = usize::from(session.to_wire() ^ port.rotate_left(8)) % self.0.len();
+        let kept = &mut self.0[place];
+        let is_it = matches!(kept, Some((of, at, _)) if (*of, *at) == (session, port));
+        if !is_it {
+            *kept = None;
+        }
+        &kept
+            .get_or_insert_with(|| (session, port, SessionKey::derive(pair, port)))
+            .2
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self(std::iter::repeat_with(|| None).take(KEPT_KEYS).collect())
     }
 }
 
@@ -237,7 +264,6 @@ impl Reflector {
 struct Question {
     session: SessionId,
     packet: SenderPacket,
-    key: SessionKey,
     /// Its source address is nobody's on the roster.
     from_elsewhere: bool,
 }
@@ -256,6 +282,9 @@ fn reply(packet: &SenderPacket, datagram: &Datagram<'_>) -> ReflectorPacket {
         ttl: datagram.ttl.unwrap_or(TTL_UNKNOWN),
     }
 }
+
+/// A key takes some 200 octets.
+const KEPT_KEYS: usize = 256;
 
 #[cfg(test)]
 mod tests;
