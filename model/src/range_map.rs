@@ -113,6 +113,10 @@ fn disjoint<T: Copy>(items: &[(PortRange, T)], join: impl Fn(T, T) -> T) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn range(text: &str) -> PortRange {
@@ -154,5 +158,55 @@ mod tests {
         );
         let text: Vec<String> = pieces(&ports, cuts).iter().map(ToString::to_string).collect();
         assert_eq!(text, ["10-11", "12-14", "15-18", "19-20", "65535"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_map_of_runs_is_a_map_of_ports(items in items()) {
+            // Values are lists, so that what was joined in which order shows.
+            let lists: Vec<(PortRange, u64)> = items.iter().map(|(range, value)| (*range, u64::from(*value))).collect();
+            let join = |earlier: u64, later: u64| earlier.wrapping_mul(31).wrapping_add(later);
+            let map = RangeMap::collect(&lists, join);
+            let mut by_port: BTreeMap<u16, u64> = BTreeMap::new();
+            for (range, value) in &lists {
+                for port in range.iter() {
+                    let joined = by_port.get(&port).map_or(*value, |earlier| join(*earlier, *value));
+                    by_port.insert(port, joined);
+                }
+            }
+            let flat: BTreeMap<u16, u64> =
+                map.runs().iter().flat_map(|(range, value)| range.iter().map(|port| (port, *value))).collect();
+            prop_assert_eq!(&flat, &by_port);
+            prop_assert!(map.runs().windows(2).all(|pair| pair[0].0.last() < pair[1].0.first()));
+            for port in (0..=70).chain(65_500..=65_535) {
+                prop_assert_eq!(map.get(port), by_port.get(&port).copied());
+            }
+        }
+
+        #[test]
+        fn pieces_are_the_ports_and_no_cut_is_inside_of_one(items in items(), at in items()) {
+            let mut ports = PortSet::new();
+            items.iter().for_each(|(range, _)| ports.insert(*range));
+            let mut cuts = Vec::new();
+            add_cuts(&mut cuts, at.iter().map(|(range, _)| *range));
+            let pieces = pieces(&ports, cuts.clone());
+            prop_assert!(pieces.windows(2).all(|pair| pair[0].last() < pair[1].first()));
+            prop_assert_eq!(pieces.iter().flat_map(|piece| piece.iter()).collect::<PortSet>(), ports);
+            for piece in pieces {
+                let inside = u32::from(piece.first()) + 1..=u32::from(piece.last());
+                prop_assert!(cuts.iter().all(|cut| !inside.contains(cut)), "{}", piece);
+            }
+        }
+    }
+
+    /// Runs that overlap, touch, and reach both ends of the port space.
+    fn items() -> impl Strategy<Value = Vec<(PortRange, u8)>> {
+        let first = prop_oneof![1..60_u16, 65_510..=u16::MAX];
+        let range = (first, 0..12_u16).prop_map(|(first, length)| {
+            PortRange::new(first, first.saturating_add(length)).expect("first is at least 1")
+        });
+        proptest::collection::vec((range, any::<u8>()), 0..12)
     }
 }

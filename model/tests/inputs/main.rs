@@ -1,7 +1,10 @@
 //! Inputs as the administrator gives them: the sample cluster files, mistakes in them, and the document's own tables.
 
+mod encoding;
+mod expansion;
 mod properties;
 mod refused;
+mod replay;
 mod samples;
 mod tables;
 

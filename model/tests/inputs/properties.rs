@@ -93,24 +93,24 @@ proptest! {
     #[test]
     fn responders_listen_on_exactly_the_ports_that_somebody_wants_open(inventory in clusters()) {
         let plan = Plan::new(&inventory, &[gdc()], &parameters());
-        let mut asked: BTreeMap<(NodeId, Protocol), PortSet> = BTreeMap::new();
+        let mut asked: BTreeMap<(NodeId, Family, Protocol), PortSet> = BTreeMap::new();
         for source in &plan.participants {
             for target in plan.targets_from(*source) {
                 for destination in &target.destinations {
-                    asked.entry((*destination, target.protocol)).or_default().extend(&target.ports);
+                    asked.entry((*destination, target.family, target.protocol)).or_default().extend(&target.ports);
                 }
             }
         }
         for block in plan.blocks.iter().filter(|block| block.expect == Expect::Blocked) {
             for destination in &block.destinations {
-                let ports = asked.entry((*destination, block.protocol)).or_default();
+                let ports = asked.entry((*destination, block.family, block.protocol)).or_default();
                 *ports = ports.difference(&block.ports);
             }
         }
         for node in &inventory.nodes {
-            for protocol in [Protocol::Tcp, Protocol::Udp] {
-                let expected = asked.get(&(node.id, protocol)).cloned().unwrap_or_default();
-                prop_assert_eq!(plan.ports_at(node.id, Family::Ipv4, protocol), expected);
+            for (family, protocol) in [Family::Ipv4, Family::Ipv6].into_iter().flat_map(|family| [(family, Protocol::Tcp), (family, Protocol::Udp)]) {
+                let expected = asked.get(&(node.id, family, protocol)).cloned().unwrap_or_default();
+                prop_assert_eq!(plan.ports_at(node.id, family, protocol), expected);
             }
         }
     }
@@ -133,6 +133,34 @@ proptest! {
     }
 
     #[test]
+    fn a_port_set_is_written_in_ranges_that_neither_overlap_nor_touch(a in port_sets(), order in any::<u64>()) {
+        let apart = |pair: &[PortRange]| u32::from(pair[0].last()) + 1 < u32::from(pair[1].first());
+        prop_assert!(a.ranges().windows(2).all(apart), "{}", a);
+        // In whichever order ranges come, they make the same set.
+        let mut ranges = a.ranges().to_vec();
+        let turn = usize::try_from(order % 8).unwrap_or(0).min(ranges.len());
+        ranges.rotate_left(turn);
+        let mut again = PortSet::new();
+        ranges.iter().for_each(|range| again.insert(*range));
+        prop_assert_eq!(&again, &a);
+        prop_assert_eq!((a.is_empty(), a.contains(0)), (a.count() == 0, false));
+    }
+
+    #[test]
+    fn sets_add_up(a in port_sets(), b in port_sets(), c in port_sets()) {
+        let union = |a: &PortSet, b: &PortSet| {
+            let mut union = a.clone();
+            union.extend(b);
+            union
+        };
+        prop_assert_eq!(union(&a, &b), union(&b, &a));
+        prop_assert_eq!(union(&union(&a, &b), &c), union(&a, &union(&b, &c)));
+        prop_assert_eq!(a.intersection(&union(&b, &c)), union(&a.intersection(&b), &a.intersection(&c)));
+        prop_assert_eq!(a.difference(&b).count() + a.intersection(&b).count(), a.count());
+        prop_assert!(a.difference(&b).intersection(&b).is_empty());
+    }
+
+    #[test]
     fn a_port_set_reads_as_it_is_written(a in port_sets()) {
         prop_assert_eq!(a.to_string().parse::<PortSet>().unwrap(), a);
     }
@@ -150,12 +178,18 @@ proptest! {
     }
 }
 
-/// Clusters of up to eighteen nodes with roles and versions at random.
-fn clusters() -> impl Strategy<Value = Inventory> {
+/// Clusters of up to eighteen nodes with roles and versions at random, of IPv4 or of both families.
+pub(crate) fn clusters() -> impl Strategy<Value = Inventory> {
     let roles = proptest::sample::subsequence(Role::ALL.to_vec(), 1..=3);
     let versions = proptest::sample::select(vec!["1.15.2", "1.16.0", "1.28.400", "1.29.1100-gke.84", "1.33"]);
-    proptest::collection::vec((1..250u8, roles, versions), 1..18).prop_map(|nodes| {
+    let nodes = proptest::collection::vec((1..250u8, roles, versions), 1..18);
+    (nodes, any::<bool>()).prop_map(|(nodes, dual)| {
         let mut inventory = inventory(USER);
+        if dual {
+            inventory
+                .services
+                .push("fd00:96::/112".parse().expect("a range of addresses"));
+        }
         let nodes: BTreeMap<NodeId, Node> = nodes
             .into_iter()
             .map(|(host, roles, version)| {
@@ -177,7 +211,7 @@ fn clusters() -> impl Strategy<Value = Inventory> {
 }
 
 /// Sets with ranges that overlap, touch and reach both ends of the port space.
-fn port_sets() -> impl Strategy<Value = PortSet> {
+pub(crate) fn port_sets() -> impl Strategy<Value = PortSet> {
     let port = prop_oneof![1..40u16, 65_500..=u16::MAX, 1..=u16::MAX];
     proptest::collection::vec((port, 0..20u16), 0..8).prop_map(|ranges| {
         let mut ports = PortSet::new();
