@@ -168,7 +168,8 @@ mod tests {
             .iter()
             .filter_map(|node| node.id.address())
             .collect();
-        let topology = plumbline_lab::Topology::from_addresses(&addresses, &[], plumbline_lab::Stack::Single).unwrap();
+        let topology =
+            plumbline_lab::Topology::from_addresses(&addresses, &[], plumbline_lab::Stack::Single).unwrap();
         assert_eq!(topology.subnets().len(), 2);
     }
 

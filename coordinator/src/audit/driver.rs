@@ -46,6 +46,8 @@ pub(super) struct Driver<'a> {
     pub(super) run: RunId,
     pub(super) started: Instant,
     pub(super) conductor: Conductor,
+    /// Whether whoever does not join is left out (`--partial`).
+    pub(super) partial: bool,
     pub(super) service: &'a mut Service,
     pub(super) evidence: &'a mut EvidenceLog,
     pub(super) interrupts: &'a mut Interrupts,
@@ -349,7 +351,10 @@ impl Driver<'_> {
                     expected,
                 });
             }
-            SwarmEvent::NotJoined { node } => self.sink.show(&progress::Event::NotJoined { node: *node }),
+            SwarmEvent::NotJoined { node } => self.sink.show(&progress::Event::NotJoined {
+                node: *node,
+                left_out: self.partial,
+            }),
             SwarmEvent::Lost { node, why } => self.sink.show(&progress::Event::Lost {
                 node: *node,
                 why: *why,

@@ -173,6 +173,7 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
             run,
             started,
             conductor: Conductor::new(settings),
+            partial: parameters.partial,
             service: &mut service,
             evidence: &mut evidence,
             interrupts: &mut interrupts,

@@ -53,6 +53,8 @@ pub(crate) enum Event {
     NotJoined {
         /// Who.
         node: NodeId,
+        /// Whether the audit goes on as if it had not been asked for (`--partial`).
+        left_out: bool,
     },
     /// A probe was given up.
     Lost {

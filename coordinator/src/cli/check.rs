@@ -15,8 +15,8 @@ use plumbline_identity::{
 use plumbline_model::{evidence::SwarmKind, id::RunId, report::Report};
 
 use super::{
-    Failure,
-    inputs::{InputArgs, Inputs},
+    Failure, earlier,
+    inputs::{Aim, InputArgs, Inputs},
     print,
     progress::{self, Manner},
 };
@@ -29,6 +29,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     inputs: InputArgs,
@@ -44,9 +45,35 @@ pub(crate) struct CheckArgs {
     /// How long probes may take to join; the audit goes on without those that did not (joined).
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     join_timeout: u64,
+    /// Audit the nodes that are there: whoever has not joined by then is left out, listed, and not missed.
+    #[arg(long)]
+    partial: bool,
+    /// Make again only what failed, or was not measured, in the run of this report directory, and compare.
+    #[arg(long, value_name = "DIR")]
+    retest: Option<PathBuf>,
     #[command(flatten)]
     report: ReportArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  A rehearsal in namespaces of this machine:
+    plumbline check cluster.yaml --swarm lab
+
+  Real nodes. On each of them: plumbline-probe join - < its string of join.json
+    plumbline check cluster.yaml --swarm joined --listen 10.0.0.9:7443 --join-file join.json
+
+  Can every node be reached and driven? Nothing is tested:
+    plumbline check cluster.yaml ... --only access
+
+  Racks arrive one by one; whoever is there within five minutes is audited:
+    plumbline check cluster.yaml ... --partial --join-timeout 300
+
+  A firewall was mended: only what failed, compared with then:
+    plumbline check cluster.yaml ... --retest plumbline-0123456789abcdef
+
+A retest takes the report only if it verifies (4) and is of the same cluster (2). If nothing failed in it there is nothing to
+make again: it says so, makes no report and exits with 0. Give it the same --version and --profile as then.";
 
 /// Where a report goes, who signs it, and what is shown meanwhile.
 #[derive(Debug, Args)]
@@ -79,7 +106,24 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
         SwarmArg::Lab => SwarmKind::Lab,
         SwarmArg::Joined => SwarmKind::Joined,
     };
-    let inputs = args.inputs.load(kind)?;
+    let earlier = args.retest.as_deref().map(earlier::read).transpose()?;
+    let inputs = args.inputs.load(
+        kind,
+        Aim {
+            partial: args.partial,
+            earlier,
+        },
+    )?;
+    if let Some(retest) = &inputs.parameters.retest {
+        if retest.tests.is_empty() {
+            print(&format!(
+                "nothing to make again: every test of run {} was as expected\n",
+                retest.run
+            ))?;
+            return Ok(Exit::Passed);
+        }
+        super::remark(&earlier::making_again(retest, &inputs.plan)?);
+    }
     let prepared = args.report.prepare()?;
     for remark in &inputs.remarks {
         super::remark(remark);

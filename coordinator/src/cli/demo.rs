@@ -6,7 +6,7 @@ use plumbline_model::evidence::SwarmKind;
 use super::{
     Failure,
     check::{self, ReportArgs},
-    inputs::InputArgs,
+    inputs::{Aim, InputArgs},
     print,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) struct DemoArgs {
 
 /// Plants, audits, compares: 0 if what was found is what was planted.
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
-    let inputs = InputArgs::default().understand(demo::cluster(), SwarmKind::Lab)?;
+    let inputs = InputArgs::default().understand(demo::cluster(), SwarmKind::Lab, Aim::default())?;
     let prepared = args.report.prepare()?;
     let planted = demo::planted();
     let swarm = SwarmOptions::Lab(LabOptions {

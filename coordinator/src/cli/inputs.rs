@@ -14,7 +14,16 @@ use plumbline_model::{
     version::Version,
 };
 
-use super::{Failure, read_text};
+use super::{Failure, earlier::Earlier, read_text};
+
+/// What an audit is asked beyond its inputs.
+#[derive(Debug, Default)]
+pub(super) struct Aim {
+    /// `--partial`.
+    pub(super) partial: bool,
+    /// `--retest`.
+    pub(super) earlier: Option<Earlier>,
+}
 
 /// Arguments that name what is audited.
 #[derive(Debug, Default, Args)]
@@ -82,12 +91,17 @@ pub(super) struct Inputs {
 
 impl InputArgs {
     /// Reads the files and plans.
-    pub(super) fn load(&self, swarm: SwarmKind) -> Result<Inputs, Failure> {
-        self.understand(read_text(&self.cluster)?, swarm)
+    pub(super) fn load(&self, swarm: SwarmKind, aim: Aim) -> Result<Inputs, Failure> {
+        self.understand(read_text(&self.cluster)?, swarm, aim)
     }
 
     /// The same of a cluster file that was read already.
-    pub(super) fn understand(&self, cluster_text: SourceText, swarm: SwarmKind) -> Result<Inputs, Failure> {
+    pub(super) fn understand(
+        &self,
+        cluster_text: SourceText,
+        swarm: SwarmKind,
+        aim: Aim,
+    ) -> Result<Inputs, Failure> {
         let cluster = cluster::read(&cluster_text).map_err(|refused| Failure::usage(&refused))?;
         let inventory = Inventory::derive(&cluster);
         let (profile_texts, profiles) = self.profiles()?;
@@ -101,7 +115,15 @@ impl InputArgs {
                 )));
             }
         }
-        let parameters = self.parameters(swarm);
+        if let Some(earlier) = &aim.earlier
+            && earlier.cluster != inventory.name
+        {
+            return Err(Failure::usage_message(format!(
+                "retest run {}: its report is of cluster {:?}, {} is of {:?}",
+                earlier.retest.run, earlier.cluster, cluster_text.name, inventory.name
+            )));
+        }
+        let parameters = self.parameters(swarm, aim);
         if !inventory.nodes.iter().any(|node| parameters.takes_part(node.id)) {
             return Err(Failure::usage_message(
                 "select nodes: --nodes and --exclude leave none of the file's nodes".to_owned(),
@@ -175,7 +197,7 @@ impl InputArgs {
         Ok(())
     }
 
-    fn parameters(&self, swarm: SwarmKind) -> Parameters {
+    fn parameters(&self, swarm: SwarmKind, aim: Aim) -> Parameters {
         let mut groups: Vec<Group> = match self.only.as_slice() {
             [] => vec![Group::Access, Group::Reach],
             only => only
@@ -216,8 +238,8 @@ impl InputArgs {
             attempt_timeout_ms: ATTEMPT_TIMEOUT_MS,
             max_rate_node,
             max_rate_pair,
-            partial: false,
-            retest: None,
+            partial: aim.partial,
+            retest: aim.earlier.map(|earlier| earlier.retest),
         }
     }
 }

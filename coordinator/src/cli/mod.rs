@@ -3,6 +3,7 @@
 
 mod check;
 mod demo;
+mod earlier;
 mod inputs;
 mod plan;
 mod profiles;
@@ -61,6 +62,7 @@ Examples:
   plumbline plan cluster.yaml                           what would be sent
   plumbline check cluster.yaml --swarm joined \\
       --listen 10.0.0.9:7443 --join-file join.json      audit; any tool starts the probes with the join strings
+  plumbline check cluster.yaml ... --retest DIR         again, but only what failed in the run of that report
   plumbline verify plumbline-0123456789abcdef           prove a report";
 
 /// Reads the arguments and runs the command.
@@ -119,12 +121,17 @@ impl Failure {
         }
     }
 
-    /// A failure of usage with a message of its own.
-    pub(crate) fn usage_message(message: impl Into<String>) -> Self {
+    /// A failure with an exit code and a message of its own.
+    pub(crate) fn message(exit: Exit, message: impl Into<String>) -> Self {
         Self {
-            exit: Exit::Usage,
+            exit,
             message: message.into(),
         }
+    }
+
+    /// A failure of usage with a message of its own.
+    pub(crate) fn usage_message(message: impl Into<String>) -> Self {
+        Self::message(Exit::Usage, message)
     }
 }
 

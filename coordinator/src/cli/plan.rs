@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{
     Failure,
-    inputs::{InputArgs, Inputs},
+    inputs::{Aim, InputArgs, Inputs},
     print,
     profiles::{plain_table, word},
 };
@@ -35,7 +35,7 @@ enum Output {
 }
 
 pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
-    let inputs = args.inputs.load(SwarmKind::Joined)?;
+    let inputs = args.inputs.load(SwarmKind::Joined, Aim::default())?;
     for remark in &inputs.remarks {
         super::remark(remark);
     }

@@ -157,7 +157,13 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Joined { joined, expected, .. } => format!("{joined} of {expected} probes joined"),
         Event::NotAdmitted { address, reason } => format!("{address} was not admitted: {reason}"),
         Event::CutOff { node, reason } => format!("the session of {node} was ended: {reason}"),
-        Event::NotJoined { node } => {
+        Event::NotJoined { node, left_out: true } => {
+            format!("{node} did not join in time and is left out")
+        }
+        Event::NotJoined {
+            node,
+            left_out: false,
+        } => {
             format!(
                 "{node} did not join in time; the audit goes on without it (is its probe running, can it reach this machine?)"
             )

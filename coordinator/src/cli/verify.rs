@@ -1,6 +1,10 @@
 //! `plumbline verify DIR`: signatures and digests, then the report computed again from the evidence.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use plumbline_identity::{
@@ -21,9 +25,20 @@ pub(crate) struct VerifyArgs {
     trust: Option<PathBuf>,
 }
 
+/// A report directory whose files, signatures and digests are as they were sealed.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// Its files by name.
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+    /// What the signatures cover.
+    pub(super) checked: Checked,
+    /// What computing the report again came to.
+    pub(super) recomputed: Recomputed,
+}
+
 /// What computing the report again came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Recomputed {
+pub(super) enum Recomputed {
     /// The same bytes.
     Same,
     /// Something else.
@@ -32,22 +47,42 @@ enum Recomputed {
     Skipped { analysis: u32 },
 }
 
+/// Examines a report directory; what is wrong with it, in sentences, if it is not what was sealed.
+pub(super) fn examine(
+    dir: &Path,
+    trust: Option<&VerifyingKey>,
+) -> Result<Result<Examined, Vec<String>>, Failure> {
+    let files = store::read_dir(dir).map_err(|error| Failure::usage(&error))?;
+    Ok(match bundle::check(&files, trust) {
+        Ok(checked) => {
+            let recomputed = recompute(&files, &checked);
+            Ok(Examined {
+                files,
+                checked,
+                recomputed,
+            })
+        }
+        Err(faults) => Err(faults.iter().map(|fault| super::chain(fault)).collect()),
+    })
+}
+
 pub(crate) fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let trust = args.trust.as_deref().map(read_key).transpose()?;
-    let files = store::read_dir(&args.dir).map_err(|error| Failure::usage(&error))?;
     let dir = args.dir.display();
-    let checked = match bundle::check(&files, trust.as_ref()) {
-        Ok(checked) => checked,
+    let Examined {
+        checked, recomputed, ..
+    } = match examine(&args.dir, trust.as_ref())? {
+        Ok(examined) => examined,
         Err(faults) => {
             let mut text = format!("NOT VERIFIED  {dir}\n");
             for fault in faults {
-                let _ = writeln!(text, "  {}", super::chain(&fault));
+                let _ = writeln!(text, "  {fault}");
             }
             print(&text)?;
             return Ok(Exit::Unverified);
         }
     };
-    let (headline, exit, sentence) = match recompute(&files, &checked) {
+    let (headline, exit, sentence) = match recomputed {
         Recomputed::Same => (
             "VERIFIED",
             Exit::Passed,
@@ -104,7 +139,7 @@ fn recompute(files: &BTreeMap<String, Vec<u8>>, checked: &Checked) -> Recomputed
     Recomputed::Same
 }
 
-fn read_key(path: &std::path::Path) -> Result<VerifyingKey, Failure> {
+fn read_key(path: &Path) -> Result<VerifyingKey, Failure> {
     let text = super::read_text(path)?;
     VerifyingKey::from_pem(&text.text)
         .map_err(|error| Failure::usage_message(format!("read {}: {}", text.name, super::chain(&error))))

@@ -4,7 +4,10 @@ mod csv;
 mod html;
 mod text;
 
-use plumbline_model::report::{FindingSeverity, Report, Status, Verdict};
+use plumbline_model::{
+    plan::Expect,
+    report::{FindingSeverity, ReachabilityRow, Report, Status, Verdict},
+};
 
 pub(crate) use self::{
     csv::csv,
@@ -28,6 +31,28 @@ pub(crate) fn printable(text: &str) -> String {
         }
     };
     text.chars().map(shown).collect()
+}
+
+/// How a row stands to what was expected of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// As expected.
+    AsExpected,
+    /// Not measured.
+    Gap,
+    /// Not as expected.
+    Wrong,
+}
+
+/// How a row stands to what was expected of it. A port that answers at times answers.
+pub(crate) fn standing(row: &ReachabilityRow) -> Standing {
+    match (row.outcome.as_str(), row.expect) {
+        ("not_measured" | "resource", _) => Standing::Gap,
+        ("open" | "open_unverified", Expect::Open) => Standing::AsExpected,
+        ("open" | "open_unverified" | "lossy", Expect::Blocked) => Standing::Wrong,
+        (_, Expect::Open) => Standing::Wrong,
+        (_, Expect::Blocked) => Standing::AsExpected,
+    }
 }
 
 /// The verdict in one word.

@@ -44,8 +44,7 @@ pub(super) async fn start(
     } else {
         Stack::Single
     };
-    let topology =
-        Topology::from_addresses(&nodes, &taken, stack).map_err(plumbline_lab::LabError::from)?;
+    let topology = Topology::from_addresses(&nodes, &taken, stack).map_err(plumbline_lab::LabError::from)?;
     sink.show(&Event::LabBuilding { hosts: nodes.len() });
     let LabOptions { entered, faults } = options;
     let lab = tokio::task::spawn_blocking(move || -> Result<Lab, SwarmError> {

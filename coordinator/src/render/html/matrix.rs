@@ -5,22 +5,12 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use plumbline_model::{
     id::NodeId,
-    plan::Expect,
     port::PortSet,
     report::{ReachabilityRow, Report},
 };
 use serde::Serialize;
 
-/// What a cell shows: the worst row of its pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cell {
-    /// Everything as expected.
-    AsExpected,
-    /// Something was not measured.
-    Gap,
-    /// Something is not as expected.
-    Wrong,
-}
+use crate::render::{Standing, standing};
 
 /// One row behind a cell, as the page's script gets it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -36,7 +26,7 @@ struct Row {
 pub(super) struct Matrix {
     sources: Vec<NodeId>,
     destinations: Vec<NodeId>,
-    cells: BTreeMap<(NodeId, NodeId), (Cell, usize)>,
+    cells: BTreeMap<(NodeId, NodeId), (Standing, usize)>,
     sets: Vec<Vec<Row>>,
 }
 
@@ -58,7 +48,11 @@ impl Matrix {
         let mut sets = Vec::new();
         let mut cells = BTreeMap::new();
         for (pair, rows) in pairs {
-            let worst = rows.iter().map(|row| cell(row)).max().unwrap_or(Cell::AsExpected);
+            let worst = rows
+                .iter()
+                .map(|row| standing(row))
+                .max()
+                .unwrap_or(Standing::AsExpected);
             let set: Vec<Row> = rows.into_iter().map(page_row).collect();
             let index = *interned.entry(set).or_insert_with_key(|set| {
                 sets.push(set.clone());
@@ -123,13 +117,13 @@ impl Matrix {
     }
 
     fn cell_markup(&self, (i, source): (usize, NodeId), (j, destination): (usize, NodeId)) -> Markup {
-        let Some((cell, set)) = self.cells.get(&(source, destination)) else {
+        let Some((worst, set)) = self.cells.get(&(source, destination)) else {
             return html! { td.none {} };
         };
-        let (class, glyph) = match cell {
-            Cell::AsExpected => ("ok", "✓"),
-            Cell::Gap => ("gap", "?"),
-            Cell::Wrong => ("bad", "✕"),
+        let (class, glyph) = match worst {
+            Standing::AsExpected => ("ok", "✓"),
+            Standing::Gap => ("gap", "?"),
+            Standing::Wrong => ("bad", "✕"),
         };
         // Row, column and set travel as data attributes; the script fills the region below.
         html! { td class=(class) tabindex="0" data-p={ (i) "," (j) "," (set) } { (glyph) } }
@@ -145,16 +139,6 @@ impl Matrix {
         serde_json::to_string(&data)
             .expect("strings and bools always serialise")
             .replace('<', "\\u003c")
-    }
-}
-
-fn cell(row: &ReachabilityRow) -> Cell {
-    let open = matches!(row.outcome.as_str(), "open" | "open_unverified");
-    match (row.outcome.as_str(), row.expect) {
-        ("not_measured" | "resource", _) => Cell::Gap,
-        (_, Expect::Open) if open => Cell::AsExpected,
-        (_, Expect::Blocked) if !open => Cell::AsExpected,
-        _ => Cell::Wrong,
     }
 }
 
@@ -174,7 +158,7 @@ fn page_row(row: &ReachabilityRow) -> Row {
         rule: row.rule.clone(),
         ports: format!("{} {}", row.protocol, short(&row.ports)),
         outcome,
-        wrong: cell(row) != Cell::AsExpected,
+        wrong: standing(row) != Standing::AsExpected,
     }
 }
 
