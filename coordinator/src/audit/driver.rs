@@ -10,7 +10,7 @@ use plumbline_model::{
     evidence::{Payload, SwarmEvent, SwarmRecord},
     id::{NodeId, RunId},
 };
-use plumbline_proto::convert::{Assignment, Digest, Invalid, ProgressState, Roster, ToProbe, Welcome};
+use plumbline_proto::convert::{Assignment, Digest, Invalid, ProgressState, Roster, ToProbe, Welcome, Work};
 use tokio::time::MissedTickBehavior;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     interrupt::Interrupts,
     ledger::{Ledger, Place},
     progress::{self, Sink},
+    tally::Tally,
 };
 use crate::{
     conductor::{Action, Conductor, Event, HEARTBEAT, LEASE, Moment, Phase},
@@ -56,17 +57,30 @@ pub(super) struct Driver<'a> {
 }
 
 /// What a driver keeps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     ledger: Ledger,
     sessions: BTreeMap<NodeId, (SessionId, Outbox)>,
     roster: Option<Roster>,
-    /// Tests done and to do of each assignment of the present phase.
-    tests: BTreeMap<(NodeId, u32), (u64, u64)>,
-    tests_changed: bool,
+    tally: Tally,
     joined: usize,
     complaints: u32,
     interrupted: bool,
+}
+
+impl State {
+    /// Before anything has happened.
+    pub(super) fn new() -> Self {
+        Self {
+            ledger: Ledger::default(),
+            sessions: BTreeMap::new(),
+            roster: None,
+            tally: Tally::begin(Duration::ZERO, Phase::Joining),
+            joined: 0,
+            complaints: 0,
+            interrupted: false,
+        }
+    }
 }
 
 impl Driver<'_> {
@@ -116,11 +130,13 @@ impl Driver<'_> {
             }
             Incoming::Heartbeat(node) => self.tell(Event::Heard(node)),
             Incoming::Progress(node, progress) => {
-                if progress.state == ProgressState::Running || progress.total > 0 {
-                    self.state
-                        .tests
-                        .insert((node, progress.assignment), (progress.done, progress.total));
-                    self.state.tests_changed = true;
+                let tally = &mut self.state.tally;
+                match progress.state {
+                    ProgressState::Running => {
+                        tally.told(node, progress.assignment, progress.done, progress.total);
+                    }
+                    ProgressState::Done { .. } => tally.over(node, progress.assignment),
+                    ProgressState::Ready => {}
                 }
                 let (assignment, state) = (progress.assignment, progress.state);
                 self.tell(Event::Progress {
@@ -134,6 +150,7 @@ impl Driver<'_> {
                 assignment,
                 reason,
             } => {
+                self.state.tally.over(node, assignment);
                 self.tell(Event::Refused {
                     node,
                     assignment,
@@ -259,14 +276,22 @@ impl Driver<'_> {
     }
 
     fn show_tests(&mut self) {
-        if std::mem::take(&mut self.state.tests_changed) {
-            // The numbers are the probes' own, and may be anything.
-            let sum = |(done, total): (u64, u64), (more_done, more): &(u64, u64)| {
-                (done.saturating_add(*more_done), total.saturating_add(*more))
-            };
-            let (done, total) = self.state.tests.values().fold((0, 0), sum);
-            self.sink.show(&progress::Event::Tests { done, total });
+        if let Some(pace) = self.state.tally.news(self.started.elapsed()) {
+            self.sink.show(&progress::Event::Tests(pace));
         }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        let now = self.started.elapsed();
+        if let Some((phase, done, took)) = self.state.tally.end(now) {
+            self.sink.show(&progress::Event::Tested {
+                phase,
+                done,
+                took_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            });
+        }
+        self.state.tally = Tally::begin(now, phase);
+        self.sink.show(&progress::Event::Phase { phase });
     }
 
     /// Does what the conductor asks for.
@@ -283,6 +308,9 @@ impl Driver<'_> {
                     let Some(roster) = &self.state.roster else {
                         continue;
                     };
+                    if let Work::Ask(ask) = &work {
+                        self.state.tally.assigned(node, assignment, ask.tests());
+                    }
                     let assignment = Assignment {
                         id: assignment,
                         lease: LEASE,
@@ -308,10 +336,7 @@ impl Driver<'_> {
                     entries: tight.table.count,
                     limit: tight.table.max,
                 }),
-                Action::Enter(phase) => {
-                    self.state.tests.clear();
-                    self.sink.show(&progress::Event::Phase { phase });
-                }
+                Action::Enter(phase) => self.enter(phase),
                 Action::Finished => {}
             }
         }
@@ -355,10 +380,13 @@ impl Driver<'_> {
                 node: *node,
                 left_out: self.partial,
             }),
-            SwarmEvent::Lost { node, why } => self.sink.show(&progress::Event::Lost {
-                node: *node,
-                why: *why,
-            }),
+            SwarmEvent::Lost { node, why } => {
+                self.state.tally.gone(*node);
+                self.sink.show(&progress::Event::Lost {
+                    node: *node,
+                    why: *why,
+                });
+            }
             SwarmEvent::Late { node } => self.sink.show(&progress::Event::Late { node: *node }),
             SwarmEvent::Refused { node, reason } => {
                 self.sink.show(&progress::Event::Refused {

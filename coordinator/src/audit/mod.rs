@@ -8,6 +8,7 @@ mod evidence;
 mod interrupt;
 mod ledger;
 pub(crate) mod progress;
+mod tally;
 
 use std::{
     io,
@@ -178,7 +179,7 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
             evidence: &mut evidence,
             interrupts: &mut interrupts,
             sink: sink.as_mut(),
-            state: State::default(),
+            state: State::new(),
         };
         let outcome = driver.run().await;
         service.shut_down().await;

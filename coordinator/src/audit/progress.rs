@@ -89,12 +89,16 @@ pub(crate) enum Event {
         /// Which.
         phase: Phase,
     },
-    /// Tests made so far in this phase, over all probes; at most a few times a second.
-    Tests {
-        /// Made.
+    /// How far the tests of the present phase are; at most a few times a second.
+    Tests(Pace),
+    /// The tests of a phase are over.
+    Tested {
+        /// Which phase.
+        phase: Phase,
+        /// How many were made.
         done: u64,
-        /// To be made.
-        total: u64,
+        /// How long they took, in milliseconds.
+        took_ms: u64,
     },
     /// The user interrupted: what there is gets signed.
     Interrupted,
@@ -103,6 +107,23 @@ pub(crate) enum Event {
         /// Lines of evidence.
         lines: usize,
     },
+}
+
+/// How far the tests of a phase are, over all probes. Later phases have tests of their own: what failed is asked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Pace {
+    /// Which phase.
+    pub(crate) phase: Phase,
+    /// Made.
+    pub(crate) done: u64,
+    /// To be made in this phase.
+    pub(crate) total: u64,
+    /// Made a second, over the last seconds; absent in the first moment of a phase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate_per_s: Option<u64>,
+    /// Seconds left at this rate; absent while nothing comes to an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) eta_s: Option<u64>,
 }
 
 /// Shows events. Called from the run's own task: it must not block for long.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use plumbline_model::evidence::LostWhy;
 
 use crate::{
-    audit::progress::{Event, Sink},
+    audit::progress::{Event, Pace, Sink},
     conductor::Phase,
     render::printable,
 };
@@ -64,14 +64,13 @@ struct Lines {
 impl Sink for Lines {
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Tests { done, total } => {
-                if self.last_tests.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
-                    self.last_tests = Some(Instant::now());
-                    say(&format!("{done} of {total} tests made"));
-                }
-            }
+            // The first one says how much there is to do, which the phase's own line does not.
+            Event::Tests(_) if self.last_tests.is_some_and(|last| last.elapsed() < LINE_INTERVAL) => {}
             Event::Joined { joined, expected, .. } if joined < expected => {}
             event => {
+                if matches!(event, Event::Tests(_)) {
+                    self.last_tests = Some(Instant::now());
+                }
                 if let Some(sentence) = sentence(event) {
                     say(&sentence);
                 }
@@ -96,13 +95,13 @@ impl Bar {
 impl Sink for Bar {
     fn show(&mut self, event: &Event) {
         match event {
-            Event::Tests { done, total } => {
-                if self.bar.length() != Some(*total) {
-                    self.bar.reset();
-                    self.bar.set_length(*total);
+            Event::Tests(pace) => {
+                if self.bar.length().is_none() {
                     self.bar.set_style(counting());
                 }
-                self.bar.set_position(*done);
+                self.bar.set_length(pace.total);
+                self.bar.set_prefix(speed(pace));
+                self.bar.set_position(pace.done);
             }
             Event::Joined { joined, expected, .. } => {
                 self.bar
@@ -113,6 +112,7 @@ impl Sink for Bar {
                 if let Some(words) = phase_words(*phase) {
                     self.bar.unset_length();
                     self.bar.set_style(spinning());
+                    self.bar.set_prefix("");
                     self.bar.set_message(words);
                     self.bar.tick();
                 }
@@ -136,9 +136,26 @@ fn spinning() -> ProgressStyle {
     ProgressStyle::with_template("{elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// The prefix holds rate and time left: ours, over the last seconds of this phase.
 fn counting() -> ProgressStyle {
-    ProgressStyle::with_template("{elapsed} {msg} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta} left")
+    ProgressStyle::with_template("{elapsed} {msg} {wide_bar} {human_pos}/{human_len}{prefix}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// `, 240/s, 1 min 5 s left`, as far as it is known.
+fn speed(pace: &Pace) -> String {
+    let rate = pace.rate_per_s.map(|rate| format!(", {rate}/s"));
+    let left = pace.eta_s.map(|seconds| format!(", {} left", span(seconds)));
+    format!("{}{}", rate.unwrap_or_default(), left.unwrap_or_default())
+}
+
+/// A time for people.
+fn span(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
 }
 
 fn sentence(event: &Event) -> Option<String> {
@@ -183,7 +200,19 @@ fn sentence(event: &Event) -> Option<String> {
              slower where that needs it (net.netfilter.nf_conntrack_max raises the limit)"
         ),
         Event::Phase { phase } => phase_words(*phase)?.to_owned(),
-        Event::Tests { done, total } => format!("{done} of {total} tests made"),
+        Event::Tests(pace) => format!(
+            "{}: {} of {} tests{}",
+            phase_words(pace.phase)?,
+            pace.done,
+            pace.total,
+            speed(pace)
+        ),
+        Event::Tested { phase, done, took_ms } => format!(
+            "{}: {done} tests in {}.{} s",
+            phase_words(*phase)?,
+            took_ms / 1000,
+            took_ms % 1000 / 100
+        ),
         Event::Interrupted => "interrupted: what there is will be signed; once more ends at once".to_owned(),
         Event::Judging { lines } => format!("judging {lines} lines of evidence"),
     })
@@ -209,4 +238,50 @@ fn phase_words(phase: Phase) -> Option<&'static str> {
 fn say(line: &str) {
     // A closed stderr leaves nobody to tell.
     let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_in_words_names_its_phase_its_rate_and_the_time_left() {
+        let pace = Pace {
+            phase: Phase::Asking,
+            done: 1_200,
+            total: 16_995,
+            rate_per_s: Some(240),
+            eta_s: Some(66),
+        };
+        assert_eq!(
+            sentence(&Event::Tests(pace)).unwrap(),
+            "testing: 1200 of 16995 tests, 240/s, 1 min 6 s left"
+        );
+        let first = Pace {
+            done: 0,
+            rate_per_s: None,
+            eta_s: None,
+            ..pace
+        };
+        assert_eq!(
+            sentence(&Event::Tests(first)).unwrap(),
+            "testing: 0 of 16995 tests"
+        );
+        assert_eq!(span(3_660), "1 h 1 min");
+    }
+
+    #[test]
+    fn an_event_as_json_is_flat() {
+        let pace = Pace {
+            phase: Phase::Narrowing,
+            done: 1,
+            total: 2,
+            rate_per_s: Some(3),
+            eta_s: Some(4),
+        };
+        assert_eq!(
+            serde_json::to_string(&Event::Tests(pace)).unwrap(),
+            r#"{"event":"tests","phase":"narrowing","done":1,"total":2,"rate_per_s":3,"eta_s":4}"#
+        );
+    }
 }
