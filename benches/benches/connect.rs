@@ -21,7 +21,10 @@ use plumbline_model::{
 };
 use plumbline_probe::{
     responder::{ArmTask, Caller, tcp::arm},
-    runner::tcp::{AskTarget, AskTask, Occupant, Peer, start},
+    runner::{
+        asking::{AskTarget, AskTask, Occupant, Peer},
+        tcp::start,
+    },
 };
 use plumbline_sys::{
     ns::{self, NetNs},

@@ -24,7 +24,10 @@ use plumbline_model::{
 };
 use plumbline_probe::{
     responder::{ArmTask, Caller, Responder, tcp::arm},
-    runner::tcp::{AskTarget, AskTask, Occupant, Peer, start},
+    runner::{
+        asking::{AskTarget, AskTask, Occupant, Peer},
+        tcp::start,
+    },
 };
 use plumbline_sys::{
     netlink::{Protocol, Socket},

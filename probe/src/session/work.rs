@@ -33,9 +33,10 @@ use crate::{
     guard::{Permit, PermittedAsk, PermittedWork},
     responder::{ArmTask, Caller, Responder, tcp},
     runner::{
+        asking::{AskTarget, AskTask, Asking, Occupant, Peer},
         look::{self, Look, Watched},
         rates::Rates,
-        tcp::{AskTarget, AskTask, Asking, Occupant, Peer, start},
+        tcp::start,
     },
 };
 

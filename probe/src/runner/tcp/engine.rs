@@ -1,13 +1,7 @@
 //! The loop of the connect engine: launches, and what joins its parts. What is heard stands in `hear`, what is not heard in
 //! time in `expire`, how services are left in `leave`.
 
-use std::{
-    collections::VecDeque,
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use plumbline_measure::{
     attempt::{Answer, Policy, Step, Tally},
@@ -15,7 +9,10 @@ use plumbline_measure::{
     time::Timestamp,
     window::Window,
 };
-use plumbline_model::observation::{NotTried, Record, Signal};
+use plumbline_model::{
+    observation::{Record, Signal},
+    port::Protocol,
+};
 use plumbline_sys::{
     Errno,
     epoll::{Epoll, Events, Interest},
@@ -24,16 +21,18 @@ use plumbline_sys::{
 };
 
 use super::{
-    AskTask, Occupant, Shared,
-    clock::Clock,
     flight::{Flight, Slot, Timer},
+    nonces::Nonces,
+};
+use crate::runner::{
+    asking::{AskTask, Occupant, Shared},
+    clock::Clock,
     ledger::{Ledger, Outcome},
     next_hops::NextHops,
-    nonces::Nonces,
     queue::{Next, Portion, Queue},
+    rates::Limits,
     signal::{self, Refusal},
 };
-use crate::runner::rates::Limits;
 
 mod expire;
 mod hear;
@@ -136,7 +135,7 @@ impl Engine {
             // Deadlines are judged by the time before the wait: whatever had arrived by then has been read before
             // anything is called silent, however long this thread was kept from running.
             let now = self.clock.now();
-            if let Some(why) = self.stopped() {
+            if let Some(why) = self.shared.stopped() {
                 self.abandon(now, &Signal::NotTried { why });
                 self.hurry(now);
             }
@@ -160,18 +159,7 @@ impl Engine {
                 self.expire(now);
             }
         }
-        self.ledger.into_records(&self.task)
-    }
-
-    fn stopped(&self) -> Option<NotTried> {
-        let lease_until_ns = self.shared.lease_until_ns.load(Ordering::Relaxed);
-        if self.shared.cancelled.load(Ordering::Relaxed) {
-            Some(NotTried::Cancelled)
-        } else if super::nanos(self.shared.started.elapsed()) >= lease_until_ns {
-            Some(NotTried::Lease)
-        } else {
-            None
-        }
+        self.ledger.into_records(&self.task, Protocol::Tcp)
     }
 
     /// Launches what may be launched now. Returns when to come back for more, if only time is in the way.
@@ -297,7 +285,7 @@ impl Engine {
             from: flight.from,
         };
         self.ledger.note(flight.target, flight.port, outcome);
-        self.shared.done.fetch_add(1, Ordering::Relaxed);
+        self.shared.count_done();
         if flight.occupant != Occupant::Responder {
             self.take_leave(now, index);
             return;
@@ -348,7 +336,7 @@ impl Engine {
         for (target, port) in self.queue.abandon() {
             self.ledger
                 .note(target, port, Outcome::never_tried(signal.clone()));
-            self.shared.done.fetch_add(1, Ordering::Relaxed);
+            self.shared.count_done();
         }
     }
 }

@@ -10,7 +10,7 @@ use plumbline_measure::{
 };
 use plumbline_sys::tcp::TcpSocket;
 
-use super::Occupant;
+use crate::runner::asking::Occupant;
 
 /// A place for a socket and the test that it is used for. A slot's index is the token of its socket with epoll.
 #[derive(Debug, Default)]

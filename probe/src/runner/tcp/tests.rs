@@ -2,16 +2,24 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    thread,
+    time::{Duration, Instant},
 };
 
 use plumbline_model::{
-    observation::{Heard, NotTried, Reach, Signal, Unproven},
+    observation::{Heard, NotTried, Reach, Record, Signal, Unproven},
     port::PortSet,
 };
 
 use super::*;
-use crate::responder::{ArmTask, Caller, Responder, tcp::arm};
+use crate::{
+    responder::{ArmTask, Caller, Responder, tcp::arm},
+    runner::{
+        asking::{AskTarget, Occupant, Peer},
+        rates::Rates,
+    },
+};
 
 const RUN: [u8; 8] = *b"loopback";
 const KEY: [u8; 32] = [7; 32];

@@ -11,10 +11,10 @@ use plumbline_model::observation::{Signal, Unproven};
 use plumbline_sys::{Errno, route::NextHop, tcp::TcpSocket};
 
 use super::Engine;
-use crate::runner::tcp::{
-    Occupant,
-    flight::{Flight, Slot, Timer},
+use crate::runner::{
+    asking::Occupant,
     signal,
+    tcp::flight::{Flight, Slot, Timer},
 };
 
 impl Engine {

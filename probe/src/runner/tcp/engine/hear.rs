@@ -10,10 +10,10 @@ use plumbline_model::observation::{Signal, Unproven};
 use plumbline_sys::{Errno, epoll::Ready, tcp::Received};
 
 use super::{Engine, WAKER};
-use crate::runner::tcp::{
-    Occupant,
-    flight::{Slot, Timer},
+use crate::runner::{
+    asking::Occupant,
     signal,
+    tcp::flight::{Slot, Timer},
 };
 
 impl Engine {

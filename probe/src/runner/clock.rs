@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use plumbline_measure::time::Timestamp;
 
-use super::Shared;
+use super::asking::{Shared, nanos};
 
 /// The monotonic clock, less the time for which the whole thread did not run. A machine that stands still for a second
 /// must not turn answers that wait in its sockets, or in its peers' on the same machine, into losses.
@@ -22,7 +22,7 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(super::nanos(self.shared.started.elapsed())) - self.stalled
+        Timestamp::from_nanos(nanos(self.shared.started.elapsed())) - self.stalled
     }
 
     /// A wait of at most `timeout`, begun at `since`, has ended.

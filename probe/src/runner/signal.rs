@@ -1,4 +1,4 @@
-//! What the kernel says about a connection attempt, as a signal of the model.
+//! What the kernel says about an attempt, as a signal of the model.
 //!
 //! SO_ERROR and the error queue together: a RST leaves the queue empty, an ICMP error fills it and names its sender.
 //!

@@ -8,7 +8,7 @@ use plumbline_model::{
     port::{Family, PortSet, Protocol},
 };
 
-use super::AskTask;
+use super::asking::AskTask;
 
 /// Ports by equal outcome, for each target.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Ledger {
     }
 
     /// One record for each target and equal outcome, in the order of the targets.
-    pub(super) fn into_records(self, task: &AskTask) -> Vec<Record> {
+    pub(super) fn into_records(self, task: &AskTask, protocol: Protocol) -> Vec<Record> {
         let mut records = Vec::new();
         for (outcomes, target) in self.0.into_iter().zip(&task.targets) {
             let family = Family::of(target.peer.address);
@@ -65,7 +65,7 @@ impl Ledger {
                 Record::Reach(Reach {
                     dst: target.peer.node,
                     family,
-                    protocol: Protocol::Tcp,
+                    protocol,
                     ports: ports.into_iter().collect::<PortSet>(),
                     signal,
                     attempts,
