@@ -1,16 +1,21 @@
-//! Who holds a port, as far as `/proc` tells: the waiting socket's inode, and the process that has it open.
+//! Who waits on this host for others: by socket what the kernel lists, by process what `/proc` tells.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     path::Path,
 };
 
-use plumbline_model::port::{PortSet, Protocol};
+use plumbline_model::{
+    observation::Listener,
+    port::{PortSet, Protocol},
+};
+use plumbline_proto::convert::sanitised;
+use plumbline_sys::sock_diag::{self, Transport, Waiting};
 
 /// A process that listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     /// Its process id.
     pub pid: u32,
@@ -21,98 +26,111 @@ pub struct Holder {
 /// The processes that wait on these ports of this address, or of every address. A port whose holder cannot be seen,
 /// because it is another user's, of another process namespace or the kernel itself, is left out.
 pub fn holders(protocol: Protocol, address: IpAddr, ports: &PortSet) -> BTreeMap<u16, Holder> {
-    let mut sockets = BTreeMap::new();
-    // Sockets of the calling thread's network namespace, which need not be the process's.
-    let (tables, waiting) = match protocol {
-        Protocol::Tcp => (
-            ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"],
-            LISTEN,
-        ),
-        Protocol::Udp => (
-            ["/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"],
-            UNCONNECTED,
-        ),
-        Protocol::Icmp | Protocol::Ip(_) => return BTreeMap::new(),
+    let Ok(sockets) = waiting(protocol) else {
+        return BTreeMap::new();
     };
-    for table in tables {
-        let listening = fs::read_to_string(table).unwrap_or_default();
-        let conflicting = listening
-            .lines()
-            .filter_map(|line| listener(line, waiting))
-            .filter(|socket| socket.conflicts_with(address));
-        sockets.extend(
-            conflicting
-                .filter(|socket| ports.contains(socket.port))
-                .map(|socket| (socket.inode, socket.port)),
-        );
+    let conflicts = |socket: &&Socket| {
+        ports.contains(socket.port) && (socket.address.is_unspecified() || socket.address == address)
+    };
+    let conflicting: Vec<&Socket> = sockets.iter().filter(conflicts).collect();
+    let by_inode = by_inode(conflicting.iter().map(|socket| socket.inode).collect());
+    let holder = |socket: &&Socket| Some((socket.port, by_inode.get(&socket.inode)?.clone()));
+    conflicting.iter().filter_map(holder).collect()
+}
+
+/// Everybody who waits: TCP listeners, and UDP sockets without a peer. A socket that serves both families stands at the
+/// unspecified address of each. Ordered; one entry for each transport, address and process.
+///
+/// # Errors
+/// If the kernel lists no sockets.
+pub fn listeners() -> Result<Vec<Listener>, sock_diag::Error> {
+    let mut sockets = Vec::new();
+    for protocol in [Protocol::Tcp, Protocol::Udp] {
+        sockets.extend(waiting(protocol)?.into_iter().map(|socket| (protocol, socket)));
     }
-    let mut holders = BTreeMap::new();
-    if sockets.is_empty() {
+    let by_inode = by_inode(sockets.iter().map(|(_, socket)| socket.inode).collect());
+    let mut listeners: BTreeMap<(Protocol, IpAddr, Option<&Holder>), Vec<u16>> = BTreeMap::new();
+    for (protocol, socket) in &sockets {
+        let key = (*protocol, socket.address, by_inode.get(&socket.inode));
+        listeners.entry(key).or_default().push(socket.port);
+    }
+    let listener = |((protocol, address, holder), ports): ((_, _, Option<&Holder>), Vec<u16>)| Listener {
+        protocol,
+        address,
+        ports: ports.into_iter().collect(),
+        process: holder.and_then(|holder| holder.process.clone()),
+        pid: holder.map(|holder| holder.pid),
+    };
+    Ok(listeners.into_iter().map(listener).collect())
+}
+
+/// A socket at one address of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Socket {
+    address: IpAddr,
+    port: u16,
+    inode: u32,
+}
+
+/// Sockets of the calling thread's network namespace, which need not be the process's.
+fn waiting(protocol: Protocol) -> Result<BTreeSet<Socket>, sock_diag::Error> {
+    let transport = match protocol {
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Udp => Transport::Udp,
+        Protocol::Icmp | Protocol::Ip(_) => return Ok(BTreeSet::new()),
+    };
+    let mut sockets = BTreeSet::new();
+    for Waiting {
+        address,
+        port,
+        dual_stack,
+        inode,
+    } in sock_diag::waiting(transport)?
+    {
+        let ipv4 = dual_stack.then_some(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let at = [Some(address), ipv4].into_iter().flatten();
+        sockets.extend(at.map(|address| Socket { address, port, inode }));
+    }
+    Ok(sockets)
+}
+
+/// The processes that have these sockets open. Of several that share one the lowest process id counts, which is the one that
+/// opened it, as far as numbers have not begun anew.
+fn by_inode(mut inodes: BTreeSet<u32>) -> BTreeMap<u32, Holder> {
+    // The kernel's own have none.
+    inodes.remove(&0);
+    let mut holders: BTreeMap<u32, Holder> = BTreeMap::new();
+    if inodes.is_empty() {
         return holders;
     }
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        for inode in open_sockets(&process.path()) {
-            if let Some(port) = sockets.remove(&inode) {
-                let process = fs::read_to_string(process.path().join("comm")).ok();
-                let process = process.map(|name| name.trim_end().to_owned());
-                holders.insert(port, Holder { pid, process });
-            }
+        let held: Vec<u32> = open_sockets(&process.path())
+            .filter(|inode| inodes.contains(inode))
+            .collect();
+        if held.is_empty() {
+            continue;
         }
-        if sockets.is_empty() {
-            break;
+        let name = fs::read_to_string(process.path().join("comm")).ok();
+        let process = name.map(|name| sanitised(name.trim_end()));
+        for inode in held {
+            let holder = Holder {
+                pid,
+                process: process.clone(),
+            };
+            let known = holders.entry(inode).or_insert_with(|| holder.clone());
+            if pid < known.pid {
+                *known = holder;
+            }
         }
     }
     holders
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct Listener {
-    address: IpAddr,
-    port: u16,
-    inode: u64,
-}
-
-impl Listener {
-    fn conflicts_with(&self, address: IpAddr) -> bool {
-        self.address.is_unspecified() || self.address == address
-    }
-}
-
-/// A line of `/proc/net/tcp`, `tcp6`, `udp` or `udp6` (proc_net_tcp in the kernel's documentation), if it is of a socket in
-/// the state `waiting`: `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ...`.
-fn listener(line: &str, waiting: &str) -> Option<Listener> {
-    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    if *fields.get(3)? != waiting {
-        return None;
-    }
-    let (address, port) = fields.get(1)?.split_once(':')?;
-    Some(Listener {
-        address: hexadecimal_address(address)?,
-        port: u16::from_str_radix(port, 16).ok()?,
-        inode: fields.get(9)?.parse().ok()?,
-    })
-}
-
-/// Words of four octets, each printed as a number of the host's byte order.
-fn hexadecimal_address(text: &str) -> Option<IpAddr> {
-    let mut octets = Vec::with_capacity(16);
-    for word in text.as_bytes().chunks(8) {
-        let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
-        octets.extend(word.to_ne_bytes());
-    }
-    if let Ok(octets) = <[u8; 4]>::try_from(&octets[..]) {
-        return Some(Ipv4Addr::from(octets).into());
-    }
-    <[u8; 16]>::try_from(&octets[..])
-        .ok()
-        .map(|octets| Ipv6Addr::from(octets).to_canonical())
-}
-
 /// The inodes of the sockets that a process has open. None if it is gone or not ours to see.
-fn open_sockets(process: &Path) -> impl Iterator<Item = u64> {
+fn open_sockets(process: &Path) -> impl Iterator<Item = u32> {
     let links = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
     links.filter_map(|link| {
         let target = fs::read_link(link.path()).ok()?;
@@ -125,65 +143,53 @@ fn open_sockets(process: &Path) -> impl Iterator<Item = u64> {
     })
 }
 
-/// TCP_LISTEN of the kernel's `tcp_states.h`.
-const LISTEN: &str = "0A";
-/// TCP_CLOSE, which for UDP says that the socket is not connected.
-const UNCONNECTED: &str = "07";
-
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
-    const LINE: &str =
-        "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0";
-    const LINE6: &str = "   1: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A \
-                         00000000:00000000 00:00000000 00000000     0        0 815 1 0";
-
-    #[test]
-    #[cfg(target_endian = "little")]
-    fn listening_sockets_of_both_families_are_read() {
-        let localhost = IpAddr::from([127, 0, 0, 1]);
-        assert_eq!(
-            listener(LINE, LISTEN),
-            Some(Listener {
-                address: localhost,
-                port: 8080,
-                inode: 4711
-            })
-        );
-        let wildcard = listener(LINE6, LISTEN).unwrap();
-        assert_eq!((wildcard.port, wildcard.inode), (22, 815));
-        assert!(wildcard.conflicts_with(localhost));
-    }
-
-    #[test]
-    fn headings_connections_and_torn_lines_are_no_listeners() {
-        assert_eq!(
-            listener("  sl  local_address rem_address   st tx_queue rx_queue", LISTEN),
-            None
-        );
-        assert_eq!(listener(&LINE.replace(" 0A ", " 01 "), LISTEN), None);
-        for len in 0..LINE.len() - 8 {
-            assert_eq!(listener(&LINE[..len], LISTEN), None, "{len}");
-        }
+    fn of_port(protocol: Protocol, address: SocketAddr) -> Vec<(IpAddr, Option<u32>, bool)> {
+        let listeners = listeners().unwrap();
+        let of_port = listeners
+            .iter()
+            .filter(|listener| listener.protocol == protocol && listener.ports.contains(address.port()));
+        of_port
+            .map(|listener| (listener.address, listener.pid, listener.process.is_some()))
+            .collect()
     }
 
     #[test]
     fn a_listener_of_this_process_is_found_by_its_pid() {
         let socket = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let ports = [port].into_iter().collect();
+        let address = socket.local_addr().unwrap();
+        let ports = [address.port()].into_iter().collect();
         let found = holders(Protocol::Tcp, IpAddr::from([127, 0, 0, 1]), &ports);
-        assert_eq!(found[&port].pid, std::process::id());
-        assert!(found[&port].process.is_some());
+        assert_eq!(found[&address.port()].pid, std::process::id());
+        assert!(found[&address.port()].process.is_some());
+        assert_eq!(
+            of_port(Protocol::Tcp, address),
+            [(address.ip(), Some(std::process::id()), true)]
+        );
     }
 
     #[test]
     fn a_udp_socket_of_this_process_is_found_by_its_pid() {
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        let port = socket.local_addr().unwrap().port();
-        let ports = [port].into_iter().collect();
+        let address = socket.local_addr().unwrap();
+        let ports = [address.port()].into_iter().collect();
         let found = holders(Protocol::Udp, IpAddr::from([127, 0, 0, 1]), &ports);
-        assert_eq!(found[&port].pid, std::process::id());
+        assert_eq!(found[&address.port()].pid, std::process::id());
+        assert_eq!(of_port(Protocol::Udp, address).len(), 1);
+    }
+
+    #[test]
+    fn a_socket_that_serves_both_families_stands_at_all_addresses_of_each() {
+        // The standard library leaves IPV6_V6ONLY off.
+        let socket = std::net::TcpListener::bind("[::]:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let found = of_port(Protocol::Tcp, address);
+        let at: Vec<IpAddr> = found.iter().map(|(at, _, _)| *at).collect();
+        assert_eq!(at, [IpAddr::from(Ipv4Addr::UNSPECIFIED), address.ip()]);
     }
 }

@@ -9,23 +9,25 @@
 //! 4. Rates and leases are lowered to the policy's, never raised.
 
 mod address;
+mod arm;
+mod ask;
 mod policy;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use plumbline_model::{
     evidence::Member,
     id::NodeId,
-    observation::{Armed, BindFailure, Life, NotBound, NotTried, Reach, Record, Signal},
-    plan::Target,
-    port::{Family, PortSet, Protocol},
+    observation::{Listener, Record},
 };
-use plumbline_proto::convert::{ArmPorts, Ask, Assignment, Roster, Watch, Work};
+use plumbline_proto::convert::{Assignment, Roster, Watch, Work};
 
 pub use self::{
     address::Forbidden,
+    arm::Opening,
+    ask::{Endpoint, PermittedAsk, Targets, nothing_tried},
     policy::{Policy, PolicyError},
 };
 
@@ -61,6 +63,9 @@ pub enum RosterRefused {
     /// A node whose first address is not its id.
     #[error("the roster shows node {0} with another data address first")]
     OtherAddress(NodeId),
+    /// An IPv6 data address that is not among the node's addresses.
+    #[error("the roster shows node {0} with an IPv6 data address that it does not list")]
+    OtherIpv6(NodeId),
     /// An address that no node can have.
     #[error("the roster shows node {node} at {address}: {why}")]
     Address {
@@ -106,9 +111,9 @@ pub struct Permit {
 /// What may be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PermittedWork {
-    /// Bind TCP ports of own addresses.
-    Arm(Vec<(IpAddr, PortSet)>),
-    /// Ask TCP ports of peers.
+    /// Bind ports of own addresses.
+    Arm(Vec<Opening>),
+    /// Ask ports of peers.
     Ask(PermittedAsk),
     /// Watch tests.
     Look(Vec<Watch>),
@@ -116,26 +121,16 @@ pub enum PermittedWork {
     Survey,
 }
 
-/// Ports by peer and address.
-pub type Targets = BTreeMap<(NodeId, IpAddr), PortSet>;
-
-/// Tests that may be made.
+/// How this host stands to being asked to open ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PermittedAsk {
-    /// Where responders of ours answer.
-    pub targets: Targets,
-    /// Where services of the peers answer, which are never spoken to.
-    pub live_services: Targets,
-    /// Attempts before silence is believed.
-    pub attempts: u32,
-    /// How long one attempt waits.
-    pub attempt_timeout: Duration,
-    /// Connections per second of this node.
-    pub max_rate_node: Option<NonZeroU32>,
-    /// Connections per second to one peer.
-    pub max_rate_pair: Option<NonZeroU32>,
-    /// Whether this is the second look.
-    pub second_look: bool,
+pub enum Standing {
+    /// No sign of Kubernetes.
+    Bare,
+    /// Kubernetes is here: nothing is opened.
+    Live {
+        /// Who waits here for others, if that could be read.
+        listeners: Option<Vec<Listener>>,
+    },
 }
 
 impl Guard {
@@ -171,13 +166,18 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether, and how far, an assignment may run on a host in this state of life. The roster has been accepted.
+    /// Whether, and how far, an assignment may run on a host that stands so. The roster has been accepted.
     ///
     /// # Errors
     /// If it may not run at all.
-    pub fn permit(&self, assignment: Assignment, roster: &Roster, life: Life) -> Result<Permit, Refused> {
+    pub fn permit(
+        &self,
+        assignment: Assignment,
+        roster: &Roster,
+        standing: &Standing,
+    ) -> Result<Permit, Refused> {
         let (work, excluded) = match assignment.work {
-            Work::Arm(sets) => self.permit_arm(&sets, roster, life)?,
+            Work::Arm(sets) => self.permit_arm(&sets, roster, standing)?,
             Work::Ask(ask) => self.permit_ask(&ask, roster)?,
             Work::Look(_) if !self.policy.capture => return Err(Refused::Capture),
             Work::Look(watches) => (PermittedWork::Look(watches), Vec::new()),
@@ -191,160 +191,6 @@ impl Guard {
             excluded,
         })
     }
-
-    fn permit_arm(
-        &self,
-        sets: &[ArmPorts],
-        roster: &Roster,
-        life: Life,
-    ) -> Result<(PermittedWork, Vec<Record>), Refused> {
-        if self.own.node == NodeId::Coordinator {
-            return Err(Refused::Vantage);
-        }
-        let mut permitted: BTreeMap<IpAddr, PortSet> = BTreeMap::new();
-        let mut excluded = Vec::new();
-        for set in sets {
-            let mut refuse = |ports: PortSet, why: BindFailure| {
-                if !ports.is_empty() {
-                    excluded.push(Record::Armed(Armed {
-                        family: set.family,
-                        protocol: set.protocol,
-                        ports: PortSet::new(),
-                        refused: vec![NotBound { ports, why }],
-                    }));
-                }
-            };
-            let own = roster
-                .member(self.own.node)
-                .and_then(|member| address_of(member, set.family));
-            match own {
-                _ if set.protocol != Protocol::Tcp => {
-                    refuse(
-                        set.ports.clone(),
-                        BindFailure::Other {
-                            errno: EPROTONOSUPPORT,
-                        },
-                    );
-                }
-                _ if life == Life::Live => refuse(set.ports.clone(), BindFailure::Live),
-                None => refuse(set.ports.clone(), BindFailure::AddressMissing),
-                Some(address) => {
-                    let allowed = self.policy.allowed_ports(&set.ports);
-                    refuse(set.ports.difference(&allowed), BindFailure::Policy);
-                    if !allowed.is_empty() {
-                        permitted.entry(address).or_default().extend(&allowed);
-                    }
-                }
-            }
-        }
-        Ok((PermittedWork::Arm(permitted.into_iter().collect()), excluded))
-    }
-
-    fn permit_ask(&self, ask: &Ask, roster: &Roster) -> Result<(PermittedWork, Vec<Record>), Refused> {
-        let mut excluded = Vec::new();
-        let mut permit = |targets: &[Target]| {
-            let mut permitted = Targets::new();
-            for target in targets {
-                for (node, ports, why) in self.permit_target(target, roster, &mut permitted)? {
-                    let (family, protocol) = (target.family, target.protocol);
-                    excluded.push(not_tried(node, family, protocol, ports, why, ask.second_look));
-                }
-            }
-            Ok(permitted)
-        };
-        let (mut targets, live_services) = (permit(&ask.targets)?, permit(&ask.live_services)?);
-        // A port that is named as a service is one, whatever else is said of it: nothing is ever sent into it.
-        for (peer, services) in &live_services {
-            if let Some(ports) = targets.get_mut(peer) {
-                *ports = ports.difference(services);
-            }
-        }
-        targets.retain(|_, ports| !ports.is_empty());
-        let ask = PermittedAsk {
-            targets,
-            live_services,
-            attempts: ask.attempts,
-            attempt_timeout: ask.attempt_timeout,
-            max_rate_node: lower(ask.max_rate_node, self.policy.max_rate),
-            max_rate_pair: lower(ask.max_rate_pair, self.policy.max_rate_pair),
-            second_look: ask.second_look,
-        };
-        Ok((PermittedWork::Ask(ask), excluded))
-    }
-
-    /// Adds what may be tested to `permitted` and returns what may not.
-    fn permit_target(
-        &self,
-        target: &Target,
-        roster: &Roster,
-        permitted: &mut Targets,
-    ) -> Result<Vec<(NodeId, PortSet, NotTried)>, Refused> {
-        let mut excluded = Vec::new();
-        for &node in &target.destinations {
-            if node == self.own.node {
-                return Err(Refused::Itself);
-            }
-            if node == NodeId::Coordinator {
-                return Err(Refused::Coordinator);
-            }
-            let mut refuse = |ports: PortSet, why| excluded.push((node, ports, why));
-            let address = roster
-                .member(node)
-                .and_then(|member| address_of(member, target.family));
-            match address {
-                _ if target.protocol != Protocol::Tcp => refuse(target.ports.clone(), NotTried::Unsupported),
-                None => refuse(target.ports.clone(), NotTried::NotOnRoster),
-                Some(address) if !self.policy.allows_network(address) => {
-                    refuse(target.ports.clone(), NotTried::Policy);
-                }
-                Some(address) => {
-                    let allowed = self.policy.allowed_ports(&target.ports);
-                    refuse(target.ports.difference(&allowed), NotTried::Policy);
-                    permitted.entry((node, address)).or_default().extend(&allowed);
-                }
-            }
-        }
-        permitted.retain(|_, ports| !ports.is_empty());
-        excluded.retain(|(_, ports, _)| !ports.is_empty());
-        Ok(excluded)
-    }
-}
-
-/// Records that say of every test of a refused assignment that it was not tried. What opens or watches ports has nothing to
-/// say: its refusal is the testimony.
-pub fn nothing_tried(work: &Work) -> Vec<Record> {
-    let Work::Ask(ask) = work else { return Vec::new() };
-    let of_target = |target: &Target| {
-        let (family, protocol, ports) = (target.family, target.protocol, target.ports.clone());
-        target
-            .destinations
-            .iter()
-            .map(move |node| {
-                not_tried(
-                    *node,
-                    family,
-                    protocol,
-                    ports.clone(),
-                    NotTried::Policy,
-                    ask.second_look,
-                )
-            })
-            .collect::<Vec<_>>()
-    };
-    ask.targets
-        .iter()
-        .chain(&ask.live_services)
-        .flat_map(of_target)
-        .collect()
-}
-
-/// The address at which a member is tested: its data address if that has the family, else its first that has.
-pub fn address_of(member: &Member, family: Family) -> Option<IpAddr> {
-    member
-        .addresses
-        .iter()
-        .copied()
-        .find(|address| Family::of(*address) == family)
 }
 
 fn check_member(member: &Member, on_loopback: bool) -> Result<(), RosterRefused> {
@@ -352,6 +198,11 @@ fn check_member(member: &Member, on_loopback: bool) -> Result<(), RosterRefused>
         && member.addresses.first() != Some(&data)
     {
         return Err(RosterRefused::OtherAddress(member.node));
+    }
+    if let Some(data_ipv6) = member.data_ipv6
+        && !member.addresses.contains(&IpAddr::V6(data_ipv6))
+    {
+        return Err(RosterRefused::OtherIpv6(member.node));
     }
     for &address in &member.addresses {
         address::check(address, on_loopback).map_err(|why| RosterRefused::Address {
@@ -362,35 +213,3 @@ fn check_member(member: &Member, on_loopback: bool) -> Result<(), RosterRefused>
     }
     Ok(())
 }
-
-fn not_tried(
-    dst: NodeId,
-    family: Family,
-    protocol: Protocol,
-    ports: PortSet,
-    why: NotTried,
-    second_look: bool,
-) -> Record {
-    Record::Reach(Reach {
-        dst,
-        family,
-        protocol,
-        ports,
-        signal: Signal::NotTried { why },
-        attempts: 0,
-        answered: 0,
-        second_look,
-        from: None,
-    })
-}
-
-/// The lower of two limits, where absent means none.
-fn lower(a: Option<NonZeroU32>, b: Option<NonZeroU32>) -> Option<NonZeroU32> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (limit, None) | (None, limit) => limit,
-    }
-}
-
-/// The errno for a transport that this build has no responder for (Linux, `asm-generic/errno.h`).
-const EPROTONOSUPPORT: u32 = 93;

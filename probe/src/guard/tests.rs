@@ -1,4 +1,13 @@
-use super::*;
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use plumbline_model::{
+    observation::{BindFailure, NotTried, Signal},
+    plan::Target,
+    port::{Family, PortSet, Protocol},
+};
+use plumbline_proto::convert::{ArmPorts, Ask};
+
+use super::{arm::EPROTONOSUPPORT, *};
 
 const OWN: &str = "10.0.0.2";
 
@@ -75,7 +84,7 @@ fn arm(protocol: Protocol, arm_ports: &str) -> Work {
     }])
 }
 
-fn permit(guard: &Guard, work: Work, life: Life) -> Result<Permit, Refused> {
+fn permit(guard: &Guard, work: Work, standing: &Standing) -> Result<Permit, Refused> {
     guard.permit(
         Assignment {
             id: 1,
@@ -83,8 +92,16 @@ fn permit(guard: &Guard, work: Work, life: Life) -> Result<Permit, Refused> {
             work,
         },
         &everybody(),
-        life,
+        standing,
     )
+}
+
+fn endpoint(node: &str) -> Endpoint {
+    Endpoint {
+        node: node.parse().unwrap(),
+        address: node.parse().unwrap(),
+        protocol: Protocol::Tcp,
+    }
 }
 
 fn asked(permit: &Permit) -> &PermittedAsk {
@@ -191,7 +208,7 @@ fn without_a_policy_everything_on_the_roster_may_be_asked_for_an_hour_without_a_
     let permit = permit(
         &guard(""),
         Work::Ask(ask(&["10.0.0.3", "10.0.1.4"], "22,443")),
-        Life::Bare,
+        &Standing::Bare,
     )
     .unwrap();
     assert_eq!((asked(&permit).targets.len(), permit.excluded.len()), (2, 0));
@@ -207,10 +224,10 @@ fn what_the_policy_excludes_is_named_and_the_rest_is_done() {
     let permit = permit(
         &guard,
         Work::Ask(ask(&["10.0.0.3", "10.0.1.4"], "22,150-250")),
-        Life::Bare,
+        &Standing::Bare,
     )
     .unwrap();
-    let key = ("10.0.0.3".parse().unwrap(), "10.0.0.3".parse().unwrap());
+    let key = endpoint("10.0.0.3");
     assert_eq!(
         asked(&permit).targets,
         BTreeMap::from([(key, ports("22,150-200"))])
@@ -246,49 +263,173 @@ fn what_the_policy_excludes_is_named_and_the_rest_is_done() {
 fn testing_oneself_or_the_coordinator_is_refused_whole_and_every_test_is_accounted_for() {
     let asked = ask(&["10.0.0.3", OWN], "22");
     assert_eq!(
-        permit(&guard(""), Work::Ask(asked.clone()), Life::Bare),
+        permit(&guard(""), Work::Ask(asked.clone()), &Standing::Bare),
         Err(Refused::Itself)
     );
     assert_eq!(nothing_tried(&Work::Ask(asked)).len(), 2);
     let coordinator = Work::Ask(ask(&["coordinator"], "22"));
     assert_eq!(
-        permit(&guard(""), coordinator, Life::Bare),
+        permit(&guard(""), coordinator, &Standing::Bare),
         Err(Refused::Coordinator)
     );
 }
 
+fn listener(protocol: Protocol, address: &str, of_ports: &str, process: &str) -> Listener {
+    Listener {
+        protocol,
+        address: address.parse().unwrap(),
+        ports: ports(of_ports),
+        process: Some(process.to_owned()),
+        pid: Some(7),
+    }
+}
+
+fn service(process: &str) -> BindFailure {
+    BindFailure::Service {
+        process: Some(process.to_owned()),
+        pid: Some(7),
+    }
+}
+
 #[test]
-fn a_live_node_binds_nothing_and_says_so() {
-    let permit = permit(&guard(""), arm(Protocol::Tcp, "22,6443"), Life::Live).unwrap();
+fn a_live_node_binds_nothing_and_says_for_each_port_who_waits_there() {
+    let listeners = vec![
+        listener(Protocol::Tcp, OWN, "2379-2380", "etcd"),
+        listener(Protocol::Tcp, "0.0.0.0", "22,10256", "sshd"),
+        // At other addresses, in another family, of another transport: nobody at the data address.
+        listener(Protocol::Tcp, "127.0.0.1", "10248", "kubelet"),
+        listener(Protocol::Tcp, "::", "10249", "kube-proxy"),
+        listener(Protocol::Udp, "0.0.0.0", "10250", "flanneld"),
+    ];
+    let live = Standing::Live {
+        listeners: Some(listeners),
+    };
+    let permit = permit(&guard(""), arm(Protocol::Tcp, "22,2379,10248-10250"), &live).unwrap();
+    assert_eq!(permit.work, PermittedWork::Arm(Vec::new()));
+    let expected = [
+        ("2379".to_owned(), service("etcd")),
+        ("22".to_owned(), service("sshd")),
+        ("10248-10250".to_owned(), BindFailure::NoListener),
+    ];
+    assert_eq!(not_bound(&permit), expected);
+}
+
+#[test]
+fn a_live_node_whose_sockets_cannot_be_read_still_binds_nothing() {
+    let live = Standing::Live { listeners: None };
+    let permit = permit(&guard(""), arm(Protocol::Tcp, "22,6443"), &live).unwrap();
     assert_eq!(permit.work, PermittedWork::Arm(Vec::new()));
     assert_eq!(not_bound(&permit), [("22,6443".to_owned(), BindFailure::Live)]);
 }
 
+fn dual_stack(node: &str, data_ipv6: &str) -> Member {
+    let mut member = member(node);
+    let data_ipv6 = data_ipv6.parse().unwrap();
+    member.addresses.push(IpAddr::V6(data_ipv6));
+    member.data_ipv6 = Some(data_ipv6);
+    member
+}
+
+fn permit_ipv6(own: Member) -> (Permit, Permit) {
+    let roster = roster(vec![own, dual_stack("10.0.0.3", "fd00::3"), member("10.0.1.4")]);
+    assert_eq!(guard("").check_roster(&roster), Ok(()));
+    let mut asked = ask(&["10.0.0.3", "10.0.1.4"], "443");
+    asked.targets[0].family = Family::Ipv6;
+    let armed = Work::Arm(vec![ArmPorts {
+        family: Family::Ipv6,
+        protocol: Protocol::Tcp,
+        ports: ports("443"),
+    }]);
+    let permit = |work| {
+        let assignment = Assignment {
+            id: 1,
+            lease: Duration::from_secs(60),
+            work,
+        };
+        guard("").permit(assignment, &roster, &Standing::Bare).unwrap()
+    };
+    (permit(armed), permit(Work::Ask(asked)))
+}
+
+fn untried(permit: &Permit) -> Vec<(String, NotTried)> {
+    let of_record = |record: &Record| match record {
+        Record::Reach(reach) => match reach.signal {
+            Signal::NotTried { why } => (reach.dst.to_string(), why),
+            _ => panic!("{reach:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    permit.excluded.iter().map(of_record).collect()
+}
+
+#[test]
+fn a_family_is_opened_and_asked_at_data_addresses_of_it_alone() {
+    let (armed, permitted) = permit_ipv6(dual_stack(OWN, "fd00::2"));
+    let PermittedWork::Arm(openings) = &armed.work else {
+        panic!("{armed:?}")
+    };
+    assert_eq!(openings[0].address, "fd00::2".parse::<IpAddr>().unwrap());
+    let addresses: Vec<IpAddr> = asked(&permitted).targets.keys().map(|to| to.address).collect();
+    assert_eq!(addresses, ["fd00::3".parse::<IpAddr>().unwrap()]);
+    assert_eq!(
+        untried(&permitted),
+        [("10.0.1.4".to_owned(), NotTried::NoAddress)]
+    );
+}
+
+#[test]
+fn a_node_without_an_address_of_the_family_neither_opens_nor_asks_in_it() {
+    let (armed, permitted) = permit_ipv6(member(OWN));
+    assert_eq!(
+        not_bound(&armed),
+        [("443".to_owned(), BindFailure::AddressMissing)]
+    );
+    assert!(asked(&permitted).targets.is_empty());
+    assert_eq!(untried(&permitted).len(), 2);
+}
+
+#[test]
+fn a_roster_with_an_ipv6_data_address_that_is_none_of_the_node_s_is_refused() {
+    let mut strange = dual_stack("10.0.0.3", "fd00::3");
+    strange.data_ipv6 = Some("fd00::4".parse().unwrap());
+    assert!(matches!(
+        guard("").check_roster(&roster(vec![member(OWN), strange])),
+        Err(RosterRefused::OtherIpv6(_))
+    ));
+}
+
 #[test]
 fn a_bare_node_binds_its_data_address_within_its_policy() {
-    let permit = permit(&guard("ports: 6443"), arm(Protocol::Tcp, "22,6443"), Life::Bare).unwrap();
+    let permit = permit(
+        &guard("ports: 6443"),
+        arm(Protocol::Tcp, "22,6443"),
+        &Standing::Bare,
+    )
+    .unwrap();
     assert_eq!(
         permit.work,
-        PermittedWork::Arm(vec![(OWN.parse().unwrap(), ports("6443"))])
+        PermittedWork::Arm(vec![Opening {
+            address: OWN.parse().unwrap(),
+            protocol: Protocol::Tcp,
+            ports: ports("6443")
+        }])
     );
     assert_eq!(not_bound(&permit), [("22".to_owned(), BindFailure::Policy)]);
 }
 
 #[test]
 fn what_this_build_cannot_test_is_said_and_not_skipped() {
-    let armed = permit(&guard(""), arm(Protocol::Udp, "6081"), Life::Bare).unwrap();
+    let armed = permit(&guard(""), arm(Protocol::Ip(4), "6081"), &Standing::Bare).unwrap();
+    let errno = EPROTONOSUPPORT;
     assert_eq!(
         not_bound(&armed),
-        [(
-            "6081".to_owned(),
-            BindFailure::Other {
-                errno: EPROTONOSUPPORT
-            }
-        )]
+        [("6081".to_owned(), BindFailure::Other { errno })]
     );
     let mut asked = ask(&["10.0.0.3"], "6081");
+    // Nothing is ever said to a service over UDP.
     asked.targets[0].protocol = Protocol::Udp;
-    let permit = permit(&guard(""), Work::Ask(asked), Life::Bare).unwrap();
+    asked.live_services = std::mem::take(&mut asked.targets);
+    let permit = permit(&guard(""), Work::Ask(asked), &Standing::Bare).unwrap();
     let [Record::Reach(reach)] = permit.excluded.as_slice() else {
         panic!("{permit:?}")
     };
@@ -310,7 +451,7 @@ fn the_coordinators_own_vantage_opens_no_ports() {
         },
     );
     assert_eq!(
-        permit(&guard, arm(Protocol::Tcp, "22"), Life::Bare),
+        permit(&guard, arm(Protocol::Tcp, "22"), &Standing::Bare),
         Err(Refused::Vantage)
     );
 }
@@ -318,7 +459,7 @@ fn the_coordinators_own_vantage_opens_no_ports() {
 #[test]
 fn captures_may_be_forbidden() {
     assert_eq!(
-        permit(&guard("capture: false"), Work::Look(Vec::new()), Life::Bare),
+        permit(&guard("capture: false"), Work::Look(Vec::new()), &Standing::Bare),
         Err(Refused::Capture)
     );
 }
@@ -351,8 +492,8 @@ fn services_of_the_peers_are_kept_apart_from_responders_of_ours() {
     // Port 22 is named both ways by a coordinator that errs: as a service it is spared.
     let mut both = ask(&["10.0.0.3"], "22,6443");
     both.live_services = ask(&["10.0.0.3"], "22").targets;
-    let permit = permit(&guard(""), Work::Ask(both), Life::Bare).unwrap();
-    let key = ("10.0.0.3".parse().unwrap(), "10.0.0.3".parse().unwrap());
+    let permit = permit(&guard(""), Work::Ask(both), &Standing::Bare).unwrap();
+    let key = endpoint("10.0.0.3");
     assert_eq!(asked(&permit).targets, BTreeMap::from([(key, ports("6443"))]));
     assert_eq!(asked(&permit).live_services, BTreeMap::from([(key, ports("22"))]));
 }

@@ -57,8 +57,9 @@ use self::{
     work::{Identity, WorkEvent, Works},
 };
 use crate::{
+    error_chain::chain,
     facts,
-    guard::{Guard, Own, Policy, nothing_tried},
+    guard::{Guard, Own, Policy, Standing, nothing_tried},
 };
 
 /// What a probe is started with.
@@ -383,12 +384,12 @@ impl Session {
             Ok(assignment) => assignment,
             Err(invalid) => return self.refuse(id, invalid.to_string()),
         };
-        // A kubelet may have come since the probe started. Reading /proc takes milliseconds, once a run.
-        if matches!(assignment.work, Work::Arm(_)) && self.facts.life == Life::Bare {
-            self.facts.life = facts::life();
-        }
+        let standing = match assignment.work {
+            Work::Arm(_) => self.standing(),
+            Work::Ask(_) | Work::Look(_) | Work::Survey => Standing::Bare,
+        };
         let asked = assignment.work.clone();
-        match self.guard.permit(assignment, &roster, self.facts.life) {
+        match self.guard.permit(assignment, &roster, &standing) {
             Ok(permit) => {
                 debug!("assignment {id} starts");
                 self.works.start(id, permit, roster);
@@ -396,6 +397,25 @@ impl Session {
             Err(refused) => {
                 self.testify(id, nothing_tried(&asked));
                 self.refuse(id, refused.to_string());
+            }
+        }
+    }
+
+    /// Bare or live, as it is now: a kubelet may have come since the probe started. Reading `/proc` takes milliseconds, once a
+    /// run.
+    fn standing(&mut self) -> Standing {
+        if self.facts.life == Life::Bare {
+            self.facts.life = facts::life();
+        }
+        match self.facts.life {
+            Life::Bare => Standing::Bare,
+            Life::Live => {
+                let listeners = facts::listeners::listeners();
+                if let Err(error) = &listeners {
+                    warn!("failed to {}", chain(error));
+                }
+                let listeners = listeners.ok();
+                Standing::Live { listeners }
             }
         }
     }

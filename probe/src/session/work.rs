@@ -30,8 +30,8 @@ use tokio::{
 use crate::{
     error_chain::chain,
     facts,
-    guard::{Permit, PermittedAsk, PermittedWork},
-    responder::{ArmTask, Caller, Responder, tcp},
+    guard::{Endpoint, Opening, Permit, PermittedAsk, PermittedWork},
+    responder::{ArmTask, Caller, Responder, tcp, udp},
     runner::{
         asking::{AskTarget, AskTask, Asking, Occupant, Peer},
         look::{self, Look, Watched},
@@ -331,7 +331,7 @@ fn begin(
     rates: &Arc<Rates>,
 ) -> Result<Operation, String> {
     match work {
-        PermittedWork::Arm(addresses) => open_responders(addresses, identity, roster),
+        PermittedWork::Arm(openings) => open_responders(openings, identity, roster),
         PermittedWork::Ask(ask) => {
             let task = ask_task(ask, lease, identity, roster, rates)?;
             start(task)
@@ -367,7 +367,7 @@ fn watched(watches: Vec<Watch>, identity: &Identity, roster: &Roster) -> Vec<Wat
 }
 
 fn open_responders(
-    addresses: Vec<(IpAddr, PortSet)>,
+    openings: Vec<Opening>,
     identity: &Identity,
     roster: &Roster,
 ) -> Result<Operation, String> {
@@ -384,7 +384,12 @@ fn open_responders(
     let own_index = own_index(identity, roster)?;
     let mut responders = Vec::new();
     let mut records = Vec::new();
-    for (address, ports) in addresses {
+    for opening in openings {
+        let Opening {
+            address,
+            protocol,
+            ports,
+        } = opening;
         let task = ArmTask {
             run: identity.run.to_bytes(),
             own_index,
@@ -392,8 +397,14 @@ fn open_responders(
             ports,
             callers: callers.clone(),
         };
+        // The guard permits no other transport.
+        let arm = if protocol == Protocol::Udp {
+            udp::arm
+        } else {
+            tcp::arm
+        };
         let (responder, armed) =
-            tcp::arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
+            arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
         responders.push(responder);
         records.push(Record::Armed(armed));
     }
@@ -413,7 +424,7 @@ fn ask_task(
     let mut targets = Vec::new();
     let ours = ask.targets.into_iter().map(|target| (target, false));
     let theirs = ask.live_services.into_iter().map(|target| (target, true));
-    for (((node, address), ports), is_theirs) in ours.chain(theirs) {
+    for ((Endpoint { node, address, .. }, ports), is_theirs) in ours.chain(theirs) {
         // The guard took every target from this roster.
         let Some((index, member)) = members.get(&node) else {
             continue;

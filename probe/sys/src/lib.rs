@@ -17,6 +17,7 @@ pub mod netlink;
 pub mod nft;
 pub mod ns;
 pub mod route;
+pub mod sock_diag;
 mod sockaddr;
 pub mod tcp;
 pub mod udp;

@@ -33,6 +33,8 @@ pub enum Protocol {
     Route,
     /// The packet filter and connection tracking.
     Netfilter,
+    /// Sockets.
+    SockDiag,
 }
 
 /// Why a netlink exchange failed.
@@ -104,6 +106,7 @@ impl Socket {
             // `None` is 0, which is NETLINK_ROUTE.
             Protocol::Route => None,
             Protocol::Netfilter => Some(netlink::NETFILTER),
+            Protocol::SockDiag => Some(netlink::SOCK_DIAG),
         };
         let fd = rustix::net::socket_with(
             AddressFamily::NETLINK,
