@@ -202,6 +202,7 @@ pub(crate) fn report() -> Report {
             sha256,
         }],
         nodes: vec![],
+        absent: vec![],
         findings: vec![],
         reachability: vec![],
         latency: vec![],
@@ -212,11 +213,13 @@ pub(crate) fn report() -> Report {
             planned: 0,
             measured: 0,
             inferred: 0,
+            no_service: 0,
             pairs: 0,
             missing_batches: 0,
             duplicate_batches: 0,
             late_probes: 0,
             no_vantage: vec![],
         },
+        retest: None,
     }
 }

@@ -8,26 +8,34 @@ use crate::{
     evidence::ANALYSIS_VERSION,
     id::NodeId,
     inventory::Inventory,
-    ledger::{Arm, Ledger},
-    observation::{BindFailure, HostFacts},
+    ledger::Ledger,
+    observation::HostFacts,
     plan::{Expect, Plan},
     port::{PortRange, PortSet},
-    profile::{Profile, Severity, VersionStanding},
+    profile::Profile,
     verdict::{
-        Cell, Filter, Outcome, PairVerdict, Verdicts, Way, Why, infer_rejections, judge_busy, pairs_of,
-        recognise_loss, share_unresolved_neighbours,
+        Cell, Filter, Mismatch, Outcome, PairVerdict, Verdicts, Way, Why, infer_rejections, judge_busy,
+        pairs_of, recognise_loss, share_unresolved_neighbours,
     },
 };
 
 use super::{
-    CheckRow, Coverage, Finding, FindingSeverity, Input, NotMeasuredRow, ReachabilityRow, Report, ReportNode,
-    SCHEMA, Status, Verdict, check, time::rfc3339,
+    Absent, Basis, CheckRow, Coverage, Finding, FindingSeverity, Input, NotMeasuredRow, ReachabilityRow,
+    Report, ReportNode, SCHEMA, Status, Verdict, check,
+    checks::{self, Judged},
+    retest,
+    time::rfc3339,
 };
 
 /// Judges a run whose plan is known.
-pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, ledger: &Ledger<'_>) -> Report {
-    // Who stays away with --partial has no part in what was planned.
-    let plan = &plan.without(&ledger.left_out());
+pub(super) fn judge(
+    inventory: &Inventory,
+    profiles: &[Profile],
+    planned: &Plan,
+    ledger: &Ledger<'_>,
+) -> Report {
+    // Who stays away with --partial has no part in what is judged.
+    let plan = &planned.without(&ledger.left_out());
     let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
     for pair in &mut pairs {
         recognise_loss(pair);
@@ -42,11 +50,25 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
     share_unresolved_neighbours(&mut pairs);
     let findings = explain(plan, ledger, &pairs);
     let coverage = coverage(plan, ledger, &pairs, inferred);
-    let checks = checks(inventory, profiles, plan, ledger, &pairs);
+    let absent = absent(planned, ledger);
+    let checks = checks::rows(&Judged {
+        inventory,
+        profiles,
+        plan,
+        ledger,
+        pairs: &pairs,
+        absent: &absent,
+    });
+    let retest = retest::compare(plan, ledger, &pairs);
     let run = ledger.run;
     Report {
         schema: SCHEMA.to_owned(),
-        verdict: verdict(&findings, &checks, &coverage),
+        verdict: if plan.participants.is_empty() && !absent.is_empty() {
+            // Nobody was there to measure anything.
+            Verdict::Incomplete
+        } else {
+            verdict(&findings, &checks, &coverage)
+        },
         run: run.run.clone(),
         cluster: inventory.name.clone(),
         version: inventory.version.clone(),
@@ -58,13 +80,15 @@ pub(super) fn judge(inventory: &Inventory, profiles: &[Profile], plan: &Plan, le
         analysis: ANALYSIS_VERSION,
         inputs: inputs(ledger),
         nodes: nodes(inventory, ledger),
+        absent,
         findings,
         reachability: reachability(plan, &pairs),
         latency: Vec::new(),
         throughput: Vec::new(),
         checks,
-        not_measured: not_measured(&pairs),
+        not_measured: not_measured(ledger, &pairs),
         coverage,
+        retest,
     }
 }
 
@@ -102,13 +126,30 @@ fn verdict(findings: &[Finding], checks: &[CheckRow], coverage: &Coverage) -> Ve
     } else if findings.iter().any(warns)
         || checks
             .iter()
-            .any(|row| row.status == Status::Warn && row.id != check::REACH_TCP.id)
+            .any(|row| row.status == Status::Warn && !is_told_by_findings(row))
         || !coverage.no_vantage.is_empty()
     {
         Verdict::Warned
     } else {
         Verdict::Passed
     }
+}
+
+/// Rows whose warnings are findings, too, which know the weight of a rule.
+fn is_told_by_findings(row: &CheckRow) -> bool {
+    [check::REACH_TCP.id, check::REACH_UDP.id, check::EXPOSURE.id].contains(&row.id.as_str())
+}
+
+/// Who was planned for and left out, since it did not join and `--partial` allows for it.
+fn absent(planned: &Plan, ledger: &Ledger<'_>) -> Vec<Absent> {
+    let left_out = ledger.left_out();
+    let nodes = planned.participants.iter().filter(|node| left_out.contains(node));
+    nodes
+        .map(|node| Absent {
+            node: *node,
+            why: "its probe did not join in time".to_owned(),
+        })
+        .collect()
 }
 
 fn inputs(ledger: &Ledger<'_>) -> Vec<Input> {
@@ -126,6 +167,8 @@ fn nodes(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<ReportNode> {
         let facts = ledger.node(id)?.facts?.what;
         Some(HostFacts {
             ruleset: None,
+            // Everybody knows everybody: of a thousand nodes these would be most of the report.
+            neighbors: Vec::new(),
             ..facts.clone()
         })
     };
@@ -188,6 +231,8 @@ fn row(pair: &PairVerdict, cell: &Cell, ports: PortSet, rule: &str, expect: Expe
         answered: None,
         errno: None,
         why: None,
+        answered_from: None,
+        by: cell.by_ruleset.then_some(Basis::Ruleset),
     };
     match &cell.outcome {
         Outcome::Rejected {
@@ -200,6 +245,9 @@ fn row(pair: &PairVerdict, cell: &Cell, ports: PortSet, rule: &str, expect: Expe
             row.offender = *offender;
             row.inferred = inferred.then_some(true);
         }
+        Outcome::IdentityMismatch {
+            how: Mismatch::OwnAddress { address } | Mismatch::ForeignAddress { address },
+        } => row.answered_from = Some(*address),
         Outcome::Lossy { answered } => row.answered = Some(*answered),
         Outcome::Resource { errno } => row.errno = Some(*errno),
         Outcome::NotMeasured(why) => row.why = Some(why.word().to_owned()),
@@ -213,10 +261,13 @@ fn coverage(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict], inferred: u
     let count = |cell: &Cell| u64::from(cell.ports.count());
     let directed: BTreeSet<(NodeId, NodeId)> = pairs.iter().map(|pair| (pair.src, pair.dst)).collect();
     let amount = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let no_service: u64 = cells().filter(|cell| is_unserved(cell)).map(count).sum();
+    let planned: u64 = pairs.iter().map(|pair| u64::from(pair.planned.count())).sum();
     Coverage {
-        planned: pairs.iter().map(|pair| u64::from(pair.planned.count())).sum(),
+        planned: planned - no_service,
         measured: cells().filter(|cell| cell.outcome.is_measured()).map(count).sum(),
         inferred,
+        no_service,
         pairs: amount(directed.len()),
         missing_batches: ledger.missing_batches,
         duplicate_batches: ledger.duplicate_batches,
@@ -225,15 +276,21 @@ fn coverage(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict], inferred: u
     }
 }
 
+/// A port of a live node that only a Service would serve, and none does.
+pub(super) fn is_unserved(cell: &Cell) -> bool {
+    cell.outcome == Outcome::NotMeasured(Why::NoService)
+}
+
 /// What was not measured, by reason and by the node that the reason belongs to.
-fn not_measured(pairs: &[PairVerdict]) -> Vec<NotMeasuredRow> {
+fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRow> {
     let mut grouped: BTreeMap<(Why, Option<NodeId>), (u64, PortSet)> = BTreeMap::new();
     let mut exhausted: BTreeMap<NodeId, u64> = BTreeMap::new();
     for pair in pairs {
         for cell in &pair.cells {
             match cell.outcome {
+                Outcome::NotMeasured(Why::NoService) => {}
                 Outcome::NotMeasured(why) => {
-                    let (count, ports) = grouped.entry((why, place(why, pair))).or_default();
+                    let (count, ports) = grouped.entry((why, place(ledger, why, pair))).or_default();
                     *count += u64::from(cell.ports.count());
                     ports.extend(&cell.ports);
                 }
@@ -245,7 +302,11 @@ fn not_measured(pairs: &[PairVerdict]) -> Vec<NotMeasuredRow> {
         }
     }
     let rows = grouped.into_iter().map(|((why, node), (count, ports))| {
-        let preposition = if place_is_source(why) { "from" } else { "to" };
+        let preposition = match why {
+            Why::NoAddress => "with",
+            _ if place_is_source(why) => "from",
+            _ => "to",
+        };
         let place = node.map_or_else(String::new, |node| format!(" {preposition} {node}"));
         NotMeasuredRow {
             what: format!("{count} tests{place}, ports {ports}"),
@@ -263,9 +324,10 @@ fn place_is_source(why: Why) -> bool {
     matches!(why, Why::SourceLost | Why::Policy | Why::Unreported)
 }
 
-fn place(why: Why, pair: &PairVerdict) -> Option<NodeId> {
+fn place(ledger: &Ledger<'_>, why: Why, pair: &PairVerdict) -> Option<NodeId> {
     match why {
         Why::Interrupted | Why::Unsupported => None,
+        Why::NoAddress if ledger.lacks_address(pair.src, pair.transport.0) => Some(pair.src),
         _ if place_is_source(why) => Some(pair.src),
         _ => Some(pair.dst),
     }
@@ -286,218 +348,5 @@ fn said(why: Why) -> &'static str {
         Why::Interrupted => "the run was interrupted",
         Why::Unreported => "the source's probe did not report them",
         Why::Unsupported => "this build cannot make them",
-    }
-}
-
-fn checks(
-    inventory: &Inventory,
-    profiles: &[Profile],
-    plan: &Plan,
-    ledger: &Ledger<'_>,
-    pairs: &[PairVerdict],
-) -> Vec<CheckRow> {
-    let mut rows = Vec::new();
-    rows.extend(profiles.iter().map(|profile| version_check(inventory, profile)));
-    rows.extend(plan.no_vantage.iter().map(|missing| CheckRow {
-        id: check::VANTAGE.id.to_owned(),
-        status: Status::Warn,
-        subject: missing.rule.clone(),
-        detail: format!("nobody stands for its source; {}", missing.remedy),
-    }));
-    rows.extend(rule_checks(plan, pairs));
-    rows.extend(
-        plan.participants
-            .iter()
-            .filter_map(|node| armed_check(ledger, *node)),
-    );
-    rows.extend(plan.participants.iter().map(|node| swarm_check(ledger, *node)));
-    rows
-}
-
-fn version_check(inventory: &Inventory, profile: &Profile) -> CheckRow {
-    let version = &inventory.version;
-    let (status, detail) = match profile.standing(version.minor()) {
-        VersionStanding::Known => (
-            Status::Pass,
-            format!("{} has port tables for {version}", profile.id),
-        ),
-        VersionStanding::NewerThan(newest) => (
-            Status::Warn,
-            format!(
-                "{version} is newer than the newest port tables of {}; those of {newest} were used",
-                profile.id
-            ),
-        ),
-        VersionStanding::NeverExisted { below, above } => (
-            Status::Fail,
-            format!("{version} never existed; the nearest are {below} and {above}"),
-        ),
-    };
-    CheckRow {
-        id: check::VERSION.id.to_owned(),
-        status,
-        subject: profile.id.clone(),
-        detail,
-    }
-}
-
-/// Tests of one rule.
-#[derive(Default)]
-struct Tally {
-    good: u64,
-    lossy: u64,
-    bad: u64,
-    unmeasured: u64,
-}
-
-fn rule_checks(plan: &Plan, pairs: &[PairVerdict]) -> Vec<CheckRow> {
-    // In the order in which the plan names the rules.
-    let mut order: BTreeMap<(&str, Expect), usize> = BTreeMap::new();
-    let mut rules: Vec<(&str, Expect, Severity, Tally)> = Vec::new();
-    for block in &plan.blocks {
-        order.entry((&block.rule, block.expect)).or_insert_with(|| {
-            rules.push((&block.rule, block.expect, block.severity, Tally::default()));
-            rules.len() - 1
-        });
-    }
-    for pair in pairs {
-        for (index, ports) in &pair.blocks {
-            let block = &plan.blocks[*index];
-            let Some(rule) = order.get(&(block.rule.as_str(), block.expect)) else {
-                continue;
-            };
-            let tally = &mut rules[*rule].3;
-            for cell in &pair.cells {
-                tally.add(
-                    cell,
-                    u64::from(cell.ports.intersection(ports).count()),
-                    block.expect,
-                );
-            }
-        }
-    }
-    rules
-        .into_iter()
-        .map(|(rule, expect, severity, tally)| tally.row(rule, expect, severity))
-        .collect()
-}
-
-impl Tally {
-    fn add(&mut self, cell: &Cell, count: u64, expect: Expect) {
-        let field = match (&cell.outcome, expect) {
-            (outcome, _) if !outcome.is_measured() => &mut self.unmeasured,
-            (Outcome::Lossy { .. }, Expect::Open) => &mut self.lossy,
-            (outcome, Expect::Open) if outcome.is_open() => &mut self.good,
-            (outcome, Expect::Blocked) if !outcome.is_open() => &mut self.good,
-            _ => &mut self.bad,
-        };
-        *field += count;
-    }
-
-    fn row(&self, rule: &str, expect: Expect, severity: Severity) -> CheckRow {
-        let status = match (self.bad, self.unmeasured, self.lossy) {
-            (1.., _, _) if severity == Severity::Fail => Status::Fail,
-            (_, 1.., _) => Status::NotMeasured,
-            (1.., _, _) | (_, _, 1..) => Status::Warn,
-            _ => Status::Pass,
-        };
-        let total = self.good + self.lossy + self.bad + self.unmeasured;
-        let (id, as_expected) = match expect {
-            Expect::Open => (check::REACH_TCP.id, "open"),
-            Expect::Blocked => (check::EXPOSURE.id, "closed to the network"),
-        };
-        let mut detail = format!("{} of {total} tests {as_expected}", self.good);
-        for (count, word) in [
-            (self.bad, "not"),
-            (self.lossy, "lossy"),
-            (self.unmeasured, "not measured"),
-        ] {
-            if count > 0 {
-                detail.push_str(&format!(", {count} {word}"));
-            }
-        }
-        CheckRow {
-            id: id.to_owned(),
-            status,
-            subject: rule.to_owned(),
-            detail,
-        }
-    }
-}
-
-/// Whether the responders of a node could listen; nothing for a node that none was asked of.
-fn armed_check(ledger: &Ledger<'_>, node: NodeId) -> Option<CheckRow> {
-    let log = ledger.node(node)?;
-    let (mut ready, mut refused) = (0_u32, Vec::new());
-    let mut status = Status::Pass;
-    for ((_, protocol), map) in log.armed_by_transport() {
-        for (range, told) in map.runs() {
-            match told.what {
-                Arm::Ready => ready += range.count(),
-                Arm::Refused(failure) if crate::verdict::is_live_service(range.first(), failure) => {
-                    ready += range.count()
-                }
-                Arm::Refused(failure) => {
-                    status = status.max(match failure {
-                        BindFailure::Taken { .. } | BindFailure::AddressMissing => Status::Fail,
-                        _ => Status::NotMeasured,
-                    });
-                    refused.push(format!("{range}/{protocol} {}", failure_words(failure)));
-                }
-            }
-        }
-    }
-    if ready == 0 && refused.is_empty() {
-        return None;
-    }
-    let rest = if refused.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", refused.join(", "))
-    };
-    Some(CheckRow {
-        id: check::PORTS_FREE.id.to_owned(),
-        status,
-        subject: node.to_string(),
-        detail: format!("{ready} ports free or served{rest}"),
-    })
-}
-
-fn failure_words(failure: &BindFailure) -> String {
-    match failure {
-        BindFailure::Taken { process, pid } => {
-            let process = process.as_deref().unwrap_or("another process");
-            pid.map_or_else(
-                || format!("held by {process}"),
-                |pid| format!("held by {process} (pid {pid})"),
-            )
-        }
-        BindFailure::Privilege => "not permitted to the probe".to_owned(),
-        BindFailure::AddressMissing => "without the data address on the host".to_owned(),
-        BindFailure::OpenFiles => "beyond the limit on open files".to_owned(),
-        BindFailure::Live => "of a live node".to_owned(),
-        BindFailure::Service { process, .. } => {
-            format!(
-                "served by {}",
-                process.as_deref().unwrap_or("a service of the live node")
-            )
-        }
-        BindFailure::NoListener => "of a live node, without a listener".to_owned(),
-        BindFailure::Policy => "refused by the local policy".to_owned(),
-        BindFailure::Other { errno } => format!("refused by the kernel (errno {errno})"),
-    }
-}
-
-fn swarm_check(ledger: &Ledger<'_>, node: NodeId) -> CheckRow {
-    let (status, detail) = match ledger.node(node) {
-        Some(log) if log.lost.is_some() => (Status::NotMeasured, "its probe was lost"),
-        Some(log) if log.joined.is_some() => (Status::Pass, "its probe joined and stayed"),
-        _ => (Status::NotMeasured, "its probe did not join"),
-    };
-    CheckRow {
-        id: check::SWARM.id.to_owned(),
-        status,
-        subject: node.to_string(),
-        detail: detail.to_owned(),
     }
 }

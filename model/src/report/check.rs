@@ -22,12 +22,20 @@ pub const REACH_TCP: Check = Check {
            were lost; not measured if a test was not made",
 };
 
+/// Every UDP port that a rule asks for answers from its sources.
+pub const REACH_UDP: Check = Check {
+    id: "PORT-002",
+    asserts: "every UDP port that a rule asks for answers to each of the rule's sources",
+    needs: "as PORT-001; on live nodes CAP_NET_ADMIN at both ends, since nothing is sent there and the packet filters judge",
+    rule: "as PORT-001; on a live node not measured if a packet filter could not be read or nothing else got through",
+};
+
 /// A port that must stay local does not answer.
 pub const EXPOSURE: Check = Check {
     id: "PORT-003",
     asserts: "a port of loopback scope does not answer over the network",
     needs: "nothing",
-    rule: "fails or warns, as its rule says, if it answers",
+    rule: "warns if it answers",
 };
 
 /// The ports of the tables are free on bare nodes.
@@ -51,7 +59,15 @@ pub const SWARM: Check = Check {
     id: "SWARM-001",
     asserts: "every node's probe joined and stayed to the end",
     needs: "a probe on the node",
-    rule: "not measured if one did not",
+    rule: "not measured if one did not; with --partial, warns if one did not join",
+};
+
+/// Every node can be reached and driven.
+pub const ACCESS: Check = Check {
+    id: "ACC-001",
+    asserts: "every node's probe reaches the coordinator, proves itself, tells of its host and takes its work",
+    needs: "a probe on the node",
+    rule: "not measured if one does not",
 };
 
 /// Every probe could do what it was asked to do.
@@ -79,6 +95,6 @@ pub const VERSION: Check = Check {
 };
 
 /// Every check, ascending by id.
-pub const ALL: [Check; 8] = [
-    VERSION, VANTAGE, REACH_TCP, EXPOSURE, PORTS_FREE, LISTENER, SWARM, ABLE,
+pub const ALL: [Check; 10] = [
+    ACCESS, VERSION, VANTAGE, REACH_TCP, REACH_UDP, EXPOSURE, PORTS_FREE, LISTENER, SWARM, ABLE,
 ];

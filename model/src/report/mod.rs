@@ -2,6 +2,8 @@
 
 mod assemble;
 pub mod check;
+mod checks;
+mod retest;
 #[cfg(test)]
 pub(crate) mod stage;
 #[cfg(test)]
@@ -53,6 +55,8 @@ pub struct Report {
     pub inputs: Vec<Input>,
     /// The nodes, ascending.
     pub nodes: Vec<ReportNode>,
+    /// Nodes that `--partial` left out, ascending: nothing is said of them.
+    pub absent: Vec<Absent>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
     /// What became of every planned test, run-length by rule and outcome.
@@ -67,6 +71,53 @@ pub struct Report {
     pub not_measured: Vec<NotMeasuredRow>,
     /// How much of the plan the verdict rests on.
     pub coverage: Coverage,
+    /// What became of an earlier run's failures, if this run makes them again (`--retest`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retest: Option<RetestSummary>,
+}
+
+/// A node that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Absent {
+    /// Who.
+    pub node: NodeId,
+    /// Why.
+    pub why: String,
+}
+
+/// A retest set against the run whose failures it makes again. `tests` is the sum of the other counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetestSummary {
+    /// The earlier run.
+    pub run: RunId,
+    /// SHA-256 of its `report.json`, lower-case hexadecimal.
+    pub report_sha256: String,
+    /// Tests that failed, or were not measured, in the earlier run.
+    pub tests: u64,
+    /// Those that are as expected now.
+    pub fixed: u64,
+    /// Those that are not.
+    pub still_failing: u64,
+    /// Those that were not measured this time.
+    pub not_measured: u64,
+    /// Those that no rule asks for any more, or whose nodes do not take part.
+    pub left_out: u64,
+    /// Outcomes then and now, ascending.
+    pub changes: Vec<Change>,
+}
+
+/// Tests that had one outcome and have another, or the same again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The outcome's bare word in the earlier run.
+    pub was: String,
+    /// The outcome's bare word now.
+    pub now: String,
+    /// How many tests.
+    pub tests: u64,
 }
 
 /// The result of an audit.
@@ -103,7 +154,7 @@ pub struct ReportNode {
     pub roles: Vec<Role>,
     /// Its version.
     pub version: Version,
-    /// What its probe told, without the ruleset (which stays in the evidence); absent if no probe joined.
+    /// What its probe told last, without ruleset and neighbours (which stay in the evidence); absent if no probe joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<HostFacts>,
 }
@@ -225,6 +276,20 @@ pub struct ReachabilityRow {
     /// Why it was not measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Whence the peer's answer came, where that is another address than the one that was asked (UDP).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_from: Option<std::net::IpAddr>,
+    /// What the outcome rests on, where that is not a test.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Basis>,
+}
+
+/// What an outcome rests on where nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The packet filters of both ends, and another test of the pair that got through.
+    Ruleset,
 }
 
 /// One check's result.
@@ -261,6 +326,8 @@ pub struct Coverage {
     pub measured: u64,
     /// Pair-ports that no source tests, because ranges are shared among sources.
     pub inferred: u64,
+    /// Ports of live nodes that only a Service would serve, and none does: neither planned nor missed.
+    pub no_service: u64,
     /// Ordered pairs with at least one test.
     pub pairs: u64,
     /// Batches that the evidence lacks (gaps in a probe's sequence).

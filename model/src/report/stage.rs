@@ -204,6 +204,18 @@ impl Stage {
         self
     }
 
+    /// The ports of the rule that was added last are shared among its sources.
+    pub(crate) fn shared(mut self) -> Self {
+        self.plan.blocks.last_mut().unwrap().sharing = Sharing::Strata;
+        self
+    }
+
+    /// Each destination of the rule that was added last is tested by one source.
+    pub(crate) fn by_one(mut self) -> Self {
+        self.plan.blocks.last_mut().unwrap().sharing = Sharing::One;
+        self
+    }
+
     /// Kubernetes runs there: what it serves is said with [`Stage::serves`] and [`Stage::has_services`], and nobody listens
     /// elsewhere. Its services accept TCP, its other ports answer by RST, and nothing is sent to UDP.
     pub(crate) fn live(mut self, on: &str) -> Self {

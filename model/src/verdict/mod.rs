@@ -159,6 +159,11 @@ impl Outcome {
         matches!(self, Self::Open | Self::OpenUnverified)
     }
 
+    /// Whether something answered, if only at times: what must not answer is exposed then.
+    pub fn answers(&self) -> bool {
+        self.is_open() || matches!(self, Self::Lossy { .. })
+    }
+
     /// Whether it says something about the network: a prober that ran out of sockets has measured nothing.
     pub fn is_measured(&self) -> bool {
         !matches!(self, Self::NotMeasured(_) | Self::Resource { .. })
