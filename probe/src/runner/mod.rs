@@ -10,3 +10,4 @@ mod queue;
 pub mod rates;
 mod signal;
 pub mod tcp;
+pub mod udp;

@@ -22,6 +22,8 @@ pub enum Interest {
     /// Each time that something changes: connected, readable, closed by the peer, failed. A connection needs only one
     /// registration for its whole life.
     EveryChange,
+    /// Each time that something arrives, or fails. It is to be read until there is nothing more.
+    EveryArrival,
 }
 
 /// Room for the events of one wait.
@@ -64,6 +66,7 @@ impl Epoll {
     pub fn add(&self, source: impl AsFd, token: u64, interest: Interest) -> Result<(), Errno> {
         let flags = match interest {
             Interest::Readable => epoll::EventFlags::IN,
+            Interest::EveryArrival => epoll::EventFlags::IN | epoll::EventFlags::ET,
             Interest::EveryChange => {
                 epoll::EventFlags::IN
                     | epoll::EventFlags::OUT
