@@ -12,33 +12,27 @@
 //!
 //! Dropping [`Works`] ends everything: responders close their ports, runners stop their threads.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use plumbline_identity::{key::AgreementKey, pair::pair_key};
+use plumbline_identity::key::AgreementKey;
 use plumbline_model::{
-    evidence::Member,
     id::{NodeId, RunId},
     observation::Record,
-    port::{Family, PortSet, Protocol},
 };
-use plumbline_proto::convert::{Progress, ProgressState, Roster, Watch};
+use plumbline_proto::convert::{Progress, ProgressState, Roster};
 use tokio::{
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior},
 };
 
 use crate::{
-    error_chain::chain,
-    facts,
-    guard::{Endpoint, Opening, Permit, PermittedAsk, PermittedWork},
-    responder::{ArmTask, Caller, Responder, tcp, udp},
-    runner::{
-        asking::{AskTarget, AskTask, Asking, Occupant, Peer},
-        look::{self, Look, Watched},
-        rates::Rates,
-        tcp::start,
-    },
+    guard::Permit,
+    responder::Responder,
+    runner::{asking::Asking, look::Look, rates::Rates},
 };
+use begin::begin;
+
+mod begin;
 
 /// Who asks and answers: what every task of this probe needs.
 #[derive(Debug)]
@@ -92,7 +86,8 @@ enum Stage {
     Starting,
     Open(Vec<Responder>),
     Looking(Look),
-    Asking(Asking),
+    /// A runner for each transport that is asked.
+    Asking(Vec<Asking>),
     Closing,
 }
 
@@ -101,7 +96,7 @@ enum Stage {
 enum Operation {
     Armed(Vec<Responder>, Vec<Record>),
     Looking(Look),
-    Asking(Asking),
+    Asking(Vec<Asking>),
     Seen(Vec<Record>),
 }
 
@@ -153,9 +148,9 @@ impl Works {
                 self.operations
                     .spawn_blocking(move || (id, Ok(Operation::Seen(look.finish()))));
             }
-            Stage::Asking(asking) => {
-                asking.cancel();
-                running.stage = Stage::Asking(asking);
+            Stage::Asking(runners) => {
+                runners.iter().for_each(Asking::cancel);
+                running.stage = Stage::Asking(runners);
             }
             // It ends when it has started.
             Stage::Starting => running.stage = Stage::Starting,
@@ -190,8 +185,8 @@ impl Works {
     /// The coordinator was heard.
     pub(super) fn extend_leases(&self) {
         for running in self.running.values() {
-            if let Stage::Asking(asking) = &running.stage {
-                asking.extend_lease();
+            if let Stage::Asking(runners) = &running.stage {
+                runners.iter().for_each(Asking::extend_lease);
             }
         }
     }
@@ -255,8 +250,8 @@ impl Works {
                     records: std::mem::take(&mut running.excluded),
                 })
             }
-            Ok(Operation::Asking(asking)) => {
-                running.stage = Stage::Asking(asking);
+            Ok(Operation::Asking(runners)) => {
+                running.stage = Stage::Asking(runners);
                 None
             }
             Ok(Operation::Seen(records)) => {
@@ -280,11 +275,17 @@ impl Works {
     fn poll_runners(&mut self) -> Option<WorkEvent> {
         for (id, running) in &mut self.running {
             let id = *id;
-            if matches!(&running.stage, Stage::Asking(asking) if asking.is_finished())
-                && let Stage::Asking(asking) = std::mem::replace(&mut running.stage, Stage::Closing)
+            if matches!(&running.stage, Stage::Asking(runners) if runners.iter().all(Asking::is_finished))
+                && let Stage::Asking(runners) = std::mem::replace(&mut running.stage, Stage::Closing)
             {
-                self.operations
-                    .spawn_blocking(move || (id, Ok(Operation::Seen(asking.finish()))));
+                self.operations.spawn_blocking(move || {
+                    (
+                        id,
+                        Ok(Operation::Seen(
+                            runners.into_iter().flat_map(Asking::finish).collect(),
+                        )),
+                    )
+                });
             }
         }
         let now = Instant::now();
@@ -308,9 +309,10 @@ impl Running {
         let (state, done, total) = match &self.stage {
             Stage::Starting | Stage::Closing => return None,
             Stage::Open(_) | Stage::Looking(_) => (ProgressState::Ready, 0, 0),
-            Stage::Asking(asking) => {
-                let total = asking.total();
-                (ProgressState::Running, asking.done().min(total), total)
+            Stage::Asking(runners) => {
+                let total = runners.iter().map(Asking::total).sum();
+                let done: u64 = runners.iter().map(Asking::done).sum();
+                (ProgressState::Running, done.min(total), total)
             }
         };
         Some(Progress {
@@ -321,201 +323,6 @@ impl Running {
         })
     }
 }
-
-/// Does what blocks at the start of an assignment.
-fn begin(
-    work: PermittedWork,
-    lease: Duration,
-    identity: &Identity,
-    roster: &Roster,
-    rates: &Arc<Rates>,
-) -> Result<Operation, String> {
-    match work {
-        PermittedWork::Arm(openings) => open_responders(openings, identity, roster),
-        PermittedWork::Ask(ask) => {
-            let task = ask_task(ask, lease, identity, roster, rates)?;
-            start(task)
-                .map(Operation::Asking)
-                .map_err(|error| format!("start the runner: {error}"))
-        }
-        PermittedWork::Look(watches) => look::start(watched(watches, identity, roster))
-            .map(Operation::Looking)
-            .map_err(|error| chain(&error)),
-        PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::gather()))])),
-    }
-}
-
-/// What the capture has to watch for. Only TCP and UDP are counted: another transport gets no rows, never rows of zeros.
-fn watched(watches: Vec<Watch>, identity: &Identity, roster: &Roster) -> Vec<Watched> {
-    let members: BTreeMap<NodeId, &Member> = others(identity, roster)
-        .map(|(_, member)| (member.node, member))
-        .collect();
-    watches
-        .into_iter()
-        .filter(|watch| matches!(watch.protocol, Protocol::Tcp | Protocol::Udp))
-        .filter_map(|watch| {
-            Some(Watched {
-                peer: watch.peer,
-                addresses: members.get(&watch.peer)?.addresses.clone(),
-                end: watch.end,
-                family: watch.family,
-                protocol: watch.protocol,
-                ports: watch.ports,
-            })
-        })
-        .collect()
-}
-
-fn open_responders(
-    openings: Vec<Opening>,
-    identity: &Identity,
-    roster: &Roster,
-) -> Result<Operation, String> {
-    let callers: Vec<Caller> = others(identity, roster)
-        .map(|(index, member)| {
-            Ok(Caller {
-                index,
-                node: member.node,
-                addresses: member.addresses.clone(),
-                key: key(identity, member, member.node, identity.node)?,
-            })
-        })
-        .collect::<Result<_, String>>()?;
-    let own_index = own_index(identity, roster)?;
-    let mut responders = Vec::new();
-    let mut records = Vec::new();
-    for opening in openings {
-        let Opening {
-            address,
-            protocol,
-            ports,
-        } = opening;
-        let task = ArmTask {
-            run: identity.run.to_bytes(),
-            own_index,
-            address,
-            ports,
-            callers: callers.clone(),
-        };
-        // The guard permits no other transport.
-        let arm = if protocol == Protocol::Udp {
-            udp::arm
-        } else {
-            tcp::arm
-        };
-        let (responder, armed) =
-            arm(task).map_err(|error| format!("open the responder on {address}: {error}"))?;
-        responders.push(responder);
-        records.push(Record::Armed(armed));
-    }
-    Ok(Operation::Armed(responders, records))
-}
-
-fn ask_task(
-    ask: PermittedAsk,
-    lease: Duration,
-    identity: &Identity,
-    roster: &Roster,
-    rates: &Arc<Rates>,
-) -> Result<AskTask, String> {
-    let members: BTreeMap<NodeId, (u32, &Member)> = others(identity, roster)
-        .map(|(index, member)| (member.node, (index, member)))
-        .collect();
-    let mut targets = Vec::new();
-    let ours = ask.targets.into_iter().map(|target| (target, false));
-    let theirs = ask.live_services.into_iter().map(|target| (target, true));
-    for ((Endpoint { node, address, .. }, ports), is_theirs) in ours.chain(theirs) {
-        // The guard took every target from this roster.
-        let Some((index, member)) = members.get(&node) else {
-            continue;
-        };
-        let peer = Peer {
-            index: *index,
-            node,
-            address,
-            key: key(identity, member, identity.node, node)?,
-        };
-        let of_occupants = by_occupant(ports, is_theirs).into_iter();
-        targets.extend(of_occupants.map(|(occupant, ports)| AskTarget {
-            peer: peer.clone(),
-            ports,
-            occupant,
-        }));
-    }
-    let data_address = |family| roster.member(identity.node)?.data_address(family);
-    Ok(AskTask {
-        run: identity.run.to_bytes(),
-        own_index: own_index(identity, roster)?,
-        members: u32::try_from(roster.members().len()).unwrap_or(u32::MAX),
-        // What will really be sent leaves from the address that the kernel chooses, so that the tests do, too. On loopback
-        // every node has the same choice, and only its own address tells it from the others.
-        local: identity.node.address().filter(IpAddr::is_loopback),
-        data_addresses: [Family::Ipv4, Family::Ipv6]
-            .into_iter()
-            .filter_map(data_address)
-            .collect(),
-        targets,
-        attempts: ask.attempts,
-        attempt_timeout: ask.attempt_timeout,
-        max_rate_node: ask.max_rate_node.map_or(0, Into::into),
-        max_rate_pair: ask.max_rate_pair.map_or(0, Into::into),
-        rates: Arc::clone(rates),
-        second_look: ask.second_look,
-        lease,
-    })
-}
-
-/// The ports of a target by who is expected there.
-fn by_occupant(ports: PortSet, is_theirs: bool) -> Vec<(Occupant, PortSet)> {
-    if !is_theirs {
-        return vec![(Occupant::Responder, ports)];
-    }
-    let ssh = PortSet::from_iter([SSH_PORT]);
-    let others = ports.difference(&ssh);
-    let parts = [
-        (Occupant::Service, others),
-        (Occupant::Sshd, ports.intersection(&ssh)),
-    ];
-    parts.into_iter().filter(|(_, ports)| !ports.is_empty()).collect()
-}
-
-/// Everybody else on the roster, with the index by which the wire knows them.
-fn others<'a>(identity: &'a Identity, roster: &'a Roster) -> impl Iterator<Item = (u32, &'a Member)> {
-    (0..)
-        .zip(roster.members())
-        .filter(|(_, member)| member.node != identity.node)
-}
-
-fn own_index(identity: &Identity, roster: &Roster) -> Result<u32, String> {
-    let at = roster
-        .members()
-        .iter()
-        .position(|member| member.node == identity.node);
-    at.and_then(|at| u32::try_from(at).ok())
-        .ok_or_else(|| "this node is not on the roster".to_owned())
-}
-
-fn key(identity: &Identity, peer: &Member, from: NodeId, to: NodeId) -> Result<[u8; 32], String> {
-    let public = public_key(&peer.agreement_key)
-        .ok_or_else(|| format!("the agreement key of {} is not 64 hexadecimal digits", peer.node))?;
-    pair_key(&identity.agreement_key, &public, &identity.run, from, to)
-        .map(|key| *key.as_bytes())
-        .map_err(|error| format!("the agreement key of {}: {error}", peer.node))
-}
-
-fn public_key(text: &str) -> Option<[u8; 32]> {
-    let mut key = [0; 32];
-    if text.len() != 2 * key.len() {
-        return None;
-    }
-    for (index, octet) in key.iter_mut().enumerate() {
-        *octet = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
-    Some(key)
-}
-
-/// Where an SSH server is expected if no responder of ours stands there.
-const SSH_PORT: u16 = 22;
 
 /// How often a runner is looked at: what finishes is noticed within this time, and an idle probe does not poll at all.
 const POLL: Duration = Duration::from_millis(20);
