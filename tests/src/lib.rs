@@ -5,6 +5,7 @@
 //! * [`running`]: a program under test, seen from outside;
 //! * [`trials`]: tests that enter network namespaces, each in a process of its own;
 //! * [`scenario`]: a scenario file (cluster, faults, what must be found), and how a report is held against it;
+//! * [`stand_in`]: a program that stands in for the services of a live node;
 //! * [`stage`]: a lab with the real programs in it: the coordinator on the admin workstation, a probe on every host.
 
 pub mod gate;
@@ -12,4 +13,5 @@ pub mod rehearsal;
 pub mod running;
 pub mod scenario;
 pub mod stage;
+pub mod stand_in;
 pub mod trials;

@@ -1,14 +1,19 @@
 //! Scenario files: what is planted, and what must be found, no more and no less.
 
 use std::{
-    collections::BTreeSet,
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
-use plumbline_lab::Fault;
-use plumbline_model::{cause::CauseKind, id::NodeId, port::PortSet, report::Report, report::Verdict};
+use plumbline_lab::{Fault, FurtherNetwork};
+use plumbline_model::{id::NodeId, port::PortSet};
 use serde::Deserialize;
+
+mod expect;
+#[cfg(test)]
+mod tests;
+
+pub use expect::{Expectation, ExpectedFinding, ExpectedOutcome};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -18,9 +23,18 @@ pub struct Scenario {
     pub about: String,
     /// The cluster file, below `tests/clusters/`.
     pub cluster: String,
+    /// Networks beside those of the cluster file, on which chosen hosts have further interfaces.
+    #[serde(default)]
+    pub further: Vec<FurtherNetwork>,
+    /// Hosts on which Kubernetes seems to run already. Whatever else is expected, their services must not be disturbed.
+    #[serde(default)]
+    pub live: Vec<LiveHost>,
     /// What is planted before the audit.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Shell commands that are run on hosts before the audit: a packet filter as its administrator would write it.
+    #[serde(default)]
+    pub prepare: Vec<Preparation>,
     /// What happens while the audit runs.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -38,16 +52,99 @@ fn once() -> u32 {
     1
 }
 
-/// Something that happens to a probe in mid-run.
+/// Commands on a host.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Preparation {
+    /// Which host.
+    pub on: NodeId,
+    /// What its shell runs; it must end well.
+    pub run: String,
+}
+
+/// A host on which Kubernetes seems to run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveHost {
+    /// Which host.
+    pub host: NodeId,
+    /// By what a probe may tell.
+    #[serde(default)]
+    pub shows: Life,
+    /// What listens there.
+    #[serde(default)]
+    pub services: Vec<Service>,
+}
+
+/// By what a host shows that Kubernetes runs there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// By its services' names.
+    #[default]
+    Process,
+    /// By a kubelet's configuration on disk.
+    Configuration,
+}
+
+/// A program that listens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its name, as `/proc` tells it.
+    pub name: String,
+    /// TCP ports.
+    #[serde(default)]
+    pub tcp: PortSet,
+    /// UDP ports.
+    #[serde(default)]
+    pub udp: PortSet,
+    /// What it says and endures.
+    #[serde(default)]
+    pub manner: Manner,
+}
+
+/// How a service behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Manner {
+    /// It waits for its client to speak.
+    #[default]
+    Silent,
+    /// It shows a banner, and locks addresses out that come again and again without logging in, as sshd does with
+    /// `PerSourcePenalties`.
+    Ssh,
+}
+
+/// Something that happens in mid-run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawEvent")]
 pub struct Event {
     /// The phase of the run at whose start it happens, as `--json-events` names it.
     pub at: String,
+    /// How long after that.
+    pub after_ms: u64,
     /// What happens.
-    pub what: What,
-    /// To whose probe (or to the coordinator).
-    pub to: NodeId,
+    pub what: Happening,
+}
+
+/// What happens in mid-run.
+#[derive(Debug, Clone)]
+pub enum Happening {
+    /// Something to a probe, or to the coordinator.
+    Signal {
+        /// What.
+        what: What,
+        /// To whose.
+        to: NodeId,
+    },
+    /// A fault is planted, and healed after a while if one is given.
+    Fault {
+        /// Which.
+        fault: Fault,
+        /// After how many milliseconds it is healed.
+        heal_after_ms: Option<u64>,
+    },
 }
 
 /// What happens to a process.
@@ -64,43 +161,34 @@ pub enum What {
     Interrupt,
 }
 
-/// What must come out of a scenario.
-#[derive(Debug, Deserialize)]
+/// An event as it is written: `{at, what, to}` or `{at, plant, heal_after_ms}`.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Expectation {
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The exit code.
-    pub exit: i32,
-    /// Exactly these findings, in any order.
+struct RawEvent {
+    at: String,
     #[serde(default)]
-    pub findings: Vec<ExpectedFinding>,
+    after_ms: u64,
+    what: Option<What>,
+    to: Option<NodeId>,
+    plant: Option<Fault>,
+    heal_after_ms: Option<u64>,
 }
 
-/// One finding that must be there.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExpectedFinding {
-    /// The cause's kind.
-    pub kind: CauseKind,
-    /// The node to touch; absent for a cause between nodes.
-    #[serde(default)]
-    pub node: Option<NodeId>,
-    /// The sources of a cause between nodes.
-    #[serde(default)]
-    pub from: Option<BTreeSet<NodeId>>,
-    /// The destinations of a cause between nodes.
-    #[serde(default)]
-    pub to: Option<BTreeSet<NodeId>>,
-    /// The ports under it, all of them; absent where the scenario does not fix them.
-    #[serde(default)]
-    pub ports: Option<PortSet>,
-    /// Words that the sentence must contain.
-    #[serde(default)]
-    pub says: Vec<String>,
-    /// Words that the commands must contain.
-    #[serde(default)]
-    pub commands: Vec<String>,
+impl TryFrom<RawEvent> for Event {
+    type Error = &'static str;
+
+    fn try_from(raw: RawEvent) -> Result<Self, Self::Error> {
+        let what = match (raw.what, raw.to, raw.plant, raw.heal_after_ms) {
+            (Some(what), Some(to), None, None) => Happening::Signal { what, to },
+            (None, None, Some(fault), heal_after_ms) => Happening::Fault { fault, heal_after_ms },
+            _ => return Err("an event has either `what` and `to`, or `plant` and perhaps `heal_after_ms`"),
+        };
+        Ok(Self {
+            at: raw.at,
+            after_ms: raw.after_ms,
+            what,
+        })
+    }
 }
 
 /// Where `tests/` lies.
@@ -121,91 +209,5 @@ impl Scenario {
     /// The path of its cluster file.
     pub fn cluster_path(&self) -> PathBuf {
         tests_dir().join("clusters").join(&self.cluster)
-    }
-}
-
-impl Expectation {
-    /// Every way in which a report is not what was expected.
-    pub fn differences(&self, exit: Option<i32>, report: &Report) -> Vec<String> {
-        let mut differences = Vec::new();
-        if exit != Some(self.exit) {
-            differences.push(format!("exit code {exit:?}, expected {}", self.exit));
-        }
-        if report.verdict != self.verdict {
-            differences.push(format!(
-                "verdict {:?}, expected {:?}",
-                report.verdict, self.verdict
-            ));
-        }
-        let mut left: Vec<Found> = report.findings.iter().map(Found::of).collect();
-        for expected in &self.findings {
-            match left.iter().position(|found| found.is(expected)) {
-                Some(index) => {
-                    left.remove(index);
-                }
-                None => differences.push(format!("missed: {expected:?}")),
-            }
-        }
-        differences.extend(left.iter().map(|found| format!("not expected: {found}")));
-        differences
-    }
-}
-
-/// A finding as scenarios see it.
-#[derive(Debug)]
-struct Found {
-    kind: CauseKind,
-    node: Option<NodeId>,
-    between: Option<(BTreeSet<NodeId>, BTreeSet<NodeId>)>,
-    ports: PortSet,
-    detail: String,
-    commands: String,
-}
-
-impl Found {
-    fn of(finding: &plumbline_model::report::Finding) -> Self {
-        let set = |ids: &[NodeId]| ids.iter().copied().collect::<BTreeSet<_>>();
-        Self {
-            kind: finding.cause.kind,
-            node: finding.cause.node,
-            between: finding
-                .cause
-                .between
-                .as_ref()
-                .map(|[from, to]| (set(from), set(to))),
-            ports: finding.affects.iter().map(|affect| affect.port).collect(),
-            detail: finding.cause.detail.clone(),
-            commands: finding.fix.commands.join("\n"),
-        }
-    }
-
-    fn is(&self, expected: &ExpectedFinding) -> bool {
-        let sides = self.between.as_ref();
-        self.kind == expected.kind
-            && self.node == expected.node
-            && expected
-                .from
-                .as_ref()
-                .is_none_or(|from| sides.is_some_and(|(found, _)| found == from))
-            && expected
-                .to
-                .as_ref()
-                .is_none_or(|to| sides.is_some_and(|(_, found)| found == to))
-            && expected.ports.as_ref().is_none_or(|ports| *ports == self.ports)
-            && expected.says.iter().all(|words| self.detail.contains(words))
-            && expected
-                .commands
-                .iter()
-                .all(|words| self.commands.contains(words))
-    }
-}
-
-impl fmt::Display for Found {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} node {:?} between {:?} ports {}: {}",
-            self.kind, self.node, self.between, self.ports, self.detail
-        )
     }
 }

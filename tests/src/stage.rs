@@ -1,30 +1,38 @@
 //! A lab with the real programs in it: the coordinator on the admin workstation, a probe on every host.
+//!
+//! One thread reads what the coordinator says, and ends with it.
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::File,
-    io::{BufRead, BufReader},
+    io::BufReader,
     net::IpAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
-use plumbline_lab::{Lab, LabChild, Program, Stack, Topology};
+use plumbline_lab::{Lab, Program, Stack, Topology};
 use plumbline_model::{
     canonical, cluster, id::NodeId, inventory::Inventory, report::Report, source::SourceText,
 };
 
-use crate::scenario::{Event, Scenario, What};
+use crate::scenario::{Life, Preparation, Scenario};
+
+pub mod live;
+mod script;
 
 /// The longest that any scenario may take: what hangs is a failure, not a wait.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How often a file or a process is looked at.
 const POLL: Duration = Duration::from_millis(20);
-/// How long the coordinator sleeps in [`What::StopTenSeconds`].
-const STOP: Duration = Duration::from_secs(10);
 /// Well above what two cores reach: the lab's network belongs to nobody else, so nothing is paced.
 const RATE: &str = "100000";
+/// What a shell does to become a probe where a kubelet is configured: only it sees the directory that is over `/var/lib`.
+const WITH_KUBELET: &str = "mount -t tmpfs none /var/lib && mkdir /var/lib/kubelet && : >/var/lib/kubelet/config.yaml && \
+                            exec \"$0\" \"$@\"";
 
 /// The programs under test, built by `cargo xtask test`.
 #[derive(Debug, Clone)]
@@ -119,16 +127,19 @@ pub fn audit(
     let mut probes = BTreeMap::new();
     for (node, string) in strings {
         let log = File::create(work.join(format!("probe-{node}.log"))).map_err(|error| error.to_string())?;
+        let shows = scenario.live.iter().find(|live| live.host == node);
         let program = Program {
-            path: programs.probe.clone(),
-            args: vec!["join".into(), "-".into()],
             stdin: format!("{string}\n").into_bytes(),
             stderr: Some(log),
+            ..probe(
+                programs,
+                shows.is_some_and(|live| live.shows == Life::Configuration),
+            )
         };
         let child = lab.spawn_in(node, program).map_err(|error| error.to_string())?;
         probes.insert(node, child);
     }
-    let log = follow(&mut coordinator, &scenario.events, &probes)?;
+    let log = script::follow(lab, &mut coordinator, &scenario.events, &probes)?;
     let exit = wait(&mut coordinator, started)?.code();
     for child in probes.values() {
         child.kill();
@@ -194,76 +205,56 @@ fn join_strings(path: &Path, coordinator: &mut Child) -> Result<BTreeMap<NodeId,
                 "the coordinator ended with {status} before it wrote the join file: {log}"
             ));
         }
-        std::thread::sleep(POLL);
+        thread::sleep(POLL);
     }
     Err("the coordinator wrote no join file within 15 s".to_owned())
 }
 
-/// Reads the coordinator's events to their end and lets happen what the scenario wants.
-fn follow(
-    coordinator: &mut Child,
-    events: &[Event],
-    probes: &BTreeMap<NodeId, LabChild>,
-) -> Result<String, String> {
-    let stderr = coordinator
-        .stderr
-        .take()
-        .ok_or("the coordinator has no standard error")?;
-    let own = coordinator.id();
-    let mut log = String::new();
-    let mut done = vec![false; events.len()];
-    for line in BufReader::new(stderr).lines() {
-        let line = line.map_err(|error| format!("read the coordinator's events: {error}"))?;
-        log.push_str(&line);
-        log.push('\n');
-        let parsed: Option<serde_json::Value> = serde_json::from_str(&line).ok();
-        let Some(phase) = parsed.as_ref().and_then(|event| event["phase"].as_str()) else {
-            continue;
-        };
-        for (event, done) in events
-            .iter()
-            .zip(&mut done)
-            .filter(|(event, done)| event.at == phase && !**done)
-        {
-            *done = true;
-            happen(event, own, probes)?;
-        }
+/// A probe's program; if asked to, in a mount namespace of its own in which a kubelet is configured.
+fn probe(programs: &Programs, kubelet_is_configured: bool) -> Program {
+    let join = ["join", "-"].map(OsString::from);
+    let (path, args) = if kubelet_is_configured {
+        let words = ["--mount", "--propagation", "private", "sh", "-c", WITH_KUBELET].map(OsString::from);
+        let args = words
+            .into_iter()
+            .chain([programs.probe.clone().into()])
+            .chain(join);
+        ("unshare".into(), args.collect())
+    } else {
+        (programs.probe.clone(), join.into())
+    };
+    Program {
+        path,
+        args,
+        stdin: Vec::new(),
+        stderr: None,
     }
-    if let Some((event, _)) = events.iter().zip(&done).find(|(_, done)| !**done) {
-        return Err(format!("the run never came to phase {:?}:\n{log}", event.at));
-    }
-    Ok(log)
 }
 
-fn happen(event: &Event, coordinator: u32, probes: &BTreeMap<NodeId, LabChild>) -> Result<(), String> {
-    let pid = match event.to {
-        NodeId::Coordinator => coordinator,
-        node => probes
-            .get(&node)
-            .ok_or_else(|| format!("{node} has no probe"))?
-            .pid(),
-    };
-    let signal = |name: &str| -> Result<(), String> {
-        let status = Command::new("kill")
-            .args([format!("-{name}"), pid.to_string()])
-            .status()
-            .map_err(|error| format!("signal {pid}: {error}"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(format!("signal {pid}: kill ended with {status}"))
-        }
-    };
-    match event.what {
-        What::Kill => signal("KILL"),
-        What::Freeze => signal("STOP"),
-        What::Interrupt => signal("INT"),
-        What::StopTenSeconds => {
-            signal("STOP")?;
-            std::thread::sleep(STOP);
-            signal("CONT")
+/// Runs a scenario's commands on the hosts.
+///
+/// # Errors
+/// A sentence with what a command said that failed.
+pub fn prepare(lab: &Lab, preparations: &[Preparation]) -> Result<(), String> {
+    for Preparation { on, run } in preparations {
+        let output = lab
+            .in_host(*on, || {
+                Command::new("sh")
+                    .args(["-ec", run])
+                    .stdin(Stdio::null())
+                    .output()
+            })
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("prepare {on}: {error}"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!(
+                "prepare {on}: {run:?} ended with {}: {said}",
+                output.status
+            ));
         }
     }
+    Ok(())
 }
 
 fn wait(coordinator: &mut Child, started: Instant) -> Result<ExitStatus, String> {
@@ -271,7 +262,7 @@ fn wait(coordinator: &mut Child, started: Instant) -> Result<ExitStatus, String>
         if let Some(status) = coordinator.try_wait().map_err(|error| error.to_string())? {
             return Ok(status);
         }
-        std::thread::sleep(POLL);
+        thread::sleep(POLL);
     }
     let _ = coordinator.kill();
     Err(format!(

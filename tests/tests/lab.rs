@@ -13,10 +13,11 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use plumbline_lab::Lab;
+use plumbline_lab::{Entered, Lab, Topology};
 use plumbline_tests::{
     scenario::{Scenario, tests_dir},
-    stage::{self, Programs},
+    stage::{self, Programs, live::Living},
+    stand_in::{self, STAND_IN},
 };
 
 fn main() -> ExitCode {
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        [flag, log, service] if flag == STAND_IN => stand_in::main(Path::new(log), service),
         [flag] if flag == "--list" => {
             for path in scenarios() {
                 println!("{}: test", name(&path));
@@ -127,34 +129,61 @@ fn run(path: &Path) -> Result<(), String> {
     let entered = plumbline_lab::enter().map_err(|error| error.to_string())?;
     let programs = Programs::from_env()?;
     let scenario = Scenario::read(path)?;
-    let (topology, _) = stage::topology(&scenario.cluster_path())?;
     for turn in 1..=scenario.times {
-        let work = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let mut lab = Lab::up(&entered, topology.clone()).map_err(|error| error.to_string())?;
-        for fault in &scenario.faults {
-            lab.apply(fault)
-                .map_err(|error| format!("plant {fault:?}: {error}"))?;
-        }
-        let outcome = stage::audit(&mut lab, &programs, &scenario, work.path())?;
-        let fail = |what: String| {
-            let kept = work.path().display().to_string();
-            format!(
-                "{}\nrun {turn} of {}: {what}\n{}\n({kept})",
-                scenario.about, scenario.times, outcome.log
-            )
-        };
-        let report = outcome
-            .report
-            .as_ref()
-            .ok_or_else(|| fail("no report".to_owned()))?;
-        let differences = scenario.expect.differences(outcome.exit, report);
-        if !differences.is_empty() {
-            return Err(fail(differences.join("\n")));
-        }
-        let (code, printed) = stage::verify(&programs, &outcome.out)?;
-        if code != Some(0) {
-            return Err(fail(format!("verify ended with {code:?}: {printed}")));
-        }
+        once(&entered, &programs, &scenario)
+            .map_err(|why| format!("{}\nrun {turn} of {}: {why}", scenario.about, scenario.times))?;
     }
     Ok(())
+}
+
+fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(), String> {
+    let (topology, _) = stage::topology(&scenario.cluster_path())?;
+    let topology = scenario
+        .further
+        .iter()
+        .cloned()
+        .try_fold(topology, Topology::with_further)
+        .map_err(|error| error.to_string())?;
+    let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let mut lab = Lab::up(entered, topology).map_err(|error| error.to_string())?;
+    for fault in &scenario.faults {
+        lab.apply(fault)
+            .map_err(|error| format!("plant {fault:?}: {error}"))?;
+    }
+    stage::prepare(&lab, &scenario.prepare)?;
+    let mut living = Vec::new();
+    for live in &scenario.live {
+        living.push(Living::start(&mut lab, live, work.path())?);
+    }
+    let outcome = stage::audit(&mut lab, programs, scenario, work.path())?;
+    let mut differences = match &outcome.report {
+        Some(report) => scenario.expect.differences(outcome.exit, report),
+        None => vec!["no report".to_owned()],
+    };
+    for living in &living {
+        differences.extend(living.disturbances(&lab)?);
+    }
+    if outcome.report.is_some() {
+        let (code, printed) = stage::verify(programs, &outcome.out)?;
+        if code != Some(0) {
+            differences.push(format!("verify ended with {code:?}: {printed}"));
+        }
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let kept = keep(work, scenario);
+    Err(format!("{}\n{}\n({kept})", differences.join("\n"), outcome.log))
+}
+
+/// What a failed scenario leaves behind stays where `PLUMBLINE_KEEP` says, if it says anything.
+fn keep(work: tempfile::TempDir, scenario: &Scenario) -> String {
+    if std::env::var_os("PLUMBLINE_KEEP").is_some() {
+        work.keep().display().to_string()
+    } else {
+        format!(
+            "with PLUMBLINE_KEEP=1 the report of {:?} is kept",
+            scenario.cluster
+        )
+    }
 }
