@@ -36,7 +36,8 @@ pub(crate) struct CheckArgs {
     /// Where probes come from: namespaces on this machine, or started by you with join strings.
     #[arg(long, value_enum)]
     swarm: SwarmArg,
-    /// Where probes find this coordinator; a wildcard address advertises every global address (joined).
+    /// Where probes find this coordinator; a wildcard address advertises every global address, [::] those of both families
+    /// (joined).
     #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"))]
     listen: Option<SocketAddr>,
     /// Write the join strings here, one a node, mode 0600 (joined).
@@ -117,7 +118,7 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
     if let Some(retest) = &inputs.parameters.retest {
         if retest.tests.is_empty() {
             print(&format!(
-                "nothing to make again: every test of run {} was as expected\n",
+                "nothing to make again: no test of run {} failed or was left unmeasured\n",
                 retest.run
             ))?;
             return Ok(Exit::Passed);

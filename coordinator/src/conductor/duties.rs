@@ -69,6 +69,11 @@ impl Duties {
         )
     }
 
+    /// Whether anybody tests anything.
+    pub(super) fn has_tests(&self) -> bool {
+        self.0.values().any(|duty| !duty.targets.is_empty())
+    }
+
     /// The ports that a node must answer on.
     pub(super) fn answers_on(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
         let sets = &self.0.get(&node)?.arm;

@@ -301,12 +301,7 @@ impl Conductor {
                 self.release(|work| matches!(work, Work::Look(_)));
             }
             Phase::ReleasingLook => self.begin_releasing_arm(now),
-            Phase::ReleasingArm => {
-                self.enter(now, Phase::Surveying, budget::SURVEYING);
-                for node in self.failures.to_survey() {
-                    self.assign(node, Work::Survey);
-                }
-            }
+            Phase::ReleasingArm => self.begin_surveying(now),
             Phase::Surveying | Phase::WindingUp => self.begin_finishing(now),
             Phase::Finishing => {
                 self.enter(now, Phase::Done, Duration::ZERO);
@@ -328,6 +323,10 @@ impl Conductor {
         let roster: Vec<Member> = here.filter_map(|seat| seat.member.clone()).collect();
         self.actions
             .push_back(Action::PublishRoster(self.clock.last(), roster));
+        if !self.duties.has_tests() {
+            self.begin_finishing(now);
+            return;
+        }
         self.enter(now, Phase::Arming, budget::ARMING);
         for (node, duty) in self.duties.0.clone() {
             if !duty.arm.is_empty() {
@@ -339,6 +338,18 @@ impl Conductor {
     fn begin_releasing_arm(&mut self, now: Awake) {
         self.enter(now, Phase::ReleasingArm, budget::RELEASING);
         self.release(|_| true);
+    }
+
+    fn begin_surveying(&mut self, now: Awake) {
+        let nodes = self.failures.to_survey();
+        if nodes.is_empty() {
+            self.begin_finishing(now);
+            return;
+        }
+        self.enter(now, Phase::Surveying, budget::SURVEYING);
+        for node in nodes {
+            self.assign(node, Work::Survey);
+        }
     }
 
     fn begin_finishing(&mut self, now: Awake) {

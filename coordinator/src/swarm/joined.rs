@@ -17,7 +17,7 @@ use plumbline_model::{
 };
 use tokio::{
     io::AsyncWriteExt as _,
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     process::{Child, Command},
 };
 
@@ -51,7 +51,7 @@ pub(super) async fn start(
         address: listen,
         source,
     };
-    let listener = TcpListener::bind(listen).await.map_err(bind)?;
+    let listener = listen_on(listen).map_err(bind)?;
     let bound = listener.local_addr().map_err(bind)?;
     let own_addresses = addresses::global().map_err(SwarmError::Addresses)?;
     let advertised: Vec<SocketAddr> = if bound.ip().is_unspecified() {
@@ -99,6 +99,25 @@ pub(super) async fn start(
         guard: Guard::Joined(vantage),
     })
 }
+
+/// Binds the listener; the IPv6 wildcard hears IPv4 as well, whatever the host's default is (`net.ipv6.bindv6only`).
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => {
+            let socket = TcpSocket::new_v6()?;
+            rustix::net::sockopt::set_ipv6_v6only(&socket, !address.ip().is_unspecified())?;
+            socket
+        }
+    };
+    // A coordinator that was ended a moment ago has left connections behind that hold the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Probes that are started by one command knock at once; the acceptor takes them as fast as it shakes hands.
+const BACKLOG: u32 = 1024;
 
 /// Writes `{"nodes":{"<id>":"<string>"}}`, whole or not at all, readable by its owner only from the first moment.
 fn write_join_file<'a>(path: &Path, strings: impl Iterator<Item = &'a JoinString>) -> io::Result<()> {
@@ -175,6 +194,20 @@ mod tests {
             one_time_key: OneTimeKey::generate().unwrap(),
             pin: [9; 32],
             expires_unix_s: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_ipv6_wildcard_hears_both_families() {
+        let listener = listen_on("[::]:0".parse().unwrap()).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for address in ["127.0.0.1", "::1"] {
+            let address = SocketAddr::new(address.parse().unwrap(), port);
+            let (dialled, accepted) =
+                tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+            dialled.unwrap();
+            let (_, from) = accepted.unwrap();
+            assert_eq!(from.ip().to_canonical(), address.ip());
         }
     }
 

@@ -187,7 +187,7 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
         inventory,
         participants,
         listeners,
-        mut advertised,
+        advertised,
         own_addresses,
         join_timeout,
     } = invitation;
@@ -196,7 +196,6 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
         .map_or(0, |since| since.as_secs());
     let ca = RunCa::new(run, now_unix_s, CA_LIFETIME)?;
     let expires_unix_s = now_unix_s + join_timeout.as_secs();
-    advertised.truncate(MAX_ADDRESSES);
     let (mut strings, mut expected) = (BTreeMap::new(), Vec::new());
     for node in participants {
         let one_time_key = OneTimeKey::generate()?;
@@ -217,7 +216,7 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
         strings.insert(
             *node,
             JoinString {
-                coordinator: advertised.clone(),
+                coordinator: in_order_for(*node, &advertised),
                 run: run.clone(),
                 node: *node,
                 one_time_key,
@@ -236,6 +235,20 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
     Ok(Invited { service, strings })
 }
 
+/// The addresses of the coordinator as a node tries them: first those of its own family, since the cluster file gives its
+/// address in that one, and a join string is good from there alone.
+fn in_order_for(node: NodeId, advertised: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_of_its_family = |address: &SocketAddr| {
+        let family = node.address().map(|own| own.is_ipv4());
+        family.is_none_or(|is_ipv4| is_ipv4 == address.is_ipv4())
+    };
+    let mut addresses = advertised.to_vec();
+    // Stable: within a family the order stays.
+    addresses.sort_by_key(|address| !is_of_its_family(address));
+    addresses.truncate(MAX_ADDRESSES);
+    addresses
+}
+
 /// The arguments with which this executable is a probe that reads its join string from standard input. It ends by itself
 /// a minute after the last word of a coordinator that was killed: four leases, so that a reconnection is not cut short.
 const PROBE_ARGS: [&str; 6] = ["probe", "--quiet", "join", "--give-up", "60", "-"];
@@ -245,3 +258,32 @@ const CA_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// It was told to finish before; a second is what closing its sockets may take.
 const CHILD_GRACE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_tries_the_coordinators_addresses_of_its_own_family_first() {
+        let address = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let advertised = [
+            address("10.0.0.9:7443"),
+            address("10.1.0.9:7443"),
+            address("[fd00::9]:7443"),
+        ];
+        let order = |node: &str| in_order_for(node.parse().unwrap(), &advertised);
+        assert_eq!(order("10.0.0.1"), advertised);
+        assert_eq!(order("fd00::1"), [advertised[2], advertised[0], advertised[1]]);
+        assert_eq!(order("coordinator"), advertised);
+    }
+
+    #[test]
+    fn a_host_with_many_addresses_of_one_family_still_tells_some_of_the_other() {
+        let mut advertised: Vec<SocketAddr> = (0..200u8)
+            .map(|last| SocketAddr::from(([10, 0, 0, last], 7443)))
+            .collect();
+        advertised.push("[fd00::9]:7443".parse().unwrap());
+        let order = in_order_for("fd00::1".parse().unwrap(), &advertised);
+        assert!(order.len() <= MAX_ADDRESSES && order[0].is_ipv6());
+    }
+}
