@@ -376,8 +376,8 @@ const DESCRIPTOR_SHARE: usize = 4;
 /// second before they hold up anything.
 const LEAVING_LIMIT: usize = 1024;
 /// sshd begins to refuse when ten connections have not logged in (MaxStartups 10:30:100), whoever they are; one takes it
-/// some ten milliseconds from its start to its banner and its end.
-const SSHD_SLOT: Duration = Duration::from_millis(50);
+/// some tens of milliseconds from its start to its banner and its end.
+const SSHD_SLOT: Duration = Duration::from_millis(100);
 /// A large roster's slots are shortened, so that the last source is not kept waiting for longer: still under ten
 /// connections at a time for the first ten thousand sources.
 const SSHD_SPAN: Duration = Duration::from_secs(20);

@@ -1,0 +1,155 @@
+//! A real SSH server that is strict, asked by many sources at once: nobody is refused, and nobody is locked out afterwards.
+
+use std::{
+    env, fs,
+    io::Read as _,
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use plumbline_model::observation::Signal;
+use plumbline_probe::runner::asking::{AskTask, Occupant};
+use plumbline_sys::route::Network;
+
+use crate::hosts::{Ends, Hosts, ask, only, set, task};
+
+/// As many sources ask at the same moment as would overrun it three times. Each connection without a login costs its source
+/// ten seconds of a penalty that bites from fifteen seconds on: whoever connected twice for one test would be locked out.
+pub(crate) fn a_strict_ssh_server_locks_nobody_out(hosts: &Hosts, ends: Ends) {
+    let addresses: Vec<IpAddr> = (0..SOURCES)
+        .map(|index| Ipv4Addr::new(10, 77, 0, 100 + index).into())
+        .collect();
+    let mut network = Network::open().unwrap();
+    let link = network.link("cable").unwrap().unwrap().index;
+    for address in &addresses {
+        network.add_address(link, *address, 24).unwrap();
+    }
+    let server = Server::start(hosts, ends);
+    for _ in 0..2 {
+        let signals: Vec<(Signal, u32)> = thread::scope(|scope| {
+            let sources = (0..).zip(&addresses).map(|(index, address)| {
+                let task = source(ends, index, *address);
+                scope.spawn(|| only(ask(task)))
+            });
+            // All of them begin before the first is waited for.
+            let sources: Vec<_> = sources.collect();
+            let reaches = sources.into_iter().map(|source| source.join().unwrap());
+            reaches.map(|reach| (reach.signal, reach.attempts)).collect()
+        });
+        let expected = vec![(Signal::Connected, 1); addresses.len()];
+        assert_eq!(signals, expected, "{}", server.log());
+    }
+    let log = server.stop();
+    for word in ["drop connection", "refus", "throttling", "error:", "fatal:"] {
+        assert!(!log.contains(word), "{log}");
+    }
+    for address in &addresses {
+        network.delete_address(link, *address, 24).unwrap();
+    }
+}
+
+/// What is missing for it here.
+pub(crate) fn needs() -> Result<(), String> {
+    let server = server();
+    if !server.exists() {
+        return Err(format!(
+            "no {} here (PLUMBLINE_SSHD names another)",
+            server.display()
+        ));
+    }
+    let keygen = Command::new("ssh-keygen")
+        .arg("-?")
+        .stderr(Stdio::null())
+        .status();
+    keygen.map(drop).map_err(|error| format!("ssh-keygen: {error}"))
+}
+
+fn server() -> PathBuf {
+    env::var_os("PLUMBLINE_SSHD").map_or_else(|| PathBuf::from("/usr/sbin/sshd"), PathBuf::from)
+}
+
+fn source(ends: Ends, index: u32, address: IpAddr) -> AskTask {
+    let mut task = AskTask {
+        own_index: index,
+        members: u32::from(SOURCES) + 1,
+        local: Some(address),
+        ..task(ends.answering, &set("22"))
+    };
+    task.targets[0].peer.index = u32::from(SOURCES);
+    task.targets[0].occupant = Occupant::Sshd;
+    task
+}
+
+struct Server {
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(hosts: &Hosts, ends: Ends) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(path("key"))
+            .status();
+        assert!(made.unwrap().success());
+        // Before 9.8 it knows no penalties, and would not start.
+        let penalties = "noauth:10s min:15s";
+        for penalties in [format!("PerSourcePenalties {penalties}\n"), String::new()] {
+            let configuration = format!(
+                "Port 22\nListenAddress {}\nHostKey {}\nMaxStartups 10\nPidFile none\nLogLevel VERBOSE\n{penalties}",
+                ends.answering,
+                path("key").display()
+            );
+            fs::write(path("configuration"), configuration).unwrap();
+            let mut command = Command::new(server());
+            command.args(["-D", "-e", "-f"]).arg(path("configuration"));
+            command.stdin(Stdio::null()).stdout(Stdio::null());
+            command.stderr(fs::File::create(path("log")).unwrap());
+            let mut process = hosts.answering.spawn(&mut command, None).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            let log = loop {
+                let log = fs::read_to_string(path("log")).unwrap();
+                let ended = process.try_wait().unwrap().is_some();
+                if ended || log.contains("Server listening") {
+                    break log;
+                }
+                assert!(Instant::now() < deadline, "{log}");
+                thread::sleep(Duration::from_millis(10));
+            };
+            if process.try_wait().unwrap().is_none() {
+                return Self { process, directory };
+            }
+            assert!(log.contains("PerSourcePenalties"), "{log}");
+        }
+        panic!("no SSH server without penalties either");
+    }
+
+    fn log(&self) -> String {
+        let mut log = String::new();
+        let file = fs::File::open(self.directory.path().join("log"));
+        file.unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+
+    fn stop(mut self) -> String {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.log()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It is gone already unless the test failed.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// At a hundred milliseconds each, the last asks after three seconds.
+const SOURCES: u8 = 30;
