@@ -1,6 +1,6 @@
-//! The limit on open files.
+//! What the kernel grants a process: open files, and its turn on a processor.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 /// Raises this process's soft limit on open files to its hard limit and returns what it then is.
 ///
@@ -25,6 +25,18 @@ pub fn open_files() -> u32 {
         .current
         .map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX))
 }
+
+/// Lets the calling thread run before most others, as far as the kernel grants it (CAP_SYS_NICE). Returns whether it does.
+///
+/// For threads that answer for this host in microseconds: one that waits for its turn behind everything else looks, from
+/// outside, like a network that loses packets.
+pub fn prefer_this_thread() -> bool {
+    // On Linux a priority is of a thread, and 0 is the calling one.
+    setpriority_process(None, PREFERRED).is_ok()
+}
+
+/// Halfway up: some nine times the share of a thread of the usual priority, and still no claim to all of it.
+const PREFERRED: i32 = -10;
 
 #[cfg(test)]
 mod tests {

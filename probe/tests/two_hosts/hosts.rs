@@ -1,17 +1,18 @@
 //! Two hosts, a cable, packet filters, and what is asked over it.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::AsFd,
     time::{Duration, Instant},
 };
 
 use plumbline_model::{
-    observation::{Reach, Record},
+    observation::{Armed, Reach, Record},
     port::PortSet,
 };
 use plumbline_probe::{
-    responder::{ArmTask, Caller, Responder, tcp::arm},
+    responder::{ArmTask, Caller, Responder, tcp},
     runner::{
         asking::{AskTarget, AskTask, Occupant, Peer},
         tcp::start,
@@ -78,6 +79,16 @@ impl Hosts {
     }
 
     pub(crate) fn responder(&self, ends: Ends, ports: &PortSet) -> Responder {
+        self.responder_of(tcp::arm, ends, ports)
+    }
+
+    /// A responder of either transport.
+    pub(crate) fn responder_of(
+        &self,
+        arm: fn(ArmTask) -> io::Result<(Responder, Armed)>,
+        ends: Ends,
+        ports: &PortSet,
+    ) -> Responder {
         let caller = Caller {
             index: 0,
             node: IPV4.asking.into(),
@@ -98,6 +109,16 @@ impl Hosts {
 
     pub(crate) fn filter_there(&self, rules: &[NewRule]) -> Filter<'_> {
         Filter::new(Some(&self.answering), Hook::Input, rules)
+    }
+
+    /// Translates addresses on one of the hosts, `None` for the asking one.
+    pub(crate) fn translate(host: Option<&'_ NetNs>, hook: Hook, rule: NewRule) -> Filter<'_> {
+        let mut batch = Batch::new();
+        batch
+            .create_table(Family::Inet, TABLE)
+            .create_nat_chain(Family::Inet, TABLE, TABLE, hook, 0)
+            .append_rule(Family::Inet, TABLE, TABLE, &rule);
+        Filter::of_batch(host, batch)
     }
 }
 
@@ -148,6 +169,10 @@ impl<'a> Filter<'a> {
         for rule in rules {
             batch.append_rule(Family::Inet, TABLE, TABLE, rule);
         }
+        Self::of_batch(host, batch)
+    }
+
+    fn of_batch(host: Option<&'a NetNs>, batch: Batch) -> Self {
         let filter = Self { host };
         filter.commit(batch);
         filter
@@ -175,13 +200,13 @@ impl Drop for Filter<'_> {
 }
 
 pub(crate) fn rule(ports: &str, action: Action) -> NewRule {
+    rule_of(Transport::Tcp, ports, action)
+}
+
+pub(crate) fn rule_of(transport: Transport, ports: &str, action: Action) -> NewRule {
     let ports = set(ports).ranges()[0];
     NewRule {
-        matches: vec![Match::DestinationPorts(
-            Transport::Tcp,
-            ports.first(),
-            ports.last(),
-        )],
+        matches: vec![Match::DestinationPorts(transport, ports.first(), ports.last())],
         action,
     }
 }
@@ -216,7 +241,10 @@ pub(crate) fn task(address: IpAddr, ports: &PortSet) -> AskTask {
 }
 
 pub(crate) fn ask(task: AskTask) -> Vec<Reach> {
-    let records = start(task).unwrap().finish();
+    reaches(start(task).unwrap().finish())
+}
+
+pub(crate) fn reaches(records: Vec<Record>) -> Vec<Reach> {
     let reach = |record| match record {
         Record::Reach(reach) => reach,
         other => panic!("{other:?}"),
@@ -238,6 +266,6 @@ pub(crate) fn set(ports: &str) -> PortSet {
 }
 
 pub(crate) const ATTEMPT: Duration = Duration::from_millis(600);
-const KEY: [u8; 32] = [7; 32];
+pub(crate) const KEY: [u8; 32] = [7; 32];
 const RUN: [u8; 8] = *b"two host";
 const TABLE: &str = "test";

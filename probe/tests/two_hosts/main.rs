@@ -1,5 +1,5 @@
-//! The connect engine against packet filters, absent hosts and missing routes: two hosts and a cable, real sockets, and
-//! what each of them must be called.
+//! The runners and responders against packet filters, absent hosts, missing routes and floods: two hosts and a cable, real
+//! sockets, and what each of them must be called.
 //!
 //! ```text
 //!   asking host 10.77.0.1, fd77::1 ----- cable ----- 10.77.0.2, fd77::2 answering host (its packet filter, its responder)
@@ -23,6 +23,8 @@ use plumbline_sys::nft::{Action, Hook, Match, Transport};
 
 use crate::hosts::{ATTEMPT, Ends, Filter, Hosts, IPV4, IPV6, ask, only, rule, set, task};
 
+mod datagrams;
+mod flood;
 mod hosts;
 mod services;
 mod sshd;
@@ -134,6 +136,61 @@ const CASES: &[Case] = &[
             sshd::a_strict_ssh_server_locks_nobody_out,
         )
     },
+    case(
+        "every_udp_port_of_the_node_port_range_is_verified",
+        BOTH,
+        datagrams::every_udp_port_of_the_node_port_range_is_verified,
+    ),
+    case(
+        "a_filter_that_drops_datagrams_is_silence_that_the_destination_did_not_hear",
+        BOTH,
+        datagrams::a_filter_that_drops_datagrams_is_silence_that_the_destination_did_not_hear,
+    ),
+    case(
+        "a_filter_that_drops_answers_is_silence_that_the_destination_heard",
+        BOTH,
+        datagrams::a_filter_that_drops_answers_is_silence_that_the_destination_heard,
+    ),
+    case(
+        "a_datagram_that_is_rejected_names_code_and_sender",
+        BOTH,
+        datagrams::a_datagram_that_is_rejected_names_code_and_sender,
+    ),
+    case(
+        "datagrams_to_a_host_that_does_not_exist_do_not_resolve",
+        BOTH,
+        datagrams::datagrams_to_a_host_that_does_not_exist_do_not_resolve,
+    ),
+    case(
+        "datagrams_to_a_network_without_a_route_have_no_route",
+        BOTH,
+        datagrams::datagrams_to_a_network_without_a_route_have_no_route,
+    ),
+    case(
+        "the_asking_host_s_own_filter_is_named_even_if_it_drops",
+        BOTH,
+        datagrams::the_asking_host_s_own_filter_is_named_even_if_it_drops,
+    ),
+    case(
+        "a_path_that_loses_half_of_the_datagrams_is_asked_again",
+        ONE,
+        datagrams::a_path_that_loses_half_of_the_datagrams_is_asked_again,
+    ),
+    case(
+        "a_port_that_is_translated_to_another_proves_nothing",
+        ONE,
+        datagrams::a_port_that_is_translated_to_another_proves_nothing,
+    ),
+    case(
+        "a_source_that_is_translated_is_proven_for_an_address_of_nobody_and_not_answered",
+        ONE,
+        datagrams::a_source_that_is_translated_is_proven_for_an_address_of_nobody_and_not_answered,
+    ),
+    case(
+        "a_flood_is_not_answered_and_a_run_beside_it_is_verified",
+        BOTH,
+        flood::a_flood_is_not_answered_and_a_run_beside_it_is_verified,
+    ),
 ];
 
 fn main() -> ExitCode {
@@ -281,7 +338,7 @@ fn a_reject_by_icmp_names_its_code_and_sender(hosts: &Hosts, ends: Ends) {
     }
 }
 
-fn reject(family: IpAddr, code: u8) -> Action {
+pub(crate) fn reject(family: IpAddr, code: u8) -> Action {
     match family {
         IpAddr::V4(_) => Action::RejectIcmp { code },
         IpAddr::V6(_) => Action::RejectIcmp6 { code },

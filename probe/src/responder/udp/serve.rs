@@ -25,6 +25,7 @@ use plumbline_model::{
 };
 use plumbline_sys::{
     epoll::{Epoll, Events, Interest},
+    limits,
     udp::{Inbox, Outbox, UdpSocket},
 };
 
@@ -32,7 +33,9 @@ use crate::responder::{ArmTask, Caller, Shared};
 
 /// Everything that the thread of a responder owns.
 pub(super) struct Server {
-    sockets: Vec<(u16, UdpSocket)>,
+    ports: Vec<Port>,
+    /// How many ports have been given more room.
+    widened: usize,
     reflector: Reflector,
     /// Whose the addresses of the roster are.
     roster: HashMap<IpAddr, NodeId>,
@@ -43,6 +46,12 @@ pub(super) struct Server {
     started: Instant,
 }
 
+struct Port {
+    number: u16,
+    socket: UdpSocket,
+    is_widened: bool,
+}
+
 impl Server {
     pub(super) fn new(
         task: ArmTask,
@@ -51,13 +60,14 @@ impl Server {
     ) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         epoll.add(&shared.waker, WAKER, Interest::Readable)?;
-        let room = RECEIVE_ROOM / sockets.len().max(1);
         for (token, (_, socket)) in (0..).zip(&sockets) {
             epoll.add(socket, token, Interest::Readable)?;
-            if room > USUAL_ROOM {
-                socket.reserve(room.min(MOST_ROOM))?;
-            }
         }
+        let port = |(number, socket)| Port {
+            number,
+            socket,
+            is_widened: false,
+        };
         let mut roster = HashMap::new();
         for caller in &task.callers {
             for address in &caller.addresses {
@@ -68,7 +78,8 @@ impl Server {
         let callers: Vec<reflector::Caller> =
             task.callers.into_iter().map(caller).collect::<io::Result<_>>()?;
         Ok(Self {
-            sockets,
+            ports: sockets.into_iter().map(port).collect(),
+            widened: 0,
             reflector: Reflector::new(callers, Rates::default()),
             roster,
             epoll,
@@ -81,6 +92,8 @@ impl Server {
 
     /// Answers until released.
     pub(super) fn run(mut self) -> Vec<Record> {
+        // A flood takes its sender no less time than it takes to judge it, so that a thread with its turn keeps up.
+        limits::prefer_this_thread();
         let mut events = Events::with_capacity(EVENTS);
         let mut released_at = None;
         loop {
@@ -107,13 +120,26 @@ impl Server {
 
     /// Takes what waits at one socket, up to a bounded number, and answers it.
     fn serve(&mut self, token: u64) {
-        let socket = usize::try_from(token)
+        let port = usize::try_from(token)
             .ok()
-            .and_then(|index| self.sockets.get(index));
-        let Some((port, socket)) = socket else { return };
-        // An error that was pending is taken off the socket by being told, and says nothing of its datagrams.
-        if !matches!(socket.receive_many(&mut self.inbox), Ok(1..)) {
+            .and_then(|index| self.ports.get_mut(index));
+        let Some(Port {
+            number,
+            socket,
+            is_widened,
+        }) = port
+        else {
             return;
+        };
+        // An error that was pending is taken off the socket by being told, and says nothing of its datagrams.
+        let Ok(count @ 1..) = socket.receive_many(&mut self.inbox) else {
+            return;
+        };
+        if count == Inbox::capacity() && !*is_widened && self.widened < WIDENED {
+            // Whoever asks in earnest waits behind the others: let there be room for all until they are read.
+            *is_widened = true;
+            self.widened += 1;
+            let _ = socket.reserve(WIDE_ROOM);
         }
         let now = Timestamp::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX));
         let wall = SystemTime::now()
@@ -122,7 +148,7 @@ impl Server {
         let wall = WireTime::ntp(wall);
         for received in self.inbox.iter() {
             let datagram = Datagram {
-                port: *port,
+                port: *number,
                 from: received.from.ip(),
                 octets: received.octets,
                 ttl: received.ttl,
@@ -196,11 +222,10 @@ const EVENTS: usize = 512;
 /// How long what keeps arriving after the release is still taken: what had arrived before it, a few hundred datagrams a
 /// socket, takes a part of that.
 const LAST_MOMENTS: Duration = Duration::from_millis(250);
-/// Room for received datagrams over all sockets of a responder, in octets. It is taken only while datagrams wait, and then
-/// some 800 octets each.
-const RECEIVE_ROOM: usize = 64 << 20;
-/// A port that a thousand sources ask at once needs a megabyte; four let it be away from its processor for a while.
-const MOST_ROOM: usize = 4 << 20;
-/// What the kernel gives a socket unasked (net.core.rmem_default), enough for a port of a large range, which few sources ask
-/// at once.
-const USUAL_ROOM: usize = 208 << 10;
+/// Room in octets of a port at which datagrams come faster than they are read: by a flood, or because a thousand sources ask at
+/// once. Each takes some 800 octets, so that it bridges some fifty milliseconds at a hundred thousand a second. Other ports
+/// keep what the kernel gives a socket unasked (net.core.rmem_default), a few hundred datagrams.
+const WIDE_ROOM: usize = 4 << 20;
+/// Ports that get so much: what they take at most, 64 MiB, leaves other programs of a small host their part of its memory for
+/// datagrams (net.ipv4.udp_mem).
+const WIDENED: usize = 16;
