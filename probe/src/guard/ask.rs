@@ -62,7 +62,7 @@ impl Guard {
             }
             Ok(permitted)
         };
-        let mut targets = permit(&ask.targets, &[Protocol::Tcp])?;
+        let mut targets = permit(&ask.targets, &[Protocol::Tcp, Protocol::Udp])?;
         // A datagram is a word already.
         let live_services = permit(&ask.live_services, &[Protocol::Tcp])?;
         // A port that is named as a service is one, whatever else is said of it: nothing is ever sent into it.
