@@ -22,8 +22,24 @@ fn model(criterion: &mut Criterion) {
     group.bench_function("report of 200 nodes", |bencher| {
         bencher.iter(|| report::report(black_box(&evidence)).map(|report| canonical::encode(&report).len()));
     });
+    let evidence = synthetic::evidence(A_MILLION_RESULTS);
+    let results = synthetic::plan(&synthetic::cluster_file(A_MILLION_RESULTS))
+        .1
+        .size()
+        .tests;
+    assert!(results >= 1_000_000, "{results}");
+    group.bench_function(
+        format!("report of {A_MILLION_RESULTS} nodes, {results} results"),
+        |bencher| {
+            bencher
+                .iter(|| report::report(black_box(&evidence)).map(|report| canonical::encode(&report).len()));
+        },
+    );
     group.finish();
 }
+
+/// Nodes whose plan has a million tests.
+const A_MILLION_RESULTS: u32 = 270;
 
 criterion_group!(benches, model);
 criterion_main!(benches);

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _, net::Ipv4Addr};
 use plumbline_model::{
     cluster,
     evidence::{
-        ANALYSIS_VERSION, Batch, Entry, Group, Parameters, Payload, RunRecord, SwarmEvent, SwarmKind,
+        ANALYSIS_VERSION, Batch, Entry, Group, Member, Parameters, Payload, RunRecord, SwarmEvent, SwarmKind,
         SwarmRecord,
     },
     id::{NodeId, RunId},
     inventory::Inventory,
-    observation::{Armed, HostFacts, Reach, Record, Signal},
-    plan::Plan,
-    port::{Family, Protocol},
+    observation::{Armed, Heard, HostFacts, Reach, Record, Signal},
+    plan::{Plan, Target},
+    port::{Family, PortSet, Protocol},
     profile::{self, Profile},
     source::SourceText,
 };
@@ -84,7 +84,7 @@ pub fn plan(cluster_text: &SourceText) -> (Inventory, Plan) {
 pub fn evidence(nodes: u32) -> Vec<Entry> {
     let cluster_text = cluster_file(nodes);
     let (_, plan) = plan(&cluster_text);
-    let run: RunId = "00000000000000aa".parse().expect("16 hexadecimal digits");
+    let run = run();
     let mut log = Log {
         entries: Vec::new(),
         run: run.clone(),
@@ -99,61 +99,137 @@ pub fn evidence(nodes: u32) -> Vec<Entry> {
         profiles: vec![profile::builtin("gdc-bare-metal").expect("the profile is built in")],
         parameters: parameters(),
     })));
-    let silent = plan.participants[plan.participants.len() / 2];
-    for node in &plan.participants {
-        log.batch(*node, vec![Record::Facts(Box::default() as Box<HostFacts>)]);
-        let ports = plan.ports_at(*node, Family::Ipv4, Protocol::Tcp);
-        log.batch(
-            *node,
-            vec![Record::Armed(Armed {
-                family: Family::Ipv4,
-                protocol: Protocol::Tcp,
-                ports,
-                refused: Vec::new(),
-            })],
-        );
+    for member in members(&plan) {
+        log.swarm(SwarmEvent::Joined { member });
     }
     for node in &plan.participants {
-        log.batch(*node, reaches(&plan, *node, silent));
+        log.batch(*node, vec![Record::Facts(Box::default() as Box<HostFacts>)]);
+        log.batch(*node, armed(&plan, *node));
+    }
+    let silent = plan.participants[plan.participants.len() / 2];
+    let mut heard = Heards::default();
+    let index = plan.index();
+    for node in &plan.participants {
+        let reached = reached(&index.targets_from(*node), silent);
+        heard.add(*node, &reached);
+        log.batch(*node, reached);
+    }
+    for node in &plan.participants {
+        log.batch(*node, heard.take(*node));
     }
     log.swarm(SwarmEvent::Finished { took_ms: 60_000 });
     log.entries
 }
 
-/// A port that every node must answer on.
-const SILENT_PORT: u16 = 10_256;
+/// The run of every synthetic evidence.
+///
+/// # Panics
+/// Never: the id is a constant.
+pub fn run() -> RunId {
+    "00000000000000aa".parse().expect("16 hexadecimal digits")
+}
 
-fn reaches(plan: &Plan, source: NodeId, silent: NodeId) -> Vec<Record> {
-    let mut records = Vec::new();
-    for target in plan.targets_from(source) {
+/// Everybody who takes part. Keys are of the right length and nothing else.
+pub fn members(plan: &Plan) -> Vec<Member> {
+    let member = |node: &NodeId| Member {
+        node: *node,
+        addresses: vec![node.address().unwrap_or_else(|| [198, 51, 100, 2].into())],
+        tls_key_sha256: "5a".repeat(32),
+        signing_key: "04".repeat(65),
+        agreement_key: "a5".repeat(32),
+        data_ipv6: None,
+    };
+    plan.participants.iter().map(member).collect()
+}
+
+/// What a node binds: everything.
+pub fn armed(plan: &Plan, node: NodeId) -> Vec<Record> {
+    let set = |protocol| Armed {
+        family: Family::Ipv4,
+        protocol,
+        ports: plan.ports_at(node, Family::Ipv4, protocol),
+        refused: Vec::new(),
+    };
+    [Protocol::Tcp, Protocol::Udp]
+        .map(|protocol| Record::Armed(set(protocol)))
+        .into()
+}
+
+/// What a source saw, one record for each peer, transport and equal outcome, as a probe writes it: everything answered but
+/// one port of one node. sshd stands on its own port and is only connected to.
+pub fn reached(targets: &[Target], silent: NodeId) -> Vec<Record> {
+    let mut by_peer: BTreeMap<(NodeId, Family, Protocol, Signal), PortSet> = BTreeMap::new();
+    for target in targets {
         for dst in &target.destinations {
-            let (mut quiet, mut open) = (Vec::new(), Vec::new());
             for port in target.ports.iter() {
-                if *dst == silent && port == SILENT_PORT {
-                    quiet.push(port)
-                } else {
-                    open.push(port)
-                }
-            }
-            for (ports, signal, attempts) in [(open, Signal::Verified, 1), (quiet, Signal::Silence, 3)] {
-                if !ports.is_empty() {
-                    records.push(Record::Reach(Reach {
-                        dst: *dst,
-                        family: target.family,
-                        protocol: target.protocol,
-                        ports: ports.into_iter().collect(),
-                        answered: u32::from(signal == Signal::Verified),
-                        signal,
-                        attempts,
-                        second_look: false,
-                        from: None,
-                    }));
-                }
+                let signal = match port {
+                    SILENT_PORT if *dst == silent => Signal::Silence,
+                    SSH_PORT if target.protocol == Protocol::Tcp => Signal::Connected,
+                    _ => Signal::Verified,
+                };
+                let key = (*dst, target.family, target.protocol, signal);
+                by_peer.entry(key).or_default().insert_port(port);
             }
         }
     }
-    records
+    let record = |((dst, family, protocol, signal), ports)| {
+        let (attempts, answered) = if signal == Signal::Silence { (3, 0) } else { (1, 1) };
+        Record::Reach(Reach {
+            dst,
+            family,
+            protocol,
+            ports,
+            signal,
+            attempts,
+            answered,
+            second_look: false,
+            from: None,
+        })
+    };
+    by_peer.into_iter().map(record).collect()
 }
+
+/// What destinations heard: everything that was verified, each port once.
+#[derive(Debug, Default)]
+pub struct Heards(BTreeMap<NodeId, Vec<(NodeId, Family, Protocol, PortSet)>>);
+
+impl Heards {
+    /// Notes what a source reached.
+    pub fn add(&mut self, source: NodeId, reached: &[Record]) {
+        for record in reached {
+            if let Record::Reach(reach) = record
+                && reach.signal == Signal::Verified
+            {
+                let heard = (source, reach.family, reach.protocol, reach.ports.clone());
+                self.0.entry(reach.dst).or_default().push(heard);
+            }
+        }
+    }
+
+    /// What a destination heard.
+    pub fn take(&mut self, destination: NodeId) -> Vec<Record> {
+        let record = |(source, family, protocol, ports): (NodeId, Family, Protocol, PortSet)| {
+            Record::Heard(Heard {
+                src: Some(source),
+                address: source.address().unwrap_or_else(|| [198, 51, 100, 2].into()),
+                family,
+                protocol,
+                ports,
+                accepted: 1,
+                proven: 1,
+                unproven: 0,
+                replayed: 0,
+            })
+        };
+        let heard = self.0.remove(&destination).unwrap_or_default();
+        heard.into_iter().map(record).collect()
+    }
+}
+
+/// A port that every node must answer on.
+const SILENT_PORT: u16 = 10_256;
+/// Held by the node's own sshd.
+const SSH_PORT: u16 = 22;
 
 struct Log {
     entries: Vec<Entry>,
