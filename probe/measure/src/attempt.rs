@@ -1,4 +1,4 @@
-//! One test of one TCP port: up to N attempts of the same 5-tuple, then silence is believed.
+//! One test of one port: up to N attempts of the same 5-tuple, then silence is believed.
 //!
 //! ```text
 //!                    launched                     accepted, a proof is wanted
@@ -25,6 +25,9 @@
 //!    number of times.
 //! 4. An attempt's timeout stays below the second after which the kernel would repeat the SYN by itself, so that each
 //!    attempt is one SYN; three of them span more than a second.
+//!
+//! Over UDP a question takes the place of a SYN and a proven answer that of a connection, after which nothing is left to prove;
+//! the state `proving` does not occur.
 //!
 //! The type holds no clock: call the methods in the order of the drawing. A call that does not fit the state changes
 //! nothing and returns [`Step::Wait`], since events of a socket may arrive late.

@@ -418,6 +418,29 @@ fn a_bare_node_binds_its_data_address_within_its_policy() {
 }
 
 #[test]
+fn the_same_port_of_both_transports_is_two_tests() {
+    let mut asked = ask(&["10.0.0.3"], "6081");
+    let udp = Target {
+        protocol: Protocol::Udp,
+        ..asked.targets[0].clone()
+    };
+    asked.targets.push(udp);
+    let permit = permit(&guard(""), Work::Ask(asked), &Standing::Bare).unwrap();
+    let PermittedWork::Ask(permitted) = permit.work else {
+        panic!("{permit:?}")
+    };
+    let transports: Vec<Protocol> = permitted
+        .targets
+        .keys()
+        .map(|endpoint| endpoint.protocol)
+        .collect();
+    assert_eq!(
+        (transports, permit.excluded),
+        (vec![Protocol::Tcp, Protocol::Udp], vec![])
+    );
+}
+
+#[test]
 fn what_this_build_cannot_test_is_said_and_not_skipped() {
     let armed = permit(&guard(""), arm(Protocol::Ip(4), "6081"), &Standing::Bare).unwrap();
     let errno = EPROTONOSUPPORT;

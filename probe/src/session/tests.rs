@@ -402,6 +402,62 @@ async fn two_probes_prove_an_open_port_to_each_other_and_both_testify() {
     assert_eq!((heard.src, heard.proven), (Some(b), 1));
 }
 
+/// TCP and UDP in one assignment: a responder and a runner for each, and one end of both.
+#[tokio::test]
+async fn both_transports_are_armed_asked_and_released_together() {
+    let (a, b) = (node(2), node(3));
+    let mut coordinator = Coordinator::new(&[a, b]).await;
+    let _destination = Probe::start(coordinator.settings(a));
+    let mut at_a = coordinator.session().await;
+    let _source = Probe::start(coordinator.settings(b));
+    let mut at_b = coordinator.session().await;
+    let roster = coordinator.roster(&[]);
+    for session in [&mut at_a, &mut at_b] {
+        session.welcome(1).await;
+        session.send(ToProbe::Roster(roster.clone())).await;
+    }
+    let of = |port: u16, protocol| {
+        let (Work::Arm(mut sets), Work::Ask(mut ask)) = (arm(port), ask(&[a], &port.to_string())) else {
+            panic!("they are what they are called");
+        };
+        sets[0].protocol = protocol;
+        ask.targets[0].protocol = protocol;
+        (sets.remove(0), ask.targets.remove(0))
+    };
+    let port = free_port(a);
+    let (tcp, udp) = (of(port, Protocol::Tcp), of(port, Protocol::Udp));
+    at_a.assign(1, Work::Arm(vec![tcp.0, udp.0]), &roster).await;
+    let (records, _) = at_a.records_until_ready(1).await;
+    let armed = |record: &Record| matches!(record, Record::Armed(armed) if armed.ports.contains(port));
+    assert_eq!(
+        records.iter().filter(|record| armed(record)).count(),
+        2,
+        "{records:?}"
+    );
+
+    let Work::Ask(empty) = ask(&[], "1") else {
+        panic!("it is what it is called");
+    };
+    let both = Ask {
+        targets: vec![tcp.1, udp.1],
+        ..empty
+    };
+    at_b.assign(2, Work::Ask(both), &roster).await;
+    let (records, _) = at_b.records_until_done(2).await;
+    let verified: Vec<Protocol> = reaches(&records)
+        .into_iter()
+        .filter(|reach| reach.signal == Signal::Verified)
+        .map(|reach| reach.protocol)
+        .collect();
+    assert_eq!(verified, [Protocol::Tcp, Protocol::Udp], "{records:?}");
+
+    at_a.send(ToProbe::Release { assignment: 1 }).await;
+    let (records, _) = at_a.records_until_done(1).await;
+    let proven =
+        |record: &Record| matches!(record, Record::Heard(heard) if (heard.src, heard.proven) == (Some(b), 1));
+    assert!(records.len() == 2 && records.iter().all(proven), "{records:?}");
+}
+
 #[tokio::test]
 async fn responders_close_when_the_coordinator_is_silent_for_longer_than_the_lease() {
     let mut coordinator = Coordinator::new(&[node(2)]).await;

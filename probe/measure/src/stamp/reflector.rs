@@ -242,7 +242,8 @@ struct Keys(Vec<Option<(SessionId, u16, SessionKey)>>);
 
 impl Keys {
     fn of(&mut self, session: SessionId, port: u16, pair: &PairKey) -> &SessionKey {
-        let place = usize::from(session.to_wire() ^ port.rotate_left(8)) % self.0.len();
+        // Neighbouring ports have places of their own, and a second session begins elsewhere.
+        let place = usize::from(session.to_wire().wrapping_mul(31).wrapping_add(port)) % self.0.len();
         let kept = &mut self.0[place];
         let is_it = matches!(kept, Some((of, at, _)) if (*of, *at) == (session, port));
         if !is_it {
