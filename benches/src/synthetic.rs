@@ -156,7 +156,7 @@ pub fn armed(plan: &Plan, node: NodeId) -> Vec<Record> {
 }
 
 /// What a source saw, one record for each peer, transport and equal outcome, as a probe writes it: everything answered but
-/// one port of one node. sshd stands on its own port and is only connected to.
+/// one port of one node, and the port that must not. sshd stands on its own port and is only connected to.
 pub fn reached(targets: &[Target], silent: NodeId) -> Vec<Record> {
     let mut by_peer: BTreeMap<(NodeId, Family, Protocol, Signal), PortSet> = BTreeMap::new();
     for target in targets {
@@ -165,6 +165,7 @@ pub fn reached(targets: &[Target], silent: NodeId) -> Vec<Record> {
                 let signal = match port {
                     SILENT_PORT if *dst == silent => Signal::Silence,
                     SSH_PORT if target.protocol == Protocol::Tcp => Signal::Connected,
+                    LOOPBACK_PORT => Signal::Refused,
                     _ => Signal::Verified,
                 };
                 let key = (*dst, target.family, target.protocol, signal);
@@ -173,7 +174,11 @@ pub fn reached(targets: &[Target], silent: NodeId) -> Vec<Record> {
         }
     }
     let record = |((dst, family, protocol, signal), ports)| {
-        let (attempts, answered) = if signal == Signal::Silence { (3, 0) } else { (1, 1) };
+        let (attempts, answered) = match signal {
+            Signal::Silence => (3, 0),
+            Signal::Refused => (1, 0),
+            _ => (1, 1),
+        };
         Record::Reach(Reach {
             dst,
             family,
@@ -228,6 +233,9 @@ impl Heards {
 
 /// A port that every node must answer on.
 const SILENT_PORT: u16 = 10_256;
+
+/// A port of loopback scope, which must not answer over the network.
+const LOOPBACK_PORT: u16 = 9_101;
 /// Held by the node's own sshd.
 const SSH_PORT: u16 = 22;
 

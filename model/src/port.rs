@@ -194,6 +194,12 @@ impl PortSet {
 
     /// Adds a range, merging it with what it touches.
     pub fn insert(&mut self, range: PortRange) {
+        // Sets are mostly built in ascending order.
+        let is_beyond = |last: &PortRange| u32::from(last.last) + 1 < u32::from(range.first);
+        if self.ranges.last().is_none_or(is_beyond) {
+            self.ranges.push(range);
+            return;
+        }
         let mut merged = range;
         let touches = |a: PortRange, b: PortRange| {
             u32::from(a.first) <= u32::from(b.last) + 1 && u32::from(b.first) <= u32::from(a.last) + 1

@@ -67,12 +67,13 @@ struct Effort {
 
 fn effort(inputs: &Inputs) -> Effort {
     let (plan, parameters) = (&inputs.plan, &inputs.parameters);
-    let size = plan.size();
+    let index = plan.index();
+    let size = index.size();
     let (mut busiest, mut seconds) = (0u64, 0u64);
     for source in &plan.participants {
         let mut own = 0u64;
         let mut by_pair: BTreeMap<NodeId, u64> = BTreeMap::new();
-        for target in plan.targets_from(*source) {
+        for target in index.targets_from(*source) {
             let ports = u64::from(target.ports.count());
             own += ports * target.destinations.len() as u64;
             for destination in target.destinations {

@@ -47,6 +47,8 @@ pub(crate) enum Standing {
 /// How a row stands to what was expected of it. A port that answers at times answers.
 pub(crate) fn standing(row: &ReachabilityRow) -> Standing {
     match (row.outcome.as_str(), row.expect) {
+        // A live node's port that only a Service would serve, and none does: nobody misses it.
+        ("not_measured", _) if row.why.as_deref() == Some("no_service") => Standing::AsExpected,
         ("not_measured" | "resource", _) => Standing::Gap,
         ("open" | "open_unverified", Expect::Open) => Standing::AsExpected,
         ("open" | "open_unverified" | "lossy", Expect::Blocked) => Standing::Wrong,

@@ -235,7 +235,7 @@ fn add(
             severity: match expect {
                 Expect::Open => rule.severity,
                 // What a stray port opens to others is to be looked at; it keeps no cluster from working.
-                Expect::Blocked => Severity::Warn,
+                Expect::Blocked => rule.severity.min(Severity::Warn),
             },
             through_services: rule.through_services,
             purpose: rule.purpose.clone(),

@@ -53,19 +53,24 @@ type Transport = (Family, Protocol);
 impl<'a> Index<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
         // The flag keeps nodes apart that are sources of a block and nodes that are not: their shares differ.
-        let mut blocks_at: BTreeMap<NodeId, Vec<(usize, bool)>> = BTreeMap::new();
+        let mut blocks_at: Vec<Vec<(usize, bool)>> = vec![Vec::new(); plan.participants.len()];
         for (index, block) in plan.blocks.iter().enumerate() {
-            for destination in block.destinations.iter().filter(|node| plan.has(**node)) {
-                let is_source = block.sources.binary_search(destination).is_ok();
-                blocks_at
-                    .entry(*destination)
-                    .or_default()
-                    .push((index, is_source));
+            // All three ascend, so that one walk beside each other finds what they have in common.
+            let mut destinations = block.destinations.iter().copied().peekable();
+            let mut sources = block.sources.iter().copied().peekable();
+            for (node, blocks) in plan.participants.iter().zip(&mut blocks_at) {
+                while destinations.next_if(|other| other < node).is_some() {}
+                while sources.next_if(|other| other < node).is_some() {}
+                if destinations.peek() == Some(node) {
+                    blocks.push((index, sources.peek() == Some(node)));
+                }
             }
         }
         let mut kinds: BTreeMap<Vec<(usize, bool)>, Vec<NodeId>> = BTreeMap::new();
-        for (node, blocks) in blocks_at {
-            kinds.entry(blocks).or_default().push(node);
+        for (node, blocks) in plan.participants.iter().zip(blocks_at) {
+            if !blocks.is_empty() {
+                kinds.entry(blocks).or_default().push(*node);
+            }
         }
         let kinds = kinds
             .into_iter()

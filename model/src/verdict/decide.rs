@@ -127,7 +127,7 @@ fn unless_it_was_somebody((outcome, spot): (Outcome, Spot), ends: &Ends<'_>) -> 
             offender,
             ..
         } if ends.transport.1 == Protocol::Udp
-            && is_port_unreachable(ends.transport.0, icmp)
+            && icmp == port_unreachable(ends.transport.0)
             && offender.is_none_or(ends.is_destinations_own) =>
         {
             not_measured(Why::NotArmed)
@@ -186,6 +186,10 @@ fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
         _ if ends.destination_gone => not_measured(Why::DestinationLost),
         Signal::Unproven { how } => unproven(point, *how),
         Signal::AnsweredFrom { address } => answered_from(*address, ends),
+        // A datagram is refused by an ICMP error alone; whose, the kernel did not tell.
+        Signal::Refused if ends.transport.1 == Protocol::Udp => {
+            icmp(point, ends, port_unreachable(ends.transport.0), None)
+        }
         Signal::Refused => refused(point),
         Signal::Icmp {
             icmp_type,
@@ -362,8 +366,8 @@ fn by_the_source(family: Family, icmp: (u8, u8)) -> (Outcome, Spot) {
     }
 }
 
-fn is_port_unreachable(family: Family, icmp: (u8, u8)) -> bool {
-    icmp == match family {
+fn port_unreachable(family: Family) -> (u8, u8) {
+    match family {
         Family::Ipv4 => PORT_UNREACHABLE,
         Family::Ipv6 => PORT_UNREACHABLE_V6,
     }

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cell, Outcome, PairVerdict, Spot};
-use crate::{id::NodeId, port::PortSet};
+use super::{Cell, Outcome, PairVerdict, Spot, Why};
+use crate::{
+    id::NodeId,
+    port::{Family, PortSet},
+};
 
 /// Takes silent ports of a pair for rejected ones, where an offender has rejected others of the same pair and nothing
 /// places the silence elsewhere. `is_dropped` says for which of the silent ports the destination's packet filter is known
@@ -62,19 +65,22 @@ pub(crate) fn recognise_loss(pair: &mut PairVerdict) {
 /// Where a destination answers nothing of a pair, and itself cannot resolve the source's link address, the one explains the
 /// other: its answers have nobody to go to. The pair then shares the reverse pair's outcome, and its cause.
 pub(crate) fn share_unresolved_neighbours(pairs: &mut [PairVerdict]) {
-    let unresolved: BTreeSet<(NodeId, NodeId)> = pairs
+    // What was not worth a test says nothing about the pair.
+    let was_asked = |cell: &&Cell| cell.outcome != Outcome::NotMeasured(Why::NoService);
+    let asked = |pair: &PairVerdict, is: fn(&Cell) -> bool| {
+        let mut cells = pair.cells.iter().filter(was_asked).peekable();
+        cells.peek().is_some() && cells.all(is)
+    };
+    let unresolved: BTreeSet<(NodeId, NodeId, Family)> = pairs
         .iter()
-        .filter(|pair| {
-            pair.cells
-                .iter()
-                .all(|cell| cell.outcome == Outcome::NeighborUnresolved)
-        })
-        .map(|pair| (pair.src, pair.dst))
+        .filter(|pair| asked(pair, |cell| cell.outcome == Outcome::NeighborUnresolved))
+        .map(|pair| (pair.src, pair.dst, pair.transport.0))
         .collect();
     for pair in pairs {
+        let is_reverse_unresolved = unresolved.contains(&(pair.dst, pair.src, pair.transport.0));
         let is_unanswered = |cell: &Cell| cell.outcome == Outcome::Filtered && cell.spot == Spot::Destination;
-        if unresolved.contains(&(pair.dst, pair.src)) && pair.cells.iter().all(is_unanswered) {
-            for cell in &mut pair.cells {
+        if is_reverse_unresolved && asked(pair, is_unanswered) {
+            for cell in pair.cells.iter_mut().filter(|cell| is_unanswered(cell)) {
                 cell.outcome = Outcome::NeighborUnresolved;
                 cell.spot = Spot::Return;
             }

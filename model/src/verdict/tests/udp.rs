@@ -124,6 +124,46 @@ fn port_unreachable_while_our_responder_stands_there_is_a_rejection() {
 }
 
 #[test]
+fn a_refusal_whose_sender_the_kernel_does_not_tell_is_port_unreachable() {
+    let refused = geneve().sees(LB, W1, "6081", Signal::Refused);
+    let row = refused.report().reachability.remove(0);
+    assert_eq!(
+        (row.outcome.as_str(), row.icmp_code, row.offender),
+        ("rejected", Some(3), None)
+    );
+    assert_eq!(
+        of_6081(refused.tells_of_no_responder(W1)),
+        "not_measured not_armed"
+    );
+}
+
+#[test]
+fn a_neighbour_that_does_not_resolve_in_one_family_excuses_nothing_in_the_other() {
+    let both = [CP, W1];
+    let cut = |family| {
+        let stage = Stage::of(&both).dual();
+        let stage = [Ipv4, Ipv6].into_iter().fold(stage, |stage, family| {
+            stage.over(family, Tcp).rule("kubelet", "10250", &both, &both)
+        });
+        let stage = stage
+            .over(Ipv4, Tcp)
+            .sees(W1, CP, "10250", Signal::NeighborUnresolved);
+        let stage = stage
+            .over(family, Tcp)
+            .silent(CP, W1, "10250", Some((1, 0)), Some((1, 0)));
+        let rows = stage.report().reachability;
+        let row = rows
+            .iter()
+            .find(|row| row.src == node(CP) && row.family == family);
+        row.unwrap().outcome.clone()
+    };
+    assert_eq!(
+        (cut(Ipv4).as_str(), cut(Ipv6).as_str()),
+        ("neighbor_unresolved", "filtered")
+    );
+}
+
+#[test]
 fn port_unreachable_without_a_responder_is_nobodys_fault_and_a_routers_error_is_the_routers() {
     let untold = geneve().tells_of_no_responder(W1);
     assert_eq!(
