@@ -213,6 +213,17 @@ impl<'a> NodeLog<'a> {
         of_these.map(|(_, _, address)| *address)
     }
 
+    /// Every port on which such hellos came.
+    pub(crate) fn translated_ports(&self, transport: Transport) -> PortSet {
+        let mut ports = PortSet::new();
+        for (of, heard, _) in &self.translated {
+            if *of == transport {
+                ports.extend(heard);
+            }
+        }
+        ports
+    }
+
     pub(crate) fn heard(&self, from: NodeId, transport: Transport) -> Option<&RangeMap<Told<Heard>>> {
         self.heard.get(&(from, transport))
     }

@@ -34,6 +34,8 @@ pub(super) struct Point<'a> {
     pub(super) is_blocked: bool,
     /// Only a Service would serve it, the destination is live, and no Service does.
     pub(super) is_unserved: bool,
+    /// The destination heard somebody prove a member's key on this port from an address that is no member's.
+    pub(super) is_translated: bool,
 }
 
 /// What is known of the two ends apart from the port.
@@ -376,6 +378,11 @@ fn port_unreachable(family: Family) -> (u8, u8) {
 fn silence(point: &Point<'_>) -> (Outcome, Spot) {
     if left(point) == Some(0) {
         return (Outcome::LocalBlocked, Spot::SourceOut);
+    }
+    // A capture knows the source by its address, and so does the responder: what arrived under another was not for them.
+    if point.is_translated && point.heard.is_none() {
+        let how = Mismatch::Unproven;
+        return (Outcome::IdentityMismatch { how }, Spot::Unknown);
     }
     let came_back = capture(point, point.at_source).is_some_and(|seen| seen.answers > 0);
     match capture(point, point.at_destination) {

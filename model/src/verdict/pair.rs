@@ -212,7 +212,11 @@ fn cells_of(
     cut(&mut cuts, heard);
     cut(&mut cuts, at_source);
     cut(&mut cuts, at_destination);
-    for set in [Some(asks.blocked), asks.unserved].into_iter().flatten() {
+    let translated = destination.map_or_else(PortSet::new, |log| log.translated_ports(transport));
+    for set in [Some(asks.blocked), asks.unserved, Some(&translated)]
+        .into_iter()
+        .flatten()
+    {
         add_cuts(&mut cuts, set.ranges().iter().copied());
     }
     // What stands on the SSH port is judged by its number.
@@ -246,6 +250,7 @@ fn cells_of(
             at_destination: at_destination.and_then(|map| map.get(port)),
             is_blocked: asks.blocked.contains(port),
             is_unserved: asks.unserved.is_some_and(|ports| ports.contains(port)),
+            is_translated: translated.contains(port),
         };
         gathered.add(range, decide(&point, &ends), &point);
     }

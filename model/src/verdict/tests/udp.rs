@@ -1,6 +1,7 @@
 //! UDP, and both families.
 
 use crate::{
+    cause::CauseKind,
     evidence::{LostWhy, SwarmEvent},
     observation::{BindFailure, NotTried, Signal},
     port::{
@@ -65,6 +66,24 @@ fn a_packet_that_the_responder_counted_as_proven_was_answered_and_its_answer_los
         "filtered_return"
     );
     assert_eq!(of_6081(silent), "filtered");
+}
+
+#[test]
+fn silence_while_a_proven_packet_arrived_from_nobodys_address_is_source_translation() {
+    let report = geneve()
+        .silent(LB, W1, "6081", Some((3, 0)), Some((0, 0)))
+        .hears_a_stranger(W1, "192.0.2.1", "6081", 3)
+        .report();
+    assert_eq!(row(&report, LB, W1, "6081").outcome, "identity_mismatch");
+    let [finding] = &report.findings[..] else {
+        panic!("one finding of {:?}", report.findings)
+    };
+    assert_eq!(finding.cause.kind, CauseKind::SourceNat);
+    assert!(
+        finding.cause.detail.contains("192.0.2.1"),
+        "{}",
+        finding.cause.detail
+    );
 }
 
 #[test]
