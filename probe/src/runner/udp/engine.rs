@@ -407,9 +407,9 @@ const WAKER: u64 = u64::MAX;
 const EVENTS: usize = 512;
 /// Silence is waited for by at most so many tests: enough for the 2,768 ports of the NodePort range at once.
 const IN_FLIGHT_LIMIT: usize = 4096;
-/// A task's sockets take this part of all descriptors at most, half of what the connect engine's take, which runs at the same
-/// time.
-const DESCRIPTOR_SHARE: usize = 8;
+/// A task's sockets take this part of all descriptors at most. With the connect engine's, a quarter, two tasks at once leave a
+/// sixth to everything else.
+const DESCRIPTOR_SHARE: usize = 6;
 /// Errors of earlier tests that one question can meet: one pending, and one that comes while it is taken.
 const PENDING_ERRORS: u32 = 3;
 /// An attempt causes one ICMP error; somebody who sends more does not keep the thread.
