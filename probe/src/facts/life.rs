@@ -1,15 +1,16 @@
 //! Bare node or live node: whether Kubernetes is here, so that nothing of its ports may be touched.
 //!
-//! Live, if any of these holds:
+//! Live, if any of these holds; a sign too many leaves a bare node untested, one too few disturbs a cluster:
 //!
-//! 1. a kubelet's configuration is on disk (`/var/lib/kubelet/config.yaml`, `/etc/kubernetes/kubelet.conf`), even if the
+//! 1. a kubelet's configuration is on disk ([`KUBELET_FILES`], those of k3s, RKE2, k0s and MicroK8s among them), even if the
 //!    kubelet is stopped: it will be back, and want its ports;
-//! 2. a process of Kubernetes runs in this network namespace (kubelet, the control plane, k3s and its like);
-//! 3. containerd keeps a pod here: one of its shims serves the namespace `k8s.io`.
+//! 2. a process of Kubernetes runs in this network namespace (kubelet, the control plane, k3s and its like, CRI-O);
+//! 3. containerd runs in this network namespace and offers itself to a kubelet: its CRI plugin is not switched off, as Docker's
+//!    packages switch it off;
+//! 4. containerd keeps a pod here: one of its shims serves the namespace `k8s.io`.
 //!
-//! containerd alone is no sign: Docker and CI machines run it without any Kubernetes, and treating them as live would leave
-//! a bare node untested. Processes count only in the own network namespace, since only those can hold the own ports; where
-//! another user's namespace cannot be read, the process counts.
+//! Docker's containerd is no sign: build machines run it without any Kubernetes. Processes count only in the own network
+//! namespace, since only those can hold the own ports; where another user's namespace cannot be read, the process counts.
 
 use std::{
     fs,
@@ -34,6 +35,7 @@ fn life_at(root: &Path) -> Life {
         processes_here(&root.join("proc")).any(|process| {
             let comm = comm(&process);
             KUBERNETES.contains(&comm.as_str())
+                || (comm == "containerd" && offers_cri(root, &process))
                 || (comm.starts_with("containerd-shim") && serves_a_pod(&process))
         })
     };
@@ -74,26 +76,78 @@ fn comm(process: &Path) -> String {
 }
 
 fn serves_a_pod(process: &Path) -> bool {
-    let cmdline = fs::read(process.join("cmdline")).unwrap_or_default();
-    let arguments: Vec<&[u8]> = cmdline.split(|byte| *byte == 0).collect();
-    arguments
+    arguments(process)
         .windows(2)
-        .any(|pair| pair == [b"-namespace".as_slice(), b"k8s.io".as_slice()])
+        .any(|pair| pair[0] == "-namespace" && pair[1] == "k8s.io")
 }
 
-/// What the kubelet needs to start.
-const KUBELET_FILES: [&str; 2] = ["var/lib/kubelet/config.yaml", "etc/kubernetes/kubelet.conf"];
+/// Whether a containerd's CRI plugin is on, as it is unless its configuration switches it off (`disabled_plugins`). One whose
+/// configuration cannot be read has it on.
+fn offers_cri(root: &Path, containerd: &Path) -> bool {
+    let arguments = arguments(containerd);
+    let named = arguments.iter().enumerate().find_map(|(index, argument)| {
+        let value = argument
+            .strip_prefix("--config=")
+            .or_else(|| argument.strip_prefix("-c="));
+        let next = || arguments.get(index + 1).map(String::as_str);
+        value.or_else(|| (argument == "--config" || argument == "-c").then(next).flatten())
+    });
+    let path = named.unwrap_or("/etc/containerd/config.toml");
+    let configuration = fs::read_to_string(root.join(path.trim_start_matches('/'))).unwrap_or_default();
+    !disables_cri(&configuration)
+}
+
+/// `disabled_plugins = ["cri"]`, or by the plugin's full name: `io.containerd.grpc.v1.cri`, `io.containerd.cri.v1.runtime`.
+fn disables_cri(configuration: &str) -> bool {
+    let uncommented: String = configuration
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .collect();
+    let Some((_, list)) = uncommented.split_once("disabled_plugins") else {
+        return false;
+    };
+    let list = list.split(']').next().unwrap_or_default();
+    let mut names = list.split(['"', '\'']).skip(1).step_by(2);
+    names.any(|name| name.split('.').any(|part| part == "cri"))
+}
+
+fn arguments(process: &Path) -> Vec<String> {
+    let cmdline = fs::read(process.join("cmdline")).unwrap_or_default();
+    cmdline
+        .split(|byte| *byte == 0)
+        .map(|argument| String::from_utf8_lossy(argument).into_owned())
+        .collect()
+}
+
+/// What a kubelet needs to start, by kubeadm and Kubespray, and by distributions that carry one inside.
+const KUBELET_FILES: [&str; 10] = [
+    "var/lib/kubelet/config.yaml",
+    "etc/kubernetes/kubelet.conf",
+    "etc/kubernetes/bootstrap-kubelet.conf",
+    "etc/kubernetes/kubelet-config.yaml",
+    "etc/kubernetes/kubelet.env",
+    "var/lib/kubelet/kubeconfig",
+    "var/lib/rancher/k3s/agent/kubelet.kubeconfig",
+    "var/lib/rancher/rke2/agent/kubelet.kubeconfig",
+    "var/lib/k0s/kubelet.conf",
+    "var/snap/microk8s/current/credentials/kubelet.config",
+];
 
 /// Process names, as the kernel cuts them at 15 characters.
-const KUBERNETES: [&str; 8] = [
+const KUBERNETES: [&str; 13] = [
     "kubelet",
     "kube-apiserver",
     "kube-controller",
     "kube-scheduler",
     "kube-proxy",
+    "k3s",
     "k3s-server",
     "k3s-agent",
+    "rke2",
+    "k0s",
     "kubelite",
+    "crio",
+    "cri-dockerd",
 ];
 
 #[cfg(test)]
@@ -137,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_kubelets_configuration_makes_a_host_live_even_while_it_is_stopped() {
-        for file in ["var/lib/kubelet/config.yaml", "etc/kubernetes/kubelet.conf"] {
+        for file in KUBELET_FILES {
             let host = Host::new();
             host.file(file, "");
             assert_eq!(host.life(), Life::Live, "{file}");
@@ -145,22 +199,56 @@ mod tests {
     }
 
     #[test]
-    fn containerd_is_a_sign_only_while_it_keeps_a_pod() {
+    fn a_process_of_kubernetes_makes_a_host_live_whatever_it_is_called() {
+        for name in KUBERNETES {
+            assert!(name.len() <= 15, "{name} is longer than the kernel tells");
+            let host = Host::new();
+            host.process("7", "net:[1]", name, name);
+            assert_eq!(host.life(), Life::Live, "{name}");
+        }
+    }
+
+    #[test]
+    fn containerd_is_a_sign_unless_it_does_not_offer_itself_to_a_kubelet() {
         let host = Host::new();
         host.process("7", "net:[1]", "containerd", "/usr/bin/containerd");
-        host.process(
-            "8",
-            "net:[1]",
-            "containerd-shim",
-            "/usr/bin/containerd-shim-runc-v2 -namespace moby -id x",
+        assert_eq!(host.life(), Life::Live, "by default it does");
+        for (configuration, life) in [
+            ("version = 2\n", Life::Live),
+            ("disabled_plugins = []\n", Life::Live),
+            ("#disabled_plugins = [\"cri\"]\n", Life::Live),
+            ("disabled_plugins = [\"restart\"]\nroot = \"cri\"\n", Life::Live),
+            ("disabled_plugins = [\"cri\"]\n", Life::Bare),
+            (
+                "disabled_plugins = [\n  'io.containerd.grpc.v1.cri', # no pods\n]\n",
+                Life::Bare,
+            ),
+        ] {
+            host.file("etc/containerd/config.toml", configuration);
+            assert_eq!(host.life(), life, "{configuration}");
+        }
+    }
+
+    #[test]
+    fn docker_s_own_containerd_is_no_sign() {
+        let host = Host::new();
+        let named = "containerd --config /var/run/docker/containerd/containerd.toml";
+        host.process("7", "net:[1]", "containerd", named);
+        assert_eq!(host.life(), Life::Live, "its configuration is not readable");
+        host.file(
+            "var/run/docker/containerd/containerd.toml",
+            "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n",
         );
         assert_eq!(host.life(), Life::Bare);
-        host.process(
-            "9",
-            "net:[1]",
-            "containerd-shim",
-            "/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id x",
-        );
+    }
+
+    #[test]
+    fn a_shim_that_keeps_a_pod_is_a_sign() {
+        let host = Host::new();
+        let shim = |of: &str| format!("/usr/bin/containerd-shim-runc-v2 -namespace {of} -id x");
+        host.process("8", "net:[1]", "containerd-shim", &shim("moby"));
+        assert_eq!(host.life(), Life::Bare);
+        host.process("9", "net:[1]", "containerd-shim", &shim("k8s.io"));
         assert_eq!(host.life(), Life::Live);
     }
 

@@ -108,6 +108,12 @@ pub struct Address {
     pub scope: Scope,
     /// IPv6: another host has it (duplicate address detection failed), or it is not yet known that none has.
     pub usable: bool,
+    /// Configured, rather than leased or derived from a router's announcement: it has no lifetime.
+    pub permanent: bool,
+    /// IPv6: made up for some hours, for privacy (RFC 8981).
+    pub temporary: bool,
+    /// IPv6: still valid, but not to be used for anything new (RFC 4862), as the address of a VIP.
+    pub deprecated: bool,
 }
 
 /// How far an address is valid (rtnetlink(7), `rtm_scope`).
@@ -296,7 +302,7 @@ fn link(fixed: &[u8; IFINFOMSG_BYTES], attributes: Attributes<'_>) -> Option<Lin
 
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index (4).
 fn address(fixed: &[u8; IFADDRMSG_BYTES], attributes: Attributes<'_>) -> Option<Address> {
-    let [_, prefix, flags, scope, i0, i1, i2, i3] = *fixed;
+    let [family, prefix, flags, scope, i0, i1, i2, i3] = *fixed;
     // On a point-to-point device IFA_ADDRESS is the peer and IFA_LOCAL our own; IPv6 has no IFA_LOCAL otherwise.
     let own = attributes
         .get(libc::IFA_LOCAL)
@@ -316,6 +322,10 @@ fn address(fixed: &[u8; IFADDRMSG_BYTES], attributes: Attributes<'_>) -> Option<
             other => Scope::Other(other),
         },
         usable: flags & (libc::IFA_F_TENTATIVE | libc::IFA_F_DADFAILED) == 0,
+        permanent: flags & libc::IFA_F_PERMANENT != 0,
+        // The same bit says "secondary" of an IPv4 address.
+        temporary: family == AF_INET6 && flags & libc::IFA_F_TEMPORARY != 0,
+        deprecated: flags & libc::IFA_F_DEPRECATED != 0,
     })
 }
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 use plumbline_model::observation::{Reach, Record, Signal};
-use plumbline_probe::runner::asking::AskTask;
+use plumbline_probe::{facts, runner::asking::AskTask};
 use plumbline_sys::nft::{Action, Hook, Match, Transport};
 
 use crate::hosts::{ATTEMPT, Ends, Filter, Hosts, IPV4, IPV6, ask, only, rule, set, task};
@@ -92,6 +92,11 @@ const CASES: &[Case] = &[
         "the_asking_host_s_own_reject_is_local",
         BOTH,
         the_asking_host_s_own_reject_is_local,
+    ),
+    case(
+        "a_survey_knows_who_was_met_on_the_cable",
+        BOTH,
+        a_survey_knows_who_was_met_on_the_cable,
     ),
     case(
         "a_path_that_loses_half_of_the_packets_is_asked_again",
@@ -219,21 +224,23 @@ fn main() -> ExitCode {
         Ok(hosts) => hosts,
         Err(why) => return cannot(names, &why.to_string()),
     };
-    let mut failed = 0;
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for (name, case, ends) in &cases {
         if let Err(why) = (case.needs)() {
             println!("test {name} ... ignored, {why}");
+            ignored += 1;
             continue;
         }
         let run = || (case.run)(&hosts, *ends);
-        let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok();
-        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-        failed += u32::from(!passed);
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok() {
+            println!("test {name} ... ok");
+            passed += 1;
+        } else {
+            println!("test {name} ... FAILED");
+            failed += 1;
+        }
     }
-    println!(
-        "\n{} passed; {failed} failed",
-        cases.len() - usize::try_from(failed).unwrap_or(0)
-    );
+    println!("\n{passed} passed; {failed} failed; {ignored} ignored");
     if failed == 0 {
         ExitCode::SUCCESS
     } else {
@@ -375,6 +382,22 @@ fn the_asking_host_s_own_reject_is_local(_: &Hosts, ends: Ends) {
     );
     let reach = only(ask(task(ends.answering, &set("30000"))));
     assert!(matches!(reach.signal, Signal::LocalDenied { .. }), "{reach:?}");
+}
+
+fn a_survey_knows_who_was_met_on_the_cable(_: &Hosts, ends: Ends) {
+    ask(task(ends.answering, &set("30000")));
+    let facts = facts::survey();
+    let met = facts
+        .neighbors
+        .iter()
+        .find(|neighbor| neighbor.address == ends.answering);
+    let met = met.expect("the answering host has just answered");
+    assert_eq!((met.interface.as_str(), met.mac.len()), ("cable", 17));
+    let own = facts
+        .interfaces
+        .iter()
+        .find(|interface| interface.name == "cable");
+    assert_ne!(own.unwrap().mac, met.mac);
 }
 
 fn a_path_that_loses_half_of_the_packets_is_asked_again(hosts: &Hosts, ends: Ends) {

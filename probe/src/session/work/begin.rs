@@ -51,7 +51,7 @@ pub(super) fn begin(
         PermittedWork::Look(watches) => look::start(watched(watches, identity, roster))
             .map(Operation::Looking)
             .map_err(|error| chain(&error)),
-        PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::gather()))])),
+        PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::survey()))])),
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Neighbor {
     pub address: IpAddr,
     /// `NUD_*`.
     pub state: u16,
+    /// Its hardware address, if it is known and has six octets.
+    pub mac: Option<[u8; 6]>,
 }
 
 impl Neighbor {
@@ -62,6 +64,22 @@ impl Network {
         })
     }
 
+    /// Everybody whose hardware address was learned, or configured, on the links of this host. Groups and what needs no
+    /// resolution are left out.
+    ///
+    /// # Errors
+    /// If the kernel does not list its neighbours.
+    pub fn neighbors(&mut self) -> Result<Vec<Neighbor>, Error> {
+        let mut neighbors = Vec::new();
+        for family in [AF_INET, AF_INET6] {
+            let mut fixed = [0; NDMSG_BYTES];
+            fixed[0] = family;
+            neighbors.extend(self.list(libc::RTM_GETNEIGH, &fixed, "list the neighbours", Neighbor::read)?);
+        }
+        neighbors.retain(|entry| entry.mac.is_some() && entry.state & NOT_LEARNED == 0);
+        Ok(neighbors)
+    }
+
     /// The address to ask for by ARP or neighbour discovery, and on which device; `None` without a route.
     fn hop_toward(&mut self, destination: IpAddr) -> Result<Option<(IpAddr, u32)>, Error> {
         let (family, octets) = match destination {
@@ -101,10 +119,14 @@ fn entry(fixed: &[u8; NDMSG_BYTES], attributes: Attributes<'_>) -> Option<Neighb
         link: u32::from_ne_bytes([i0, i1, i2, i3]),
         address: ip(attributes.get(libc::NDA_DST)?.bytes())?,
         state: u16::from_ne_bytes([s0, s1]),
+        mac: attributes
+            .get(libc::NDA_LLADDR)
+            .and_then(|mac| mac.bytes().try_into().ok()),
     })
 }
 
 const NDMSG_BYTES: usize = 12;
+const NOT_LEARNED: u16 = libc::NUD_NOARP | libc::NUD_INCOMPLETE | libc::NUD_FAILED;
 
 #[cfg(test)]
 mod tests {
