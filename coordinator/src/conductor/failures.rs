@@ -106,7 +106,7 @@ impl Failures {
             Signal::Silence => fared.silent.extend(&ports),
             Signal::Icmp { offender, .. } => fared.offender = fared.offender.or(*offender),
             // Its packet filter refused to send; its neighbour table knows which link address answered in the peer's stead.
-            Signal::LocalDenied { .. } | Signal::Unproven { .. } => {
+            Signal::LocalDenied { .. } | Signal::Unproven { .. } | Signal::Refused => {
                 self.suspects.insert(source);
             }
             _ => {}
@@ -157,11 +157,11 @@ impl Ending {
             | Signal::Refused
             | Signal::Icmp { .. }
             | Signal::Silence
-            | Signal::LocalDenied { .. } => Self::Failed,
-            Signal::NoRoute
-            | Signal::NeighborUnresolved
-            | Signal::Exhausted { .. }
-            | Signal::NotTried { .. } => Self::Unknown,
+            | Signal::LocalDenied { .. }
+            // A capture tells nothing more of these two, but a link that was down for a moment does when it is asked again.
+            | Signal::NoRoute
+            | Signal::NeighborUnresolved => Self::Failed,
+            Signal::Exhausted { .. } | Signal::NotTried { .. } => Self::Unknown,
         }
     }
 }
