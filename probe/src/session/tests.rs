@@ -2,7 +2,7 @@
 
 mod coordinator;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use plumbline_model::{
     evidence::Member,
@@ -505,4 +505,43 @@ async fn a_probe_that_is_told_to_stop_hands_over_what_it_saw() {
     );
     session.send(ToProbe::Ack { seq: last_seq }).await;
     assert_eq!(probe.ended().await, End::Stopped { unconfirmed: 0 });
+}
+
+/// A slow assignment for a pair whose answers are rate-limited beside a fast one: both run, and the pair keeps its rate.
+#[tokio::test]
+async fn two_assignments_that_ask_run_at_once_and_share_the_rate_of_their_pair() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let _probe = Probe::start(coordinator.settings(node(2)));
+    let mut session = coordinator.session().await;
+    session.welcome(1).await;
+    let roster = coordinator.roster(&[stranger(node(4))]);
+    session.send(ToProbe::Roster(roster.clone())).await;
+    let at_rate = |ports: &str, rate| {
+        let Work::Ask(ask) = ask(&[node(4)], ports) else {
+            panic!("it is what it is called")
+        };
+        Work::Ask(Ask {
+            max_rate_pair: NonZeroU32::new(rate),
+            ..ask
+        })
+    };
+    let begun = std::time::Instant::now();
+    // Nobody listens there: each port is one connection, refused at once. Two of them cost a second each.
+    session.assign(1, at_rate("1-2", 1), &roster).await;
+    session.assign(2, at_rate("3-12", 20), &roster).await;
+    let records = session.records_until_all_done(&[1, 2]).await;
+    assert!(
+        begun.elapsed() >= Duration::from_millis(1000 + 9 * 50),
+        "{:?}",
+        begun.elapsed()
+    );
+    for (id, ports) in [(1, "1-2"), (2, "3-12")] {
+        let [reach] = reaches(&records[&id])[..] else {
+            panic!("{records:?}")
+        };
+        assert_eq!(
+            (reach.ports.to_string().as_str(), &reach.signal),
+            (ports, &Signal::Refused)
+        );
+    }
 }

@@ -1,7 +1,13 @@
 //! The loop of the connect engine: launches, and what joins its parts. What is heard stands in `hear`, what is not heard in
-//! time in `expire`, how services are left in `leave`.
+//! time in `expire`, how services are left in `leave`, what is made again because this host stood still in `stall`.
 
-use std::{collections::VecDeque, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use plumbline_measure::{
     attempt::{Answer, Policy, Step, Tally},
@@ -37,6 +43,7 @@ use crate::runner::{
 mod expire;
 mod hear;
 mod leave;
+mod stall;
 
 /// Everything that the thread of a task owns.
 pub(super) struct Engine {
@@ -71,7 +78,9 @@ pub(super) struct Engine {
     paused_until: Timestamp,
     /// A test was given up because something ran out, and nothing could be launched since.
     starved: bool,
-    clock: Clock,
+    pub(super) clock: Clock,
+    /// How many more times what was under way is made again because this host stood still.
+    stalls_left: u32,
 }
 
 impl Engine {
@@ -123,6 +132,7 @@ impl Engine {
             paused_until: Timestamp::ZERO,
             starved: false,
             clock: Clock::new(Arc::clone(&shared)),
+            stalls_left: stall::STALLS,
             task,
             shared,
         })
@@ -135,6 +145,7 @@ impl Engine {
             // Deadlines are judged by the time before the wait: whatever had arrived by then has been read before
             // anything is called silent, however long this thread was kept from running.
             let now = self.clock.now();
+            let began = Instant::now();
             if let Some(why) = self.shared.stopped() {
                 self.abandon(now, &Signal::NotTried { why });
                 self.hurry(now);
@@ -152,6 +163,7 @@ impl Engine {
             }
             self.clock.waited(waits_since, timeout);
             let heard = self.clock.now();
+            self.overslept(heard, began.elapsed().saturating_sub(timeout));
             for ready in events.iter() {
                 self.handle(heard, ready);
             }
@@ -163,7 +175,7 @@ impl Engine {
     }
 
     /// Launches what may be launched now. Returns when to come back for more, if only time is in the way.
-    fn launch(&mut self, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn launch(&mut self, now: Timestamp) -> Option<Timestamp> {
         let paced = self.task.rates.now();
         loop {
             if now < self.paused_until {

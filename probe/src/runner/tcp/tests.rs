@@ -88,6 +88,19 @@ fn task(ports: &PortSet) -> AskTask {
     }
 }
 
+fn engine(task: AskTask) -> Engine {
+    let shared = Shared::new(&task).unwrap();
+    Engine::new(task, shared).unwrap()
+}
+
+fn reaches(records: Vec<Record>) -> Vec<Reach> {
+    let reach = |record| match record {
+        Record::Reach(reach) => reach,
+        other => panic!("{other:?}"),
+    };
+    records.into_iter().map(reach).collect()
+}
+
 fn ask(task: AskTask) -> Vec<Reach> {
     let total: u64 = task
         .targets
@@ -98,11 +111,7 @@ fn ask(task: AskTask) -> Vec<Reach> {
     let control = asking.control();
     let records = asking.finish();
     assert_eq!((control.done(), control.total()), (total, total));
-    let reach = |record| match record {
-        Record::Reach(reach) => reach,
-        other => panic!("{other:?}"),
-    };
-    records.into_iter().map(reach).collect()
+    reaches(records)
 }
 
 fn only(reaches: &[Reach]) -> &Reach {
@@ -421,4 +430,52 @@ fn a_released_responder_s_ports_are_closed() {
     assert_eq!(only(&ask(task(&ports))).signal, Signal::Refused);
     // And may be bound again at once.
     drop(armed(&ports));
+}
+
+#[test]
+fn what_was_under_way_while_this_host_stood_still_is_made_again() {
+    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let ports = single(&listener);
+    let mut engine = engine(task(&ports));
+    engine.launch(engine.clock.now());
+    // The peer's patience ends while nobody here reads.
+    drop(listener.accept().unwrap());
+    drop(listener);
+    let responder = armed(&ports);
+    engine.overslept(engine.clock.now(), Duration::from_secs(10));
+    let reach = only(&reaches(engine.run())).clone();
+    assert_eq!((reach.signal, reach.attempts), (Signal::Verified, 1));
+    drop(responder);
+}
+
+#[test]
+fn a_service_that_was_connected_to_while_this_host_stood_still_was_reached_and_is_left_in_order() {
+    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let mut task = task(&single(&listener));
+    task.targets[0].occupant = Occupant::Service;
+    let mut engine = engine(task);
+    engine.launch(engine.clock.now());
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.write_all(b"welcome").unwrap();
+    engine.overslept(engine.clock.now(), Duration::from_secs(10));
+    assert_eq!(connection.read_to_end(&mut Vec::new()).unwrap(), 0);
+    drop(connection);
+    assert_eq!(only(&reaches(engine.run())).signal, Signal::Connected);
+}
+
+#[test]
+fn an_attempt_that_leaves_from_another_address_than_the_data_address_says_so() {
+    let ports = free_ports(1);
+    for (data_address, from) in [
+        (SOURCE, Some(Ipv4Addr::LOCALHOST)),
+        (Ipv4Addr::LOCALHOST.into(), None),
+    ] {
+        let unbound = AskTask {
+            local: None,
+            data_addresses: vec![data_address],
+            ..task(&ports)
+        };
+        // The kernel's choice toward another loopback address.
+        assert_eq!(only(&ask(unbound)).from, from.map(IpAddr::V4));
+    }
 }

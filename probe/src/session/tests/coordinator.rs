@@ -1,6 +1,7 @@
 //! A coordinator on loopback that does nothing by itself but let probes in.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -261,6 +262,28 @@ impl FakeSession {
     pub(super) async fn records_until_done(&mut self, id: u32) -> (Vec<Record>, u64) {
         self.records_until(id, |state| matches!(state, ProgressState::Done { .. }))
             .await
+    }
+
+    /// What is seen for some assignments at once until all of them are done, by assignment.
+    pub(super) async fn records_until_all_done(&mut self, ids: &[u32]) -> BTreeMap<u32, Vec<Record>> {
+        let mut records: BTreeMap<u32, Vec<Record>> = BTreeMap::new();
+        let mut open = ids.to_vec();
+        while !open.is_empty() {
+            match self.next().await {
+                FromProbe::Batch(batch) => {
+                    let batch = self.verified(&batch.envelope);
+                    records.entry(batch.assignment).or_default().extend(batch.records);
+                }
+                FromProbe::Progress(Progress {
+                    assignment,
+                    state: ProgressState::Done { .. },
+                    ..
+                }) => open.retain(|id| *id != assignment),
+                FromProbe::Progress(_) | FromProbe::Heartbeat => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        records
     }
 
     async fn records_until(&mut self, id: u32, end: fn(ProgressState) -> bool) -> (Vec<Record>, u64) {
