@@ -73,9 +73,17 @@ fn compile(limits: &Path, scratch: &Path) -> Outcome<PathBuf> {
     }
 }
 
+/// What one turn showed.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    per_second: f64,
+    /// CPU time of the server per echo, in microseconds.
+    cpu_us: f64,
+}
+
 fn turns(udprate: &Path) -> Outcome<()> {
     let server_side = cable()?;
-    let mut ratios = Vec::new();
+    let mut ratios = (Vec::new(), Vec::new());
     for turn in 0..TURNS {
         // Who goes first changes, so that neither always finds the warmer machine.
         let (ours, theirs) = if turn % 2 == 0 {
@@ -85,17 +93,25 @@ fn turns(udprate: &Path) -> Outcome<()> {
             let theirs = measure_udprate(udprate, &server_side)?;
             (measure_ours(&server_side)?, theirs)
         };
+        let ratio = (ours.per_second / theirs.per_second, theirs.cpu_us / ours.cpu_us);
         say(&format!(
-            "turn {turn}: plumbline {ours:.0} echoes/s, udprate {theirs:.0}: {:.2} of its rate",
-            ours / theirs
+            "turn {turn}: plumbline {:.0} echoes/s {:.2} us CPU each, udprate {:.0} echoes/s {:.2} us CPU each: {:.2} of its \
+             rate, {:.2} by CPU",
+            ours.per_second, ours.cpu_us, theirs.per_second, theirs.cpu_us, ratio.0, ratio.1
         ))?;
-        ratios.push(ours / theirs);
+        ratios.0.push(ratio.0);
+        ratios.1.push(ratio.1);
     }
-    ratios.sort_by(f64::total_cmp);
     say(&format!(
-        "median ratio: {:.2} of udprate's rate",
-        ratios[ratios.len() / 2]
+        "median ratio: {:.2} of udprate's rate, {:.2} by CPU",
+        median(ratios.0),
+        median(ratios.1)
     ))
+}
+
+fn median(mut ratios: Vec<f64>) -> f64 {
+    ratios.sort_by(f64::total_cmp);
+    ratios[ratios.len() / 2]
 }
 
 /// A cable from here to another host.
@@ -120,7 +136,7 @@ fn plug(address: IpAddr) -> Outcome<()> {
     Ok(())
 }
 
-fn measure_ours(server_side: &NetNs) -> Outcome<f64> {
+fn measure_ours(server_side: &NetNs) -> Outcome<Figures> {
     let program = env::current_exe()?;
     let mut command = Command::new("taskset");
     command
@@ -130,45 +146,77 @@ fn measure_ours(server_side: &NetNs) -> Outcome<f64> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let mut server = server_side.spawn(&mut command, None)?;
-    let mut ready = String::new();
-    BufReader::new(server.stdout.take().ok_or("the server's output is a pipe")?).read_line(&mut ready)?;
+    let mut output = BufReader::new(server.stdout.take().ok_or("the server's output is a pipe")?);
+    output.read_line(&mut String::new())?;
     let client = Command::new("taskset")
         .args(["-c", CLIENT_CORE])
         .arg(&program)
         .arg("ask")
         .output();
+    // The server ends with its standard input, and says what it took.
     drop(server.stdin.take());
+    let mut cpu = String::new();
+    output.read_to_string(&mut cpu)?;
     server.wait()?;
-    Ok(String::from_utf8(client?.stdout)?.trim().parse()?)
+    let text = String::from_utf8(client?.stdout)?;
+    let (per_second, echoes) = text
+        .trim()
+        .split_once(' ')
+        .ok_or_else(|| format!("no figures from the client: {text:?}"))?;
+    let cpu_us: f64 = cpu.trim().parse()?;
+    Ok(Figures {
+        per_second: per_second.parse()?,
+        cpu_us: cpu_us / echoes.parse::<f64>()?,
+    })
 }
 
-fn measure_udprate(udprate: &Path, server_side: &NetNs) -> Outcome<f64> {
+fn measure_udprate(udprate: &Path, server_side: &NetNs) -> Outcome<Figures> {
     let (server, port, size) = (SERVER.to_string(), PORT.to_string(), SIZE.to_string());
     let mut command = Command::new(udprate);
     command
         .args(["r", &server, &port, SERVER_CORE, "64"])
-        .stderr(Stdio::null());
-    let mut child = server_side.spawn(&mut command, None)?;
+        .stderr(Stdio::piped());
+    let child = server_side.spawn(&mut command, None)?;
     // It does not say when it is bound.
     thread::sleep(Duration::from_millis(300));
     let client = Command::new(udprate)
         .args(["s", &server, &port, CLIENT_CORE, "64", &size, "256", "2"])
         .output();
-    end(&mut child)?;
+    let said = end(child)?;
     let text = String::from_utf8(client?.stdout)?;
-    let echoed = text
-        .split_once("echoed=")
-        .ok_or_else(|| format!("no rate from udprate: {text:?}"))?
+    Ok(Figures {
+        per_second: field(&text, "echoed=")?,
+        cpu_us: field(&said, "user=")? + field(&said, "sys=")?,
+    })
+}
+
+/// Asks a program to end, and returns what it says about itself.
+fn end(mut child: Child) -> Outcome<String> {
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let pid = pid.ok_or("a child has a process id")?;
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .ok_or("the program's errors are a pipe")?
+        .read_to_string(&mut said)?;
+    child.wait()?;
+    Ok(said)
+}
+
+fn field(text: &str, name: &str) -> Outcome<f64> {
+    let value = text
+        .split_once(name)
+        .ok_or_else(|| format!("no {name} from udprate: {text:?}"))?
         .1;
-    Ok(echoed.split_whitespace().next().unwrap_or_default().parse()?)
+    let digits = value.split(|c: char| c != '.' && !c.is_ascii_digit());
+    Ok(digits.into_iter().next().unwrap_or_default().parse()?)
 }
 
-fn end(child: &mut Child) -> io::Result<()> {
-    child.kill()?;
-    child.wait().map(drop)
-}
-
-/// The server of a turn: a responder until its standard input ends.
+/// The server of a turn: a responder until its standard input ends. It prints the CPU time that it took, in microseconds.
 fn serve() -> Outcome<()> {
     let callers = (0..CALLERS).map(|index| Caller {
         index,
@@ -190,10 +238,11 @@ fn serve() -> Outcome<()> {
     say("ready")?;
     io::stdin().read_to_end(&mut Vec::new())?;
     drop(responder);
-    Ok(())
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    say(&(cpu.tv_sec * 1_000_000 + cpu.tv_nsec / 1000).to_string())
 }
 
-/// The client of a turn: sends what was signed beforehand, a window at a time, and prints echoes a second.
+/// The client of a turn: sends what was signed beforehand, a window at a time, and prints echoes a second and how many.
 fn ask() -> Outcome<()> {
     let questions = questions();
     let server = SocketAddr::new(SERVER, PORT);
@@ -223,7 +272,7 @@ fn ask() -> Outcome<()> {
         }
     }
     let count = f64::from(u32::try_from(echoed)?);
-    say(&format!("{:.1}", count / begun.elapsed().as_secs_f64()))
+    say(&format!("{:.1} {count}", count / begun.elapsed().as_secs_f64()))
 }
 
 fn questions() -> Vec<[u8; SIZE]> {
