@@ -6,12 +6,16 @@ use std::{
 };
 
 use plumbline_model::{
-    observation::{Heard, Reach, Record, Signal},
-    port::PortSet,
+    observation::{End, Heard, Reach, Record, Signal},
+    port::{Family, PortSet, Protocol},
 };
 use plumbline_probe::{
     responder::{Responder, udp::arm},
-    runner::{asking::AskTask, udp::start},
+    runner::{
+        asking::AskTask,
+        look::{self, Watched},
+        udp::start,
+    },
 };
 use plumbline_sys::{
     nft::{Action, Hook, Match, NewRule, Transport},
@@ -88,6 +92,68 @@ pub(crate) fn a_filter_that_drops_answers_is_silence_that_the_destination_heard(
     assert_eq!((&reach.signal, reach.attempts), (&Signal::Silence, 3));
     let heard = heard(responder);
     assert_eq!((heard[0].proven, heard[0].replayed), (3, 0), "{heard:?}");
+}
+
+/// Questions, answers and ICMP errors that a capture saw at each end, the asking one first, while a port was asked.
+fn seen(hosts: &Hosts, ends: Ends) -> [(u32, u32, u32); 2] {
+    let watch = |peer: IpAddr, end| Watched {
+        peer: peer.into(),
+        addresses: vec![peer],
+        end,
+        family: Family::of(peer),
+        protocol: Protocol::Udp,
+        ports: set("30000"),
+    };
+    let here = look::start(vec![watch(ends.answering, End::Source)]).unwrap();
+    let there = hosts
+        .answering
+        .run(|| look::start(vec![watch(ends.asking, End::Destination)]))
+        .unwrap()
+        .unwrap();
+    ask(task(ends.answering, &set("30000")));
+    [here, there].map(|look| match &look.finish()[..] {
+        [Record::Seen(seen)] => (seen.questions, seen.answers, seen.icmp_errors),
+        other => panic!("{other:?}"),
+    })
+}
+
+pub(crate) fn captures_at_both_ends_tell_where_a_datagram_died(hosts: &Hosts, ends: Ends) {
+    let responder = responder(hosts, ends, &set("30000"));
+    assert_eq!(seen(hosts, ends), [(1, 1, 0), (1, 1, 0)], "nothing is in the way");
+    let to_port = |action| rule("30000", action);
+    let from_port = || NewRule {
+        matches: vec![Match::SourcePorts(Transport::Udp, 30_000, 30_000)],
+        action: Action::Drop,
+    };
+    let filter = hosts.filter_there(&[to_port(Action::Drop)]);
+    assert_eq!(
+        seen(hosts, ends),
+        [(3, 0, 0), (3, 0, 0)],
+        "it arrived and was not answered"
+    );
+    drop(filter);
+    let filter = Filter::new(Some(&hosts.answering), Hook::Output, &[from_port()]);
+    assert_eq!(
+        seen(hosts, ends),
+        [(3, 0, 0), (3, 0, 0)],
+        "the answer did not leave"
+    );
+    drop(filter);
+    let filter = Filter::new(None, Hook::Input, &[from_port()]);
+    assert_eq!(
+        seen(hosts, ends),
+        [(3, 3, 0), (3, 3, 0)],
+        "the answer came back to the asking host"
+    );
+    drop(filter);
+    let filter = Filter::new(None, Hook::Output, &[to_port(Action::Drop)]);
+    assert_eq!(seen(hosts, ends), [(0, 0, 0), (0, 0, 0)], "it never left");
+    drop(filter);
+    let code = if ends.asking.is_ipv4() { 3 } else { 4 };
+    let filter = hosts.filter_there(&[to_port(reject(ends.asking, code))]);
+    assert_eq!(seen(hosts, ends), [(1, 0, 1), (1, 0, 1)], "it was rejected");
+    drop(filter);
+    drop(responder);
 }
 
 pub(crate) fn a_datagram_that_is_rejected_names_code_and_sender(hosts: &Hosts, ends: Ends) {

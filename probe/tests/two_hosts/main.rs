@@ -157,6 +157,11 @@ const CASES: &[Case] = &[
         datagrams::a_filter_that_drops_answers_is_silence_that_the_destination_heard,
     ),
     case(
+        "captures_at_both_ends_tell_where_a_datagram_died",
+        BOTH,
+        datagrams::captures_at_both_ends_tell_where_a_datagram_died,
+    ),
+    case(
         "a_datagram_that_is_rejected_names_code_and_sender",
         BOTH,
         datagrams::a_datagram_that_is_rejected_names_code_and_sender,
