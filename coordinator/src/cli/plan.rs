@@ -1,15 +1,20 @@
 //! `plumbline plan`: what would be sent, at which rate, with which privilege, and for how long.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+mod effort;
+
+use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
+use comfy_table::Table;
 use plumbline_model::{
     evidence::SwarmKind,
     id::NodeId,
-    plan::{Expect, Plan, Sharing},
+    plan::{Block, Expect, Plan, Sharing},
+    port::Family,
 };
 use serde::Serialize;
 
+use self::effort::{Effort, sent};
 use super::{
     Failure,
     inputs::{Aim, InputArgs, Inputs},
@@ -48,64 +53,6 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     Ok(Exit::Passed)
 }
 
-/// How long an audit lasts at its rates, the silence of everything included, and how much it sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-struct Effort {
-    /// Distinct tests.
-    tests: u64,
-    /// Pair-ports left to inference.
-    inferred: u64,
-    /// Ordered pairs.
-    pairs: u64,
-    /// The most tests that one node makes.
-    busiest_source_tests: u64,
-    /// Seconds if everything answers.
-    seconds_at_least: u64,
-    /// Seconds if nothing answers.
-    seconds_at_most: u64,
-}
-
-fn effort(inputs: &Inputs) -> Effort {
-    let (plan, parameters) = (&inputs.plan, &inputs.parameters);
-    let index = plan.index();
-    let size = index.size();
-    let (mut busiest, mut seconds) = (0u64, 0u64);
-    for source in &plan.participants {
-        let mut own = 0u64;
-        let mut by_pair: BTreeMap<NodeId, u64> = BTreeMap::new();
-        for target in index.targets_from(*source) {
-            let ports = u64::from(target.ports.count());
-            own += ports * target.destinations.len() as u64;
-            for destination in target.destinations {
-                *by_pair.entry(destination).or_default() += ports;
-            }
-        }
-        busiest = busiest.max(own);
-        let longest_pair = by_pair.into_values().max().unwrap_or(0);
-        let at = |tests: u64, rate: u32| {
-            if rate == 0 {
-                0
-            } else {
-                tests.div_ceil(u64::from(rate))
-            }
-        };
-        seconds = seconds
-            .max(at(own, parameters.max_rate_node))
-            .max(at(longest_pair, parameters.max_rate_pair));
-    }
-    let silence = u64::from(parameters.attempts) * u64::from(parameters.attempt_timeout_ms);
-    // Each silent test takes all of its attempts' connections from the same rates.
-    let at_most = seconds * u64::from(parameters.attempts) + silence.div_ceil(1000);
-    Effort {
-        tests: size.tests,
-        inferred: size.inferred,
-        pairs: size.pairs,
-        busiest_source_tests: busiest,
-        seconds_at_least: seconds,
-        seconds_at_most: at_most,
-    }
-}
-
 fn table(inputs: &Inputs) -> String {
     let (inventory, plan, parameters) = (&inputs.inventory, &inputs.plan, &inputs.parameters);
     let mut out = String::new();
@@ -129,26 +76,7 @@ fn table(inputs: &Inputs) -> String {
     }
     let _ = writeln!(out, "{}\n", nodes.trim_fmt());
 
-    let mut rules = plain_table(["RULE", "PROTO", "PORTS", "FROM", "TO", "IF IT FAILS", "PURPOSE"]);
-    for block in &plan.blocks {
-        let how = match (block.expect, block.sharing) {
-            (Expect::Open, Sharing::Exhaustive) => "",
-            (Expect::Open, Sharing::Strata | Sharing::One) => " (shared among sources)",
-            (Expect::Blocked, Sharing::One) => " (must not answer; one source tries)",
-            (Expect::Blocked, Sharing::Exhaustive | Sharing::Strata) => " (must not answer)",
-        };
-        let ports = format!("{}{how}", block.ports);
-        rules.add_row([
-            block.rule.clone(),
-            block.protocol.to_string(),
-            ports,
-            members(&block.sources),
-            members(&block.destinations),
-            word(&block.severity),
-            block.purpose.clone(),
-        ]);
-    }
-    let _ = writeln!(out, "{}\n", rules.trim_fmt());
+    let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
 
     for (source, remedy, rules) in render::gaps_by_source(&plan.no_vantage) {
         let _ = writeln!(
@@ -159,7 +87,7 @@ fn table(inputs: &Inputs) -> String {
     if !plan.no_vantage.is_empty() {
         out.push('\n');
     }
-    let effort = effort(inputs);
+    let effort = Effort::of(plan, parameters);
     let _ = writeln!(
         out,
         "{} tests over {} ordered pairs, {} more pair-ports inferred; the busiest node makes {}.",
@@ -167,25 +95,64 @@ fn table(inputs: &Inputs) -> String {
     );
     let _ = writeln!(
         out,
-        "About {} s if everything answers, at most {} s if nothing does.\n",
+        "About {} s if everything answers; at most {} s if nothing does, and seconds more to look again at what failed.\n",
         effort.seconds_at_least, effort.seconds_at_most
     );
-    out.push_str(&sent(parameters.max_rate_node, parameters.max_rate_pair));
+    out.push_str(&sent(&effort, parameters));
     out
 }
 
-/// What security asks to see first.
-fn sent(node: u32, pair: u32) -> String {
-    format!(
-        "What is sent, and only between the nodes above (and this machine):\n\
-         \x20 TCP handshakes to the listed ports, a 56-octet proven hello to our own responder, a RST to close;\n\
-         \x20 at most {node} connections a second from a node, {pair} between two nodes; three attempts before silence counts.\n\
-         \x20 Control: one TLS 1.3 connection from each node to this machine; nothing listens on a node for it.\n\
-         What is bound: on bare nodes the listed ports on the data address, for the length of the run. On live nodes nothing.\n\
-         Privileges: ports below 1024 need CAP_NET_BIND_SERVICE; telling a host's firewall from the path needs CAP_NET_RAW\n\
-         and CAP_NET_ADMIN (to read packets and rules). What lacks its privilege is reported as not measured.\n\
-         What is changed on a node: nothing.\n"
-    )
+/// The rules, one line each: what both families have in common stands on one.
+fn rules_table(plan: &Plan) -> Table {
+    let mut table = plain_table([
+        "RULE",
+        "PROTO",
+        "IP",
+        "PORTS",
+        "FROM",
+        "TO",
+        "IF IT FAILS",
+        "PURPOSE",
+    ]);
+    let mut families: Vec<(&Block, Vec<Family>)> = Vec::new();
+    for block in &plan.blocks {
+        let same = families
+            .iter_mut()
+            .find(|(other, _)| is_same_but_for_family(other, block));
+        match same {
+            Some((_, families)) => families.push(block.family),
+            None => families.push((block, vec![block.family])),
+        }
+    }
+    for (block, families) in families {
+        let how = match (block.expect, block.sharing) {
+            (Expect::Open, Sharing::Exhaustive) => "",
+            (Expect::Open, Sharing::Strata | Sharing::One) => " (shared among sources)",
+            (Expect::Blocked, Sharing::One) => " (must not answer; one source tries)",
+            (Expect::Blocked, Sharing::Exhaustive | Sharing::Strata) => " (must not answer)",
+        };
+        let versions = families.iter().map(|family| match family {
+            Family::Ipv4 => "4",
+            Family::Ipv6 => "6",
+        });
+        table.add_row([
+            block.rule.clone(),
+            block.protocol.to_string(),
+            versions.collect::<Vec<_>>().join(" "),
+            format!("{}{how}", block.ports),
+            members(&block.sources),
+            members(&block.destinations),
+            word(&block.severity),
+            block.purpose.clone(),
+        ]);
+    }
+    table
+}
+
+fn is_same_but_for_family(a: &Block, b: &Block) -> bool {
+    a.family != b.family
+        && (&a.rule, a.protocol, a.expect, a.sharing) == (&b.rule, b.protocol, b.expect, b.sharing)
+        && (&a.ports, &a.sources, &a.destinations) == (&b.ports, &b.sources, &b.destinations)
 }
 
 fn members(ids: &[NodeId]) -> String {
@@ -217,7 +184,7 @@ fn json(inputs: &Inputs) -> Result<String, Failure> {
         version: inputs.inventory.version.as_str(),
         nodes: &inputs.inventory.nodes,
         parameters: &inputs.parameters,
-        effort: effort(inputs),
+        effort: Effort::of(&inputs.plan, &inputs.parameters),
         plan: &inputs.plan,
     };
     let mut text = serde_json::to_string_pretty(&json).map_err(|error| Failure::usage(&error))?;
