@@ -79,7 +79,8 @@ pub(super) fn read(dir: &Path) -> Result<Earlier, Failure> {
 /// Every test that was not as expected or not measured: once, whichever rules asked for it.
 fn failures_of(rows: &[ReachabilityRow]) -> Vec<Retested> {
     let mut tests: BTreeMap<_, PortSet> = BTreeMap::new();
-    for row in rows.iter().filter(|row| standing(row) != Standing::AsExpected) {
+    let failed = |row: &&ReachabilityRow| matches!(standing(row), Standing::Wrong | Standing::Gap);
+    for row in rows.iter().filter(failed) {
         let key = (row.src, row.dst, row.family, row.protocol, row.outcome.clone());
         tests.entry(key).or_default().extend(&row.ports);
     }

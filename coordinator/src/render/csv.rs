@@ -2,23 +2,25 @@
 
 use std::fmt::Write as _;
 
-use plumbline_model::report::Report;
+use plumbline_model::{
+    plan::Expect,
+    report::{Basis, Report},
+};
 
 /// The reachability rows.
 pub(crate) fn csv(report: &Report) -> String {
-    let mut out = String::from("src,dst,family,protocol,ports,rule,expect,outcome,attempts,offender,why\n");
+    let mut out = String::from(
+        "src,dst,family,protocol,ports,rule,expect,outcome,attempts,offender,why,inferred,answered_from,by\n",
+    );
     for row in &report.reachability {
         let expect = match row.expect {
-            plumbline_model::plan::Expect::Open => "open",
-            plumbline_model::plan::Expect::Blocked => "blocked",
+            Expect::Open => "open",
+            Expect::Blocked => "blocked",
         };
-        let offender = row
-            .offender
-            .map(|address| address.to_string())
-            .unwrap_or_default();
+        let text = |address: Option<std::net::IpAddr>| address.map(|it| it.to_string()).unwrap_or_default();
         let _ = writeln!(
             out,
-            "{},{},{},{},\"{}\",{},{expect},{},{},{offender},{}",
+            "{},{},{},{},\"{}\",{},{expect},{},{},{},{},{},{},{}",
             row.src,
             row.dst,
             row.family,
@@ -27,7 +29,14 @@ pub(crate) fn csv(report: &Report) -> String {
             row.rule,
             row.outcome,
             row.attempts,
+            text(row.offender),
             row.why.as_deref().unwrap_or_default(),
+            if row.inferred == Some(true) { "true" } else { "" },
+            text(row.answered_from),
+            match row.by {
+                Some(Basis::Ruleset) => "ruleset",
+                None => "",
+            },
         );
     }
     out

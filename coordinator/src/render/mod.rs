@@ -2,16 +2,15 @@
 
 mod csv;
 mod html;
+mod outcome;
 mod text;
 
-use plumbline_model::{
-    plan::Expect,
-    report::{FindingSeverity, ReachabilityRow, Report, Status, Verdict},
-};
+use plumbline_model::report::{FindingSeverity, Report, RetestSummary, Status, Verdict};
 
 pub(crate) use self::{
     csv::csv,
     html::html,
+    outcome::{Standing, standing},
     text::{Style, gaps_by_source, text},
 };
 
@@ -31,30 +30,6 @@ pub(crate) fn printable(text: &str) -> String {
         }
     };
     text.chars().map(shown).collect()
-}
-
-/// How a row stands to what was expected of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// As expected.
-    AsExpected,
-    /// Not measured.
-    Gap,
-    /// Not as expected.
-    Wrong,
-}
-
-/// How a row stands to what was expected of it. A port that answers at times answers.
-pub(crate) fn standing(row: &ReachabilityRow) -> Standing {
-    match (row.outcome.as_str(), row.expect) {
-        // A live node's port that only a Service would serve, and none does: nobody misses it.
-        ("not_measured", _) if row.why.as_deref() == Some("no_service") => Standing::AsExpected,
-        ("not_measured" | "resource", _) => Standing::Gap,
-        ("open" | "open_unverified", Expect::Open) => Standing::AsExpected,
-        ("open" | "open_unverified" | "lossy", Expect::Blocked) => Standing::Wrong,
-        (_, Expect::Open) => Standing::Wrong,
-        (_, Expect::Blocked) => Standing::AsExpected,
-    }
 }
 
 /// The verdict in one word.
@@ -95,7 +70,61 @@ fn summary(report: &Report) -> String {
     if coverage.inferred > 0 {
         line.push_str(&format!("; {} further pair-ports inferred", coverage.inferred));
     }
+    if coverage.no_service > 0 {
+        line.push_str(&format!(
+            "; {} ports of live nodes have no Service and were not asked",
+            coverage.no_service
+        ));
+    }
     line
+}
+
+/// What became of an earlier run's failures, in one line.
+fn retest_line(retest: &RetestSummary) -> String {
+    let mut line = format!("fixed {} of {} tests", retest.fixed, retest.tests);
+    for (count, what) in [
+        (retest.still_failing, "still failing"),
+        (retest.not_measured, "not measured"),
+        (
+            retest.left_out,
+            "left out (no rule asks for them now, or a node takes no part)",
+        ),
+    ] {
+        if count > 0 {
+            line.push_str(&format!("; {count} {what}"));
+        }
+    }
+    line
+}
+
+/// The nodes that were left out, in one sentence; nothing if there are none.
+fn absent_line(report: &Report) -> Option<String> {
+    let nodes: Vec<String> = report
+        .absent
+        .iter()
+        .map(|absent| absent.node.to_string())
+        .collect();
+    let why = &report.absent.first()?.why;
+    let (verb, them) = if nodes.len() == 1 {
+        ("is", "it")
+    } else {
+        ("are", "them")
+    };
+    Some(format!(
+        "{} {verb} left out: {why}; nothing is said of {them}",
+        listed(&nodes)
+    ))
+}
+
+/// Names in a sentence, the first of many.
+fn listed(names: &[String]) -> String {
+    /// Beyond this a number says more.
+    const LISTED: usize = 8;
+    if names.len() <= LISTED {
+        names.join(", ")
+    } else {
+        format!("{} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
+    }
 }
 
 #[cfg(test)]

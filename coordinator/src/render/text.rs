@@ -7,7 +7,11 @@ use plumbline_model::{
     report::{Finding, FindingSeverity, Report, Status, Verdict},
 };
 
-use super::{printable, status_word, summary, verdict_word};
+use super::{
+    Standing, absent_line,
+    outcome::{outcome_words, short_ports, transport_words},
+    printable, retest_line, standing, status_word, summary, verdict_word,
+};
 
 /// Whether the text may carry colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +49,48 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
         report.started
     );
     let _ = writeln!(out, "{}", summary(report));
+    if let Some(line) = absent_line(report) {
+        let _ = writeln!(out, "{}", printable(&line));
+    }
+    push_retest(&mut out, report, style);
     for finding in &report.findings {
         out.push('\n');
         push_finding(&mut out, finding, style);
     }
     push_gaps(&mut out, report);
     out
+}
+
+/// What became of an earlier run's failures; what still fails of them, as far as it is short enough to read.
+fn push_retest(out: &mut String, report: &Report, style: Style) {
+    /// The findings and the matrix have all of them.
+    const LISTED: usize = 10;
+    let Some(retest) = &report.retest else { return };
+    let colour = if retest.fixed == retest.tests {
+        "1;32"
+    } else {
+        "1;33"
+    };
+    let line = style.paint(colour, &retest_line(retest));
+    let _ = writeln!(out, "retest of run {}: {line}", retest.run);
+    let rows = report.reachability.iter();
+    let failing: Vec<_> = rows
+        .filter(|row| matches!(standing(row), Standing::Wrong | Standing::Gap))
+        .collect();
+    for row in failing.iter().take(LISTED) {
+        let _ = writeln!(
+            out,
+            "    {} to {}, {} {}: {}",
+            row.src,
+            row.dst,
+            transport_words(row.family, row.protocol),
+            short_ports(&row.ports),
+            outcome_words(row)
+        );
+    }
+    if failing.len() > LISTED {
+        let _ = writeln!(out, "    and {} more rows of the matrix", failing.len() - LISTED);
+    }
 }
 
 fn push_finding(out: &mut String, finding: &Finding, style: Style) {

@@ -1,24 +1,31 @@
 //! The nodes' matrix: who asked whom, and the worst that came of it; with the rows behind each cell as data for the page.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 use plumbline_model::{
     id::NodeId,
-    port::PortSet,
+    port::{Family, Protocol},
     report::{ReachabilityRow, Report},
 };
 use serde::Serialize;
 
-use crate::render::{Standing, standing};
+use crate::render::{
+    Standing,
+    outcome::{outcome_words, short_ports, transport_words},
+    standing,
+};
 
 /// One row behind a cell, as the page's script gets it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 struct Row {
     rule: String,
+    /// Index into the transports of the report.
+    transport: usize,
     ports: String,
     outcome: String,
-    wrong: bool,
+    /// Class of the row, and of its cell if it is the worst one.
+    class: &'static str,
 }
 
 /// The matrix of a report.
@@ -26,12 +33,26 @@ struct Row {
 pub(super) struct Matrix {
     sources: Vec<NodeId>,
     destinations: Vec<NodeId>,
-    cells: BTreeMap<(NodeId, NodeId), (Standing, usize)>,
+    cells: BTreeMap<(NodeId, NodeId), Cell>,
+    /// Families and protocols of the report's tests, ascending.
+    transports: Vec<(Family, Protocol)>,
     sets: Vec<Vec<Row>>,
+}
+
+/// What stands at the crossing of a source and a destination.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    /// The worst row of the pair.
+    worst: Standing,
+    /// What its failures have in common that other tests of the pair do not.
+    mark: &'static str,
+    /// Index into the sets of rows.
+    set: usize,
 }
 
 #[derive(Debug, Serialize)]
 struct Data<'a> {
+    transports: Vec<String>,
     sources: &'a [NodeId],
     destinations: &'a [NodeId],
     sets: &'a [Vec<Row>],
@@ -44,21 +65,25 @@ impl Matrix {
         for row in &report.reachability {
             pairs.entry((row.src, row.dst)).or_default().push(row);
         }
+        let transports: BTreeSet<(Family, Protocol)> = report
+            .reachability
+            .iter()
+            .map(|row| (row.family, row.protocol))
+            .collect();
+        let transports: Vec<_> = transports.into_iter().collect();
         let mut interned: BTreeMap<Vec<Row>, usize> = BTreeMap::new();
         let mut sets = Vec::new();
         let mut cells = BTreeMap::new();
         for (pair, rows) in pairs {
-            let worst = rows
-                .iter()
-                .map(|row| standing(row))
-                .max()
-                .unwrap_or(Standing::AsExpected);
-            let set: Vec<Row> = rows.into_iter().map(page_row).collect();
-            let index = *interned.entry(set).or_insert_with_key(|set| {
+            let worst = rows.iter().map(|row| standing(row)).max();
+            let worst = worst.unwrap_or(Standing::AsExpected);
+            let mark = mark_of(&rows, worst);
+            let set: Vec<Row> = rows.into_iter().map(|row| page_row(row, &transports)).collect();
+            let set = *interned.entry(set).or_insert_with_key(|set| {
                 sets.push(set.clone());
                 sets.len() - 1
             });
-            cells.insert(pair, (worst, index));
+            cells.insert(pair, Cell { worst, mark, set });
         }
         let mut sources: Vec<NodeId> = cells.keys().map(|(source, _)| *source).collect();
         sources.sort_unstable();
@@ -70,6 +95,7 @@ impl Matrix {
             sources,
             destinations,
             cells,
+            transports,
             sets,
         }
     }
@@ -88,7 +114,16 @@ impl Matrix {
                     span.key.bad { "✕" } " not as expected "
                     span.key.gap { "?" } " not measured "
                     span.key.none { " " } " nothing to test. Select a cell for its ports."
+                    @if self.transports.len() > 1 {
+                        " Where only some of a pair's tests are concerned: "
+                        @if self.has_both_families() { b { "4" } " IPv4 alone, " b { "6" } " IPv6 alone" }
+                        @if self.has_both_families() && self.has_udp() { ", " }
+                        @if self.has_udp() { b { "u" } " UDP alone" }
+                        "."
+                    }
                 }
+                // Filled by the script, which is what makes it work.
+                p id="transports" {}
                 div.scroll {
                     table id="matrix" {
                         thead {
@@ -116,17 +151,26 @@ impl Matrix {
         }
     }
 
+    fn has_both_families(&self) -> bool {
+        let has = |family| self.transports.iter().any(|(of, _)| *of == family);
+        has(Family::Ipv4) && has(Family::Ipv6)
+    }
+
+    fn has_udp(&self) -> bool {
+        self.transports
+            .iter()
+            .any(|(_, protocol)| *protocol == Protocol::Udp)
+    }
+
     fn cell_markup(&self, (i, source): (usize, NodeId), (j, destination): (usize, NodeId)) -> Markup {
-        let Some((worst, set)) = self.cells.get(&(source, destination)) else {
+        let Some(Cell { worst, mark, set }) = self.cells.get(&(source, destination)) else {
             return html! { td.none {} };
         };
-        let (class, glyph) = match worst {
-            Standing::AsExpected => ("ok", "✓"),
-            Standing::Gap => ("gap", "?"),
-            Standing::Wrong => ("bad", "✕"),
-        };
+        let (class, glyph) = look(*worst);
         // Row, column and set travel as data attributes; the script fills the region below.
-        html! { td class=(class) tabindex="0" data-p={ (i) "," (j) "," (set) } { (glyph) } }
+        html! {
+            td class=(class) tabindex="0" data-p={ (i) "," (j) "," (set) } { (glyph) @if !mark.is_empty() { sub { (mark) } } }
+        }
     }
 
     /// The data of the page's script; `<` is escaped, so that no text can end the script element.
@@ -134,6 +178,11 @@ impl Matrix {
         let data = Data {
             sources: &self.sources,
             destinations: &self.destinations,
+            transports: self
+                .transports
+                .iter()
+                .map(|(family, protocol)| transport_words(*family, *protocol))
+                .collect(),
             sets: &self.sets,
         };
         serde_json::to_string(&data)
@@ -142,39 +191,92 @@ impl Matrix {
     }
 }
 
-fn page_row(row: &ReachabilityRow) -> Row {
-    let mut outcome = row.outcome.replace('_', " ");
-    if let (Some(kind), Some(code)) = (row.icmp_type, row.icmp_code) {
-        outcome.push_str(&format!(" (ICMP {kind}/{code}"));
-        if let Some(offender) = row.offender {
-            outcome.push_str(&format!(" from {offender}"));
-        }
-        outcome.push(')');
-    }
-    if let Some(why) = &row.why {
-        outcome.push_str(&format!(" ({})", why.replace('_', " ")));
-    }
-    Row {
-        rule: row.rule.clone(),
-        ports: format!("{} {}", row.protocol, short(&row.ports)),
-        outcome,
-        wrong: standing(row) != Standing::AsExpected,
+/// Class and glyph of a cell.
+fn look(worst: Standing) -> (&'static str, &'static str) {
+    match worst {
+        Standing::NotServed => ("none", ""),
+        Standing::AsExpected => ("ok", "✓"),
+        Standing::Gap => ("gap", "?"),
+        Standing::Wrong => ("bad", "✕"),
     }
 }
 
-/// Ports for a person: a stratum of hundreds of single ports is told by its ends and its number.
-fn short(ports: &PortSet) -> String {
-    /// Beyond this many ranges a list is not read any more.
-    const LISTED: usize = 8;
-    match (ports.ranges().first(), ports.ranges().last()) {
-        (Some(first), Some(last)) if ports.ranges().len() > LISTED => {
-            format!(
-                "{} ports from {} to {}",
-                ports.count(),
-                first.first(),
-                last.last()
-            )
+/// What tells the worst rows of a pair from its others: a family, UDP, or nothing.
+fn mark_of(rows: &[&ReachabilityRow], worst: Standing) -> &'static str {
+    if worst <= Standing::AsExpected {
+        return "";
+    }
+    let (concerned, others): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|row| standing(row) == worst);
+    let alone = |is: &dyn Fn(&ReachabilityRow) -> bool| {
+        concerned.iter().all(|row| is(row)) && others.iter().any(|row| !is(row))
+    };
+    let udp = alone(&|row| row.protocol == Protocol::Udp);
+    match (
+        udp,
+        alone(&|row| row.family == Family::Ipv4),
+        alone(&|row| row.family == Family::Ipv6),
+    ) {
+        (true, true, _) => "u4",
+        (true, _, true) => "u6",
+        (true, false, false) => "u",
+        (false, true, _) => "4",
+        (false, _, true) => "6",
+        (false, false, false) => "",
+    }
+}
+
+fn page_row(row: &ReachabilityRow, transports: &[(Family, Protocol)]) -> Row {
+    let transport = transports.binary_search(&(row.family, row.protocol));
+    Row {
+        rule: row.rule.clone(),
+        transport: transport.unwrap_or(0),
+        ports: short_ports(&row.ports),
+        outcome: outcome_words(row),
+        class: look(standing(row)).0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plumbline_model::plan::Expect;
+
+    use super::*;
+    use crate::render::outcome::tests::row;
+
+    fn of(family: Family, protocol: Protocol, outcome: &str) -> ReachabilityRow {
+        ReachabilityRow {
+            family,
+            protocol,
+            ..row(Expect::Open, outcome, serde_json::json!({}))
         }
-        _ => ports.to_string(),
+    }
+
+    #[test]
+    fn a_cell_says_which_family_or_whether_udp_alone_fails() {
+        let (v4, v6) = (Family::Ipv4, Family::Ipv6);
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        let mark = |failing: &[(Family, Protocol)]| {
+            let all = [(v4, tcp), (v4, udp), (v6, tcp), (v6, udp)];
+            let rows: Vec<ReachabilityRow> = all
+                .iter()
+                .map(|(family, protocol)| {
+                    let outcome = if failing.contains(&(*family, *protocol)) {
+                        "filtered"
+                    } else {
+                        "open"
+                    };
+                    of(*family, *protocol, outcome)
+                })
+                .collect();
+            let rows: Vec<&ReachabilityRow> = rows.iter().collect();
+            let worst = rows.iter().map(|row| standing(row)).max().unwrap();
+            mark_of(&rows, worst)
+        };
+        assert_eq!(mark(&[]), "");
+        assert_eq!(mark(&[(v4, tcp), (v4, udp), (v6, tcp), (v6, udp)]), "");
+        assert_eq!(mark(&[(v6, tcp), (v6, udp)]), "6");
+        assert_eq!(mark(&[(v4, tcp)]), "4");
+        assert_eq!(mark(&[(v4, udp), (v6, udp)]), "u");
+        assert_eq!(mark(&[(v6, udp)]), "u6");
     }
 }

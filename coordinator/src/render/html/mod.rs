@@ -7,10 +7,14 @@
 mod matrix;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plumbline_model::report::{Finding, FindingSeverity, Report, ReportNode, Status, Verdict};
+use plumbline_model::{
+    observation::Life,
+    port::Family,
+    report::{Finding, FindingSeverity, Report, ReportNode, Status, Verdict},
+};
 
 use self::matrix::Matrix;
-use super::{status_word, summary, text::gaps_by_source, verdict_word};
+use super::{absent_line, retest_line, status_word, summary, text::gaps_by_source, verdict_word};
 
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
@@ -29,6 +33,7 @@ pub(crate) fn html(report: &Report) -> String {
             body {
                 (head(report))
                 main {
+                    (retested(report))
                     (findings(report))
                     (matrix.section())
                     (gaps(report))
@@ -50,6 +55,10 @@ fn head(report: &Report) -> Markup {
             p.verdict { (verdict_word(report.verdict)) }
             h1 { (report.cluster) " " span.version { (report.version) } }
             p { (summary(report)) "." }
+            @if let Some(line) = absent_line(report) { p { (line) "." } }
+            @if let Some(retest) = &report.retest {
+                p { strong { "Retest of run " code { (retest.run) } ": " } (retest_line(retest)) "." }
+            }
             p.small {
                 "Run " code { (report.run) } ", started " (report.started)
                 @if let Some(finished) = &report.finished { ", finished " (finished) }
@@ -65,6 +74,26 @@ fn verdict_class(verdict: Verdict) -> &'static str {
         Verdict::Warned => "warned",
         Verdict::Incomplete => "incomplete",
         Verdict::Failed => "failed",
+    }
+}
+
+/// How outcomes changed since the run whose failures were made again.
+fn retested(report: &Report) -> Markup {
+    let Some(retest) = &report.retest else {
+        return html! {};
+    };
+    html! {
+        section aria-labelledby="retest" {
+            h2 id="retest" { "Then and now" }
+            table.rows {
+                thead { tr { th scope="col" { "In run " (retest.run) } th scope="col" { "Now" } th scope="col" { "Tests" } } }
+                tbody {
+                    @for change in &retest.changes {
+                        tr { td { (change.was.replace('_', " ")) } td { (change.now.replace('_', " ")) } td { (change.tests) } }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -109,7 +138,14 @@ fn finding_card(finding: &Finding) -> Markup {
                         thead { tr { th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Port" } } }
                         tbody {
                             @for affect in finding.affects.iter().take(LISTED_AFFECTS) {
-                                tr { td { (affect.src) } td { (affect.dst) } td { (affect.port) "/" (affect.protocol) } }
+                                tr {
+                                    td { (affect.src) }
+                                    td { (affect.dst) }
+                                    td {
+                                        (affect.port) "/" (affect.protocol)
+                                        @if affect.family == Family::Ipv6 { " over IPv6" }
+                                    }
+                                }
                             }
                         }
                     }
@@ -164,13 +200,13 @@ fn nodes(report: &Report) -> Markup {
                     th scope="col" { "Node" } th scope="col" { "Roles" } th scope="col" { "Version" }
                     th scope="col" { "Host" } th scope="col" { "System" } th scope="col" { "Interfaces" }
                 } }
-                tbody { @for node in &report.nodes { (node_row(node)) } }
+                tbody { @for node in &report.nodes { (node_row(node, report)) } }
             }
         }
     }
 }
 
-fn node_row(node: &ReportNode) -> Markup {
+fn node_row(node: &ReportNode, report: &Report) -> Markup {
     let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
     html! {
         tr id={ "node-" (node.id) } {
@@ -179,7 +215,10 @@ fn node_row(node: &ReportNode) -> Markup {
             td { (node.version) }
             @match &node.facts {
                 Some(facts) => {
-                    td { (facts.hostname) }
+                    td {
+                        (facts.hostname)
+                        @if facts.life == Life::Live { br; span.label { "live" } }
+                    }
                     td { (facts.os) @if !facts.os.is_empty() { ", " } (facts.kernel) }
                     td {
                         @for interface in &facts.interfaces {
@@ -189,7 +228,12 @@ fn node_row(node: &ReportNode) -> Markup {
                         }
                     }
                 }
-                None => td colspan="3" { "no probe joined" }
+                None => td colspan="3" {
+                    @match report.absent.iter().find(|absent| absent.node == node.id) {
+                        Some(absent) => { "left out: " (absent.why) }
+                        None => "no probe joined"
+                    }
+                }
             }
         }
     }

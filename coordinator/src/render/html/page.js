@@ -11,6 +11,40 @@
     return made;
   };
   let chosen = null;
+  // One transport, or all of them.
+  let only = null;
+  const isShown = (entry) => only === null || entry.transport === only;
+  const cells = [...matrix.querySelectorAll("td[data-p]")];
+  const drawn = new Map(cells.map((cell) => [cell, [cell.className, [...cell.childNodes]]]));
+  const glyphs = { none: "", ok: "\u2713", gap: "?", bad: "\u2715" };
+  const worse = Object.keys(glyphs);
+  const select = (transport) => {
+    only = transport;
+    for (const [cell, [className, nodes]] of drawn) {
+      if (only === null) {
+        cell.className = className;
+        cell.replaceChildren(...nodes);
+        continue;
+      }
+      const rows = data.sets[Number(cell.dataset.p.split(",")[2])].filter(isShown);
+      const worst = rows.reduce((most, entry) => Math.max(most, worse.indexOf(entry.class)), 0);
+      cell.className = worse[worst];
+      cell.replaceChildren(glyphs[worse[worst]]);
+    }
+    if (chosen) show(chosen);
+  };
+  const chooser = document.getElementById("transports");
+  if (chooser && data.transports.length > 1) {
+    ["all", ...data.transports].forEach((name, index) => {
+      const button = element("button", name, chooser);
+      button.type = "button";
+      button.setAttribute("aria-pressed", String(index === 0));
+      button.addEventListener("click", () => {
+        for (const other of chooser.children) other.setAttribute("aria-pressed", String(other === button));
+        select(index === 0 ? null : index - 1);
+      });
+    });
+  }
   const show = (cell) => {
     const [row, column, set] = cell.dataset.p.split(",").map(Number);
     if (chosen) chosen.classList.remove("chosen");
@@ -21,12 +55,13 @@
     const table = element("table", undefined, region);
     table.className = "rows";
     const head = element("tr", undefined, element("thead", undefined, table));
-    for (const title of ["Rule", "Ports", "Outcome"]) element("th", title, head).scope = "col";
+    for (const title of ["Rule", "Transport", "Ports", "Outcome"]) element("th", title, head).scope = "col";
     const body = element("tbody", undefined, table);
-    for (const entry of data.sets[set]) {
+    for (const entry of data.sets[set].filter(isShown)) {
       const line = element("tr", undefined, body);
-      if (entry.wrong) line.className = "wrong";
-      for (const text of [entry.rule, entry.ports, entry.outcome]) element("td", text, line);
+      if (entry.class === "bad" || entry.class === "gap") line.className = "wrong";
+      const texts = [entry.rule, data.transports[entry.transport], entry.ports, entry.outcome];
+      for (const text of texts) element("td", text, line);
     }
     history.replaceState(null, "", `#pair-${data.sources[row]}-${data.destinations[column]}`);
   };

@@ -1,0 +1,186 @@
+//! What came of tests, in words: one wording for every format.
+
+use plumbline_model::{
+    plan::Expect,
+    port::{Family, PortSet, Protocol},
+    report::{Basis, ReachabilityRow},
+};
+
+/// How a row stands to what was expected of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// A port of a live node that only a Service would serve, and none does: nobody misses it.
+    NotServed,
+    /// As expected.
+    AsExpected,
+    /// Not measured.
+    Gap,
+    /// Not as expected.
+    Wrong,
+}
+
+/// How a row stands to what was expected of it. A port that answers at times answers.
+pub(crate) fn standing(row: &ReachabilityRow) -> Standing {
+    match (row.outcome.as_str(), row.expect) {
+        ("not_measured", _) if row.why.as_deref() == Some("no_service") => Standing::NotServed,
+        ("not_measured" | "resource", _) => Standing::Gap,
+        ("open" | "open_unverified", Expect::Open) => Standing::AsExpected,
+        ("open" | "open_unverified" | "lossy", Expect::Blocked) => Standing::Wrong,
+        (_, Expect::Open) => Standing::Wrong,
+        (_, Expect::Blocked) => Standing::AsExpected,
+    }
+}
+
+/// A transport for people: `TCP over IPv6`.
+pub(super) fn transport_words(family: Family, protocol: Protocol) -> String {
+    let family = match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
+    };
+    let protocol = match protocol {
+        Protocol::Tcp => "TCP".to_owned(),
+        Protocol::Udp => "UDP".to_owned(),
+        Protocol::Icmp => "ICMP".to_owned(),
+        Protocol::Ip(number) => format!("IP protocol {number}"),
+    };
+    format!("{protocol} over {family}")
+}
+
+/// An outcome with what is known beside it.
+pub(super) fn outcome_words(row: &ReachabilityRow) -> String {
+    let mut words = row.outcome.replace('_', " ");
+    if row.expect == Expect::Blocked && standing(row) == Standing::Wrong {
+        words.push_str(", but it must not answer");
+    }
+    let mut beside = Vec::new();
+    if let (Some(kind), Some(code)) = (row.icmp_type, row.icmp_code) {
+        let from = row.offender.map(|offender| format!(" from {offender}"));
+        beside.push(format!("ICMP {kind}/{code}{}", from.unwrap_or_default()));
+    }
+    if row.inferred == Some(true) {
+        beside.push("concluded from other ports of the pair".to_owned());
+    }
+    if let Some(answered) = row.answered {
+        beside.push(format!("{answered} of {} tries answered", row.attempts));
+    }
+    if let Some(address) = row.answered_from {
+        beside.push(format!("the answer came from {address}"));
+    }
+    match row.by {
+        Some(Basis::Ruleset) => {
+            beside.push("by the packet filters of both ends; nothing was sent".to_owned())
+        }
+        None => {}
+    }
+    if let Some(errno) = row.errno {
+        beside.push(format!("errno {errno}"));
+    }
+    if let Some(why) = &row.why {
+        beside.push(why.replace('_', " "));
+    }
+    if beside.is_empty() {
+        words
+    } else {
+        format!("{words} ({})", beside.join("; "))
+    }
+}
+
+/// Ports for a person: a stratum of hundreds of single ports is told by its ends and its number.
+pub(super) fn short_ports(ports: &PortSet) -> String {
+    /// Beyond this many ranges a list is not read any more.
+    const LISTED: usize = 8;
+    match (ports.ranges().first(), ports.ranges().last()) {
+        (Some(first), Some(last)) if ports.ranges().len() > LISTED => {
+            format!(
+                "{} ports from {} to {}",
+                ports.count(),
+                first.first(),
+                last.last()
+            )
+        }
+        _ => ports.to_string(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A row with further fields.
+    pub(crate) fn row(expect: Expect, outcome: &str, further: serde_json::Value) -> ReachabilityRow {
+        let mut row = serde_json::json!({
+            "src": "10.0.0.1",
+            "dst": "10.0.0.2",
+            "family": "ipv6",
+            "protocol": "udp",
+            "ports": "6081",
+            "rule": "w.geneve",
+            "expect": expect,
+            "outcome": outcome,
+            "attempts": 3,
+        });
+        let further = further.as_object().cloned().unwrap_or_default();
+        row.as_object_mut().unwrap().extend(further);
+        serde_json::from_value(row).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_beside_an_outcome_is_said() {
+        let none = || serde_json::json!({});
+        let words = |expect, outcome, further| outcome_words(&row(expect, outcome, further));
+        assert_eq!(
+            words(Expect::Open, "filtered_forward", none()),
+            "filtered forward"
+        );
+        assert_eq!(
+            words(
+                Expect::Open,
+                "rejected",
+                serde_json::json!({"icmp_type": 1, "icmp_code": 1, "offender": "fd00::1", "inferred": true})
+            ),
+            "rejected (ICMP 1/1 from fd00::1; concluded from other ports of the pair)"
+        );
+        assert_eq!(
+            words(Expect::Open, "open", serde_json::json!({"by": "ruleset"})),
+            "open (by the packet filters of both ends; nothing was sent)"
+        );
+        assert_eq!(
+            words(
+                Expect::Open,
+                "identity_mismatch",
+                serde_json::json!({"answered_from": "fd00::7"})
+            ),
+            "identity mismatch (the answer came from fd00::7)"
+        );
+        assert_eq!(
+            words(Expect::Blocked, "open_unverified", none()),
+            "open unverified, but it must not answer"
+        );
+        assert_eq!(transport_words(Family::Ipv6, Protocol::Udp), "UDP over IPv6");
+    }
+
+    #[test]
+    fn a_port_that_must_not_answer_is_as_expected_when_it_does_not() {
+        let none = || serde_json::json!({});
+        let stands = |expect, outcome, further| standing(&row(expect, outcome, further));
+        assert_eq!(stands(Expect::Blocked, "closed", none()), Standing::AsExpected);
+        assert_eq!(stands(Expect::Blocked, "lossy", none()), Standing::Wrong);
+        assert_eq!(stands(Expect::Open, "lossy", none()), Standing::Wrong);
+        assert_eq!(
+            stands(
+                Expect::Open,
+                "not_measured",
+                serde_json::json!({"why": "busy_udp"})
+            ),
+            Standing::Gap
+        );
+        assert_eq!(
+            stands(
+                Expect::Open,
+                "not_measured",
+                serde_json::json!({"why": "no_service"})
+            ),
+            Standing::NotServed
+        );
+    }
+}
