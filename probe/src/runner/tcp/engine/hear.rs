@@ -7,7 +7,7 @@ use plumbline_measure::{
     time::Timestamp,
 };
 use plumbline_model::observation::{Signal, Unproven};
-use plumbline_sys::{Errno, epoll::Ready, tcp::Received};
+use plumbline_sys::{Errno, epoll::Ready, icmp_error::QueuedError, tcp::Received};
 
 use super::{Engine, WAKER};
 use crate::runner::{
@@ -46,6 +46,13 @@ impl Engine {
         }
         if ready.failed {
             match socket.take_error() {
+                // An ICMP error that came while the kernel was at work on the socket itself (a reject by a neighbour comes within
+                // connect(2)) ends nothing: it stands in the queue, and the socket goes on asking.
+                None if !ready.writable => {
+                    if let Some(queued) = socket.take_icmp_error() {
+                        self.failed_by(now, index, queued.errno, Some(queued));
+                    }
+                }
                 // A RST to a SYN is ECONNREFUSED: these say that the connection stood before it ended.
                 None | Some(Errno::CONNRESET | Errno::PIPE) => self.accepted(now, index),
                 Some(errno) => self.failed(now, index, errno),
@@ -64,6 +71,13 @@ impl Engine {
             return;
         };
         let queued = socket.take_icmp_error();
+        self.failed_by(now, index, pending, queued);
+    }
+
+    fn failed_by(&mut self, now: Timestamp, index: usize, pending: Errno, queued: Option<QueuedError>) {
+        let Some(socket) = &self.slots[index].socket else {
+            return;
+        };
         // One answer is enough; more of them would be taken for those of the next test.
         while queued.is_some() && socket.take_icmp_error().is_some() {}
         let own = self
