@@ -74,6 +74,7 @@ impl Conductor {
         let seat = |node| self.seats.get(&node).filter(|seat| seat.takes_part());
         let look = SecondLook::choose(
             &self.failures,
+            &self.shared,
             &Company {
                 is_here: &|node| seat(node).is_some(),
                 captures: &|node| seat(node).is_some_and(|seat| seat.captures),

@@ -23,7 +23,10 @@ use plumbline_model::{
     port::{PortRange, PortSet},
 };
 
-use super::failures::{Failures, Fared, Pair};
+use super::{
+    duties::Transport,
+    failures::{Failures, Fared, Pair},
+};
 
 /// The ranges of a plan that are shared among sources.
 #[derive(Debug, Default)]
@@ -39,7 +42,7 @@ pub(super) struct Sight<'a> {
     /// What earlier rounds have asked.
     pub(super) asked: &'a Asked,
     /// The ports of a destination at which a responder of ours stands: elsewhere an outcome tells of whoever is there.
-    pub(super) bound: &'a dyn Fn(NodeId, super::duties::Transport) -> Option<&'a PortSet>,
+    pub(super) bound: &'a dyn Fn(NodeId, Transport) -> Option<&'a PortSet>,
     /// Whether a pair can be asked.
     pub(super) can_ask: &'a dyn Fn(Pair) -> bool,
 }
@@ -52,6 +55,19 @@ impl SharedRanges {
             .iter()
             .filter(|block| (block.sharing, block.expect) == (Sharing::Strata, Expect::Open));
         Self(shared.cloned().collect())
+    }
+
+    /// Every port that is shared in a transport.
+    pub(super) fn ports(&self, transport: Transport) -> PortSet {
+        let mut ports = PortSet::new();
+        for block in self
+            .0
+            .iter()
+            .filter(|block| (block.family, block.protocol) == transport)
+        {
+            ports.extend(&block.ports);
+        }
+        ports
     }
 
     /// The next round; empty when there is nothing left to narrow down. At most [`MOST_TESTS_A_ROUND`] tests: where the first

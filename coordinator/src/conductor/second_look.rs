@@ -14,8 +14,9 @@ use plumbline_model::{id::NodeId, observation::End, plan::Target, port::PortSet}
 use plumbline_proto::convert::Watch;
 
 use super::{
-    duties::Transport,
+    duties::{TRANSPORTS, Transport},
     failures::{Failures, Fared, Pair},
+    narrowing::SharedRanges,
 };
 
 /// What to ask and to watch.
@@ -41,7 +42,7 @@ pub(super) struct Company<'a> {
 
 impl SecondLook {
     /// Chooses the second look; a pair of which neither end can capture is left out.
-    pub(super) fn choose(failures: &Failures, company: &Company<'_>) -> Self {
+    pub(super) fn choose(failures: &Failures, shared: &SharedRanges, company: &Company<'_>) -> Self {
         let mut candidates = candidates(failures, company);
         let share = MOST_TESTS / candidates.len().max(1);
         let each = share.clamp(1, MOST_PORTS_A_PAIR);
@@ -54,11 +55,14 @@ impl SecondLook {
         });
         let mut look = Self::default();
         let mut slow_pairs = BTreeMap::new();
+        let shared: BTreeMap<Transport, PortSet> = TRANSPORTS.map(|of| (of, shared.ports(of))).into();
         for candidate in candidates {
-            match candidate.hushed(&mut slow_pairs, company) {
-                Some(ports) => look.add(&candidate, ports, Haste::Slow, company),
-                None => look.add(&candidate, sample(&candidate.ports, each), Haste::AtPace, company),
-            }
+            let shared = &shared[&candidate.pair.2];
+            let (ports, most, haste) = match candidate.hushed(&mut slow_pairs, company) {
+                Some(silent) => (silent, SLOW_PORTS_A_PAIR, Haste::Slow),
+                None => (candidate.ports.clone(), each, Haste::AtPace),
+            };
+            look.add(&candidate, sample(&ports, shared, most), haste, company);
         }
         look
     }
@@ -143,7 +147,7 @@ fn unexplained(failures: &Failures, dst: NodeId, transport: Transport, failed: &
 }
 
 impl Candidate<'_> {
-    /// The ports to ask slowly, where an offender's limit may hide rejections and there is room at that offender.
+    /// The ports of which some are to be asked slowly, where an offender's limit may hide rejections and there is room at that offender.
     fn hushed(&self, slow_pairs: &mut BTreeMap<IpAddr, usize>, company: &Company<'_>) -> Option<PortSet> {
         let offender = self.fared.offender?;
         let silent = self.fared.silent.intersection(&self.ports);
@@ -161,20 +165,25 @@ impl Candidate<'_> {
                 }
             }
         }
-        Some(sample(&silent, SLOW_PORTS_A_PAIR))
+        Some(silent)
     }
 }
 
-/// At most `most` ports: the first of each range (rules name single ports and ranges, so each rule that failed keeps one as
-/// long as there is room), then evenly spaced ones of the rest.
-fn sample(ports: &PortSet, most: usize) -> PortSet {
+/// At most `most` ports. Rules name single ports and ranges, so the first of each range comes first: each rule that failed keeps
+/// one as long as there is room. A range that is shared among sources is one range, of which a source's share is every k-th
+/// port. What room is left goes to evenly spaced ones of the rest.
+fn sample(ports: &PortSet, shared: &PortSet, most: usize) -> PortSet {
     if ports.count() as usize <= most {
         return ports.clone();
     }
-    let firsts: PortSet = evenly(ports.ranges().iter().map(|range| range.first()).collect(), most);
-    let room = most - firsts.count() as usize;
-    let mut chosen = evenly(ports.difference(&firsts).iter().collect(), room);
-    chosen.extend(&firsts);
+    let of_shares = ports.intersection(shared);
+    let others = ports.difference(shared);
+    let kept_for_shares = usize::from(!of_shares.is_empty());
+    let firsts: Vec<u16> = others.ranges().iter().map(|range| range.first()).collect();
+    let mut chosen = evenly(firsts, most.saturating_sub(kept_for_shares));
+    chosen.extend(&evenly(of_shares.iter().collect(), kept_for_shares));
+    let room = most - chosen.count() as usize;
+    chosen.extend(&evenly(ports.difference(&chosen).iter().collect(), room));
     chosen
 }
 
@@ -190,8 +199,9 @@ const MOST_PORTS_A_PAIR: usize = 64;
 /// Over all pairs: what a thousand nodes that lost everything may add to a run.
 const MOST_TESTS: usize = 4_096;
 
-/// Ports of a pair that are asked at one a second: enough to see whether the silent ones are rejected, and five seconds.
-const SLOW_PORTS_A_PAIR: usize = 5;
+/// Ports of a pair and transport that are asked at one a second: enough to see whether the silent ones are rejected, and
+/// three seconds for each family.
+const SLOW_PORTS_A_PAIR: usize = 3;
 
 /// Pairs whose offender is nobody of ours, a router: some send two ICMP errors a second in all (Cisco IOS by default), so that
 /// many pairs at one a second each would hide each other's rejections again.
@@ -203,7 +213,7 @@ mod tests {
     #[test]
     fn a_sample_keeps_one_port_of_each_range_and_spreads_the_rest() {
         let ports: PortSet = "22,443,30000-32767".parse().unwrap();
-        let chosen = sample(&ports, 8);
+        let chosen = sample(&ports, &PortSet::new(), 8);
         assert_eq!(chosen.count(), 8);
         for port in [22, 443, 30000] {
             assert!(chosen.contains(port), "{port} of {chosen}");
@@ -214,16 +224,28 @@ mod tests {
     #[test]
     fn few_ports_are_all_kept() {
         let ports: PortSet = "1-64".parse().unwrap();
-        assert_eq!(sample(&ports, 64), ports);
+        assert_eq!(sample(&ports, &PortSet::new(), 64), ports);
     }
 
     #[test]
     fn more_single_ports_than_room_are_thinned_and_not_cut_off() {
         let ports: PortSet = (1..=200).map(|i| i * 2).collect();
-        let chosen = sample(&ports, 10);
+        let chosen = sample(&ports, &PortSet::new(), 10);
         assert!(
             chosen.count() <= 10 && chosen.iter().any(|port| port > 350),
             "{chosen}"
         );
+    }
+
+    #[test]
+    fn a_share_of_a_range_is_one_range_and_crowds_out_no_single_port() {
+        let shared: PortSet = "30000-32767".parse().unwrap();
+        let mut ports: PortSet = (30_000..32_768).step_by(59).collect();
+        ports.insert_port(443);
+        ports.insert_port(10_250);
+        let chosen = sample(&ports, &shared, 3);
+        assert_eq!(chosen.count(), 3);
+        assert!(chosen.contains(443) && chosen.contains(10_250), "{chosen}");
+        assert!(!chosen.intersection(&shared).is_empty(), "{chosen}");
     }
 }

@@ -170,7 +170,7 @@ fn what_a_limit_of_icmp_errors_may_hide_is_asked_again_at_one_a_second() {
     assert_eq!(who, node(1));
     assert_eq!((ask.max_rate_pair.map(u32::from), ask.attempts), (Some(1), 1));
     let asked = tests(who, ask);
-    assert!((1..=5).contains(&asked.len()), "{asked:?}");
+    assert!((1..=3).contains(&asked.len()), "{asked:?}");
     assert!(asked.iter().all(|test| test.port > 30_005), "{asked:?}");
     // Both ends watch what is asked.
     let watched = |end| {
