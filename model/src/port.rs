@@ -150,12 +150,29 @@ impl PortRange {
 
 impl fmt::Display for PortRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        padded(f, |out| self.write(out))
+    }
+}
+
+impl PortRange {
+    fn write(self, out: &mut dyn fmt::Write) -> fmt::Result {
         if self.first == self.last {
-            f.pad(&self.first.to_string())
+            write!(out, "{}", self.first)
         } else {
-            f.pad(&format!("{}-{}", self.first, self.last))
+            write!(out, "{}-{}", self.first, self.last)
         }
     }
+}
+
+/// Writes straight to `f` where no padding is asked for: every record of the evidence and every row of the report writes
+/// ports.
+fn padded(f: &mut fmt::Formatter<'_>, write: impl FnOnce(&mut dyn fmt::Write) -> fmt::Result) -> fmt::Result {
+    if f.width().is_none() {
+        return write(f);
+    }
+    let mut text = String::new();
+    write(&mut text)?;
+    f.pad(&text)
 }
 
 impl FromStr for PortRange {
@@ -336,8 +353,15 @@ impl From<PortRange> for PortSet {
 
 impl fmt::Display for PortSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
-        f.pad(&text.join(","))
+        padded(f, |out| {
+            for (index, range) in self.ranges.iter().enumerate() {
+                if index > 0 {
+                    out.write_char(',')?;
+                }
+                range.write(out)?;
+            }
+            Ok(())
+        })
     }
 }
 

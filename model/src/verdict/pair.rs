@@ -268,6 +268,8 @@ fn cut<T: Copy>(cuts: &mut Vec<u32>, map: Option<&RangeMap<T>>) {
 struct Gathered {
     cells: Vec<Cell>,
     index: BTreeMap<(Outcome, Spot, u32), usize>,
+    /// The cell that was added to last: most neighbours fare alike.
+    last: usize,
 }
 
 impl Gathered {
@@ -282,25 +284,31 @@ impl Gathered {
         } else {
             lines_of(point)
         };
-        let key = (outcome, spot, attempts);
-        match self.index.get(&key) {
-            Some(&index) => {
-                let cell = &mut self.cells[index];
+        let is_same =
+            |cell: &&mut Cell| (&cell.outcome, cell.spot, cell.attempts) == (&outcome, spot, attempts);
+        if let Some(cell) = self.cells.get_mut(self.last).filter(is_same) {
+            cell.ports.insert(range);
+            merge_lines(&mut cell.lines, &lines);
+            return;
+        }
+        let next = self.cells.len();
+        self.last = *self
+            .index
+            .entry((outcome.clone(), spot, attempts))
+            .or_insert(next);
+        match self.cells.get_mut(self.last) {
+            Some(cell) => {
                 cell.ports.insert(range);
                 merge_lines(&mut cell.lines, &lines);
             }
-            None => {
-                let outcome = key.0.clone();
-                self.index.insert(key, self.cells.len());
-                self.cells.push(Cell {
-                    ports: range.into(),
-                    outcome,
-                    spot,
-                    attempts,
-                    by_ruleset: false,
-                    lines,
-                });
-            }
+            None => self.cells.push(Cell {
+                ports: range.into(),
+                outcome,
+                spot,
+                attempts,
+                by_ruleset: false,
+                lines,
+            }),
         }
     }
 }
