@@ -1,6 +1,6 @@
-//! Writes the samples of our own formats below `corpus/`: `cargo run -p plumbline-fuzz --example samples -- REPORT_DIR`, where
-//! REPORT_DIR is what a small audit wrote. Run it after a format was changed on purpose; what comes from elsewhere (cluster
-//! files, packets, netlink) is left as it is.
+//! `record REPORT_DIR` writes the samples of our own formats below `corpus/`, of what a small audit wrote and of keys that
+//! everybody knows; what comes from elsewhere (cluster files, packets, netlink) is left as it is. `write CORPUS_DIR` writes
+//! the samples that are made anew in each run, for libFuzzer.
 
 use std::{
     env,
@@ -11,9 +11,9 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use plumbline_fuzz::{identity, network};
+use plumbline_fuzz::{BODIES, identity, network, samples::made};
 use plumbline_identity::{
-    bundle::{EVIDENCE_JSONL, FILES, REPORT_JSON},
+    bundle::{ATTESTATION_JSON, EVIDENCE_JSONL},
     dsse::Envelope,
     enrol::{PROTOCOL, transcript},
     join::JoinString,
@@ -40,8 +40,30 @@ use sha2::{Digest as _, Sha256};
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
-    let report = env::args().nth(1).ok_or("name a report directory")?;
-    let payloads = of_report(Path::new(&report))?;
+    let (Some(what), Some(directory)) = (env::args().nth(1), env::args().nth(2)) else {
+        return Err("say `record REPORT_DIR` or `write CORPUS_DIR`".into());
+    };
+    match what.as_str() {
+        "record" => record(Path::new(&directory)),
+        "write" => write(Path::new(&directory)),
+        other => Err(format!("{other}: say `record` or `write`").into()),
+    }
+}
+
+/// What is made for each test run, as files for libFuzzer.
+fn write(directory: &Path) -> Outcome<()> {
+    for body in BODIES {
+        for (index, octets) in made(body.name).iter().enumerate() {
+            let directory = directory.join(body.name);
+            fs::create_dir_all(&directory)?;
+            fs::write(directory.join(format!("made{index}")), octets)?;
+        }
+    }
+    Ok(())
+}
+
+fn record(report: &Path) -> Outcome<()> {
+    let payloads = of_report(report)?;
     of_keys()?;
     of_hellos()?;
     of_reflector()?;
@@ -59,55 +81,31 @@ fn main() -> Outcome<()> {
     of_enrolment()
 }
 
-/// The directory itself, and what is in it.
+/// The evidence of a report, with a small profile: the built-in one takes longer to read than everything else together.
 fn of_report(directory: &Path) -> Outcome<Vec<Payload>> {
-    let files: Vec<Vec<u8>> = FILES
-        .iter()
-        .map(|name| fs::read(directory.join(name)))
-        .collect::<Result<_, _>>()?;
-    let named = FILES.into_iter().zip(files.iter().map(Vec::as_slice));
-    save("report_directory", "whole", &identity::pack(named.clone()))?;
-    let mut payloads = Vec::new();
-    for (name, octets) in named {
-        match name {
-            REPORT_JSON => save("report_json", "clean", octets)?,
-            EVIDENCE_JSONL => {
-                for line in octets
-                    .split(|octet| *octet == b'\n')
-                    .filter(|line| !line.is_empty())
-                {
-                    payloads.push(Envelope::parse(line)?.unverified_payload()?);
-                }
-            }
-            "attestation.json" => {
-                save("envelope", "refused-of-another-key", octets)?;
-                save(
-                    "statement",
-                    "clean",
-                    &Envelope::parse(octets)?.unverified_payload()?,
-                )?;
-            }
-            _ => {}
-        }
-    }
-    let mut lines = Vec::new();
-    let mut read = Vec::new();
-    for (index, octets) in payloads.iter().enumerate() {
-        let mut payload: Payload = canonical::decode(octets)?;
+    let evidence = fs::read(directory.join(EVIDENCE_JSONL))?;
+    let (mut lines, mut payloads) = (Vec::new(), Vec::new());
+    for line in evidence
+        .split(|octet| *octet == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let mut payload: Payload = canonical::decode(&Envelope::parse(line)?.unverified_payload()?)?;
         if let Payload::Run(record) = &mut payload {
-            // The built-in profile takes longer to read than everything else together.
             record.profiles = vec![SourceText {
                 name: "small.yaml".to_owned(),
                 text: include_str!("../corpus/profile/small.yaml").to_owned(),
             }];
         }
-        let octets = canonical::encode(&payload);
-        save("evidence_payload", &format!("line{:02}", index + 1), &octets)?;
-        lines.push(octets);
-        read.push(payload);
+        lines.push(canonical::encode(&payload));
+        payloads.push(payload);
     }
     save("evidence", "clean", &lines.join(&b'\n'))?;
-    Ok(read)
+    save(
+        "envelope",
+        "refused-of-another-key",
+        &fs::read(directory.join(ATTESTATION_JSON))?,
+    )?;
+    Ok(payloads)
 }
 
 fn of_keys() -> Outcome<()> {

@@ -260,7 +260,7 @@ fn canonical_json<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>
 }
 
 /// Entries as they stand in a file whose signatures and order hold.
-fn in_order(payloads: impl Iterator<Item = Payload>) -> Vec<Entry> {
+pub(crate) fn in_order(payloads: impl Iterator<Item = Payload>) -> Vec<Entry> {
     let mut chains = std::collections::BTreeMap::<NodeId, (u64, String)>::new();
     let mut run: Option<RunId> = None;
     let mut entries: Vec<Entry> = Vec::new();

@@ -9,7 +9,7 @@
 //! | [`network`] | hellos, captured packets, ICMP errors |
 //! | [`kernel`] | netlink: devices, addresses, routes, neighbours, the packet filter |
 //!
-//! `tests/bodies.rs` runs each body over the samples below `corpus/` and over mutations of them, with every test run;
+//! `tests/bodies.rs` runs each body over the samples below `corpus/`, those of [`samples`], and over mutations of them, with every test run;
 //! `fuzz_targets/` runs the same bodies under libFuzzer. README.md says how.
 //!
 //! What has to hold, wherever it applies:
@@ -24,6 +24,7 @@ pub mod inputs;
 pub mod kernel;
 pub mod mutate;
 pub mod network;
+pub mod samples;
 pub mod wire;
 
 /// What a parser made of some octets.

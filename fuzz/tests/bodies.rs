@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use plumbline_fuzz::{BODIES, Body, Reading, mutate::Mutator};
+use plumbline_fuzz::{BODIES, Body, Reading, mutate::Mutator, samples::made};
 
 #[test]
 fn every_sample_is_read_or_refused_as_its_name_says() {
@@ -119,8 +119,17 @@ fn must_end(body: &'static Body, inputs: Vec<Vec<u8>>) {
     }
 }
 
+/// The samples of a body with their names: files, and what is made.
 fn samples(body: &Body) -> Vec<(PathBuf, Vec<u8>)> {
     let directory = corpus().join(body.name);
+    let made = made(body.name);
+    if !made.is_empty() {
+        assert!(!directory.exists(), "samples of {} are made", body.name);
+        return (0..)
+            .zip(made)
+            .map(|(index, octets)| (format!("made{index}").into(), octets))
+            .collect();
+    }
     let mut paths: Vec<PathBuf> = fs::read_dir(&directory)
         .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
         .map(|entry| {
