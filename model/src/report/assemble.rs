@@ -38,7 +38,7 @@ pub(super) fn judge(
     let plan = &planned.without(&ledger.left_out());
     let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
     for pair in &mut pairs {
-        recognise_loss(pair);
+        recognise_loss(pair, |pair, ports| drops_silently(ledger, pair, ports));
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
     judge_busy(

@@ -47,19 +47,64 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
 
 /// Takes ports that answered only after a repetition for lossy, if there are too many of them for chance: a segment in a
 /// thousand is lost on good networks and a late one looks like a lost one, but three or more, and one in twenty, are not.
-pub(crate) fn recognise_loss(pair: &mut PairVerdict) {
+///
+/// Where so many are lost, all attempts at some ports are lost by chance, and these are lossy as well, unless the
+/// destination's packet filter is known to drop them (`is_dropped`).
+pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVerdict, &PortSet) -> bool) {
     let is_repeated =
         |cell: &Cell| matches!(cell.outcome, Outcome::Open | Outcome::OpenUnverified) && cell.attempts > 1;
-    let count =
-        |cells: &mut dyn Iterator<Item = &Cell>| cells.map(|cell| u64::from(cell.ports.count())).sum::<u64>();
-    let repeated = count(&mut pair.cells.iter().filter(|cell| is_repeated(cell)));
+    let repeated = count(pair, is_repeated);
     let planned = u64::from(pair.planned.count());
     if repeated < LOSS_FLOOR || repeated * LOSS_ONE_IN < planned {
         return;
     }
+    let by_chance: Vec<usize> = (0..pair.cells.len())
+        .filter(|index| {
+            let cell = &pair.cells[*index];
+            is_silent(cell) && may_be_chance(pair, cell.attempts) && !is_dropped(pair, &cell.ports)
+        })
+        .collect();
+    for index in by_chance {
+        pair.cells[index].outcome = Outcome::Lossy { answered: 0 };
+        pair.cells[index].spot = Spot::Unknown;
+    }
     for cell in pair.cells.iter_mut().filter(|cell| is_repeated(cell)) {
         cell.outcome = Outcome::Lossy { answered: 1 };
     }
+}
+
+/// Whether so many ports of a pair may be silent after so many attempts, given how many attempts at its other ports were
+/// lost before one was answered.
+fn may_be_chance(pair: &PairVerdict, attempts: u32) -> bool {
+    let answered = |cell: &&Cell| cell.outcome.is_open() || matches!(cell.outcome, Outcome::Lossy { .. });
+    let (mut lost, mut made) = (0_u64, 0_u64);
+    for cell in pair.cells.iter().filter(answered) {
+        let ports = u64::from(cell.ports.count());
+        lost += ports * u64::from(cell.attempts.saturating_sub(1));
+        made += ports * u64::from(cell.attempts.max(1));
+    }
+    if made == 0 {
+        return false;
+    }
+    let mut expected_thousandths = u64::from(pair.planned.count()) * 1000;
+    for _ in 0..attempts.min(MOST_ATTEMPTS_WEIGHED) {
+        expected_thousandths = expected_thousandths * lost / made;
+    }
+    let silent = count(pair, |cell| is_silent(cell) && cell.attempts >= attempts);
+    silent * 1000 <= expected_thousandths * CHANCE_MARGIN
+}
+
+fn is_silent(cell: &Cell) -> bool {
+    matches!(
+        cell.outcome,
+        Outcome::Filtered | Outcome::FilteredForward | Outcome::FilteredReturn
+    )
+}
+
+/// How many ports of a pair are in such cells.
+fn count(pair: &PairVerdict, is: impl Fn(&Cell) -> bool) -> u64 {
+    let cells = pair.cells.iter().filter(|cell| is(cell));
+    cells.map(|cell| u64::from(cell.ports.count())).sum()
 }
 
 /// Where a destination answers nothing of a pair, and itself cannot resolve the source's link address, the one explains the
@@ -92,3 +137,7 @@ pub(crate) fn share_unresolved_neighbours(pairs: &mut [PairVerdict]) {
 const LOSS_FLOOR: u64 = 3;
 /// One test in so many that needed a repetition is loss; a moment in which a busy host stands still stays below it.
 const LOSS_ONE_IN: u64 = 20;
+/// How many times as many as expected are still chance: with few of them expected, one in some hundred pairs has so many.
+const CHANCE_MARGIN: u64 = 3;
+/// After so many attempts in vain nothing is chance on a network that answers anybody.
+const MOST_ATTEMPTS_WEIGHED: u32 = 32;

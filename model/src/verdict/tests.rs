@@ -227,6 +227,29 @@ fn a_repetition_by_chance_is_open_and_repetitions_by_the_dozen_are_lossy() {
 }
 
 #[test]
+fn silence_that_loss_explains_is_loss_and_more_of_it_is_not() {
+    // Every third attempt is lost: of a hundred ports, about four are silent after three.
+    let outcome_of = |silent: &str, second_look: bool| {
+        let mut stage = Stage::new()
+            .rule("range", "7000-7099", &[LB], &[CP])
+            .looks(LB, CP, "7000-7059", Signal::Verified, 1, 1, false)
+            .looks(LB, CP, "7060-7079", Signal::Verified, 2, 1, false)
+            .looks(LB, CP, "7080-7087", Signal::Verified, 3, 1, false)
+            .looks(LB, CP, silent, Signal::Silence, 3, 0, false);
+        if second_look {
+            stage = stage.looks(LB, CP, silent, Signal::Silence, 3, 0, true);
+        }
+        let rows = stage.report().reachability;
+        let silent = ports(silent);
+        let row = rows.iter().find(|row| row.rule == "range" && row.ports == silent);
+        row.map_or_else(|| "mixed".to_owned(), |row| row.outcome.clone())
+    };
+    assert_eq!(outcome_of("7088-7091", false), "lossy");
+    assert_ne!(outcome_of("7088-7099", false), "lossy", "three times as many");
+    assert_ne!(outcome_of("7088-7091", true), "lossy", "six attempts each");
+}
+
+#[test]
 fn running_out_of_sockets_is_never_a_verdict_about_the_network() {
     let stage = Stage::new().sees(LB, CP, "10250", Signal::Exhausted { errno: 24 });
     assert_eq!(of_10250(stage.clone()), "resource");
