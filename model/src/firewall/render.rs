@@ -16,6 +16,7 @@ pub(super) fn rule(rule: &Rule, table: &Table, ruleset: &Ruleset) -> String {
         words: Vec::new(),
         loaded: Vec::new(),
         transport: None,
+        is_ipv6: table.family == TableFamily::Ip6,
     };
     for (at, expression) in rule.expressions.iter().enumerate() {
         writer.expression(expression, &rule.expressions[at + 1..]);
@@ -34,6 +35,8 @@ struct Writer<'a> {
     loaded: Vec<(u32, Field)>,
     /// The transport that an earlier expression asked for.
     transport: Option<&'static str>,
+    /// The table, or an earlier expression, takes IPv6 alone.
+    is_ipv6: bool,
 }
 
 /// A loaded value: what it is called and how its constants are written.
@@ -109,7 +112,7 @@ impl Writer<'_> {
             Expression::Verdict { verdict } => self.words.push(verdict_text(verdict)),
             // Its number changes from reading to reading, and the same rule has to have the same text.
             Expression::Counter { .. } => self.words.push("counter".to_owned()),
-            Expression::Reject { with } => self.words.push(reject(*with, self.table.family)),
+            Expression::Reject { with } => self.words.push(reject(*with, self.is_ipv6)),
             Expression::Limit { name } | Expression::Aside { name } | Expression::Other { name } => {
                 self.words.push(name.clone());
             }
@@ -195,6 +198,9 @@ impl Writer<'_> {
     fn compare(&mut self, from: u32, op: CompareOp, data: &[u8], rest: &[Expression]) {
         let field = self.field(from);
         let constant = self.constant(&field, data);
+        if field.form == Form::Nfproto && op == CompareOp::Eq {
+            self.is_ipv6 = data.first() == Some(&NFPROTO_IPV6);
+        }
         if field.form == Form::Transport && op == CompareOp::Eq {
             self.transport = transport(data);
             let port_follows = rest.iter().any(|next| match next {
@@ -342,7 +348,7 @@ impl Writer<'_> {
             Form::Transport => transport(data).map(str::to_owned),
             Form::Nfproto => data
                 .first()
-                .map(|family| if *family == 10 { "ipv6" } else { "ipv4" }.to_owned()),
+                .map(|family| if *family == NFPROTO_IPV6 { "ipv6" } else { "ipv4" }.to_owned()),
             Form::Raw => None,
         };
         let text = text.unwrap_or_else(|| format!("0x{}", super::Octets(data.to_vec())));
@@ -403,10 +409,10 @@ fn verdict_text(verdict: &Verdict) -> String {
     }
 }
 
-fn reject(with: RejectWith, family: TableFamily) -> String {
+fn reject(with: RejectWith, is_ipv6: bool) -> String {
     match with {
         RejectWith::TcpReset => "reject with tcp reset".to_owned(),
-        RejectWith::Icmp { code } if family == TableFamily::Ip6 => format!("reject with ICMP 1/{code}"),
+        RejectWith::Icmp { code } if is_ipv6 => format!("reject with ICMPv6 1/{code}"),
         RejectWith::Icmp { code } => format!("reject with ICMP 3/{code}"),
         RejectWith::Icmpx { code: 0 } => "reject with icmpx no-route".to_owned(),
         RejectWith::Icmpx { code: 1 } => "reject with icmpx port-unreachable".to_owned(),
@@ -496,5 +502,7 @@ fn before(value: &[u8]) -> Vec<u8> {
     value
 }
 
+/// linux/netfilter.h.
+const NFPROTO_IPV6: u8 = 10;
 /// Elements of an anonymous set that are spelled out; longer sets stand by their name.
 const MAX_ELEMENTS: usize = 16;
