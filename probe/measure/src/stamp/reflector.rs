@@ -1,12 +1,14 @@
 //! Who is answered: the session reflector (RFC 8762, section 4.3), without its socket.
 //!
 //! ```text
-//!   datagram --> 112 octets? --> a caller's session? --> HMAC? --> the caller's own address? --> fresh? --> within rate? --> answer
-//!                    | no               | no              | no           | no                     | no          | no
-//!                    v                  v                 v              v                        v             v
-//!                    '------------- Unproven -------------'        another member's:          Replayed      Throttled
-//!                                                                  Unproven
-//!                                                                  nobody's: Translated
+//!   datagram --> 112 octets? --> a caller's --> HMAC? --> the caller's --> fresh? --> within --> answer
+//!                    |           session?         |       own address?        |       rates?
+//!                    | no           | no          | no         | no           | no        | no
+//!                    v              v             v            v              v           v
+//!                    '---------- Unproven --------'   another member's:   Replayed    Throttled
+//!                                                     Unproven
+//!                                                     nobody's:
+//!                                                     Translated
 //! ```
 //!
 //! Only what goes through to the right end is answered, with as many octets as were received: whoever holds no key of the
