@@ -15,7 +15,7 @@ use plumbline_model::{
     source::{Refused, SourceText},
     version::{Minor, Version},
 };
-use plumbline_probe::guard::Policy;
+use plumbline_probe::{facts, guard::Policy};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Reading;
@@ -174,8 +174,11 @@ pub fn evidence(data: &[u8]) -> Reading {
     Reading::of(&report)
 }
 
-/// Walks packets of every kind through a packet filter.
+/// Walks packets of every kind through a packet filter, and finds the Services in it.
 pub(crate) fn judge(ruleset: &Ruleset) {
+    for found in facts::node_ports(ruleset) {
+        assert!(!found.ports.is_empty());
+    }
     let (ours, theirs) = ([10, 77, 0, 2].into(), [10, 77, 0, 1].into());
     let question = Packet::incoming_syn("eth0", theirs, ours, 10_250);
     let six = Packet::outgoing_syn(

@@ -7,6 +7,7 @@ use plumbline_sys::{
     netlink::{self, Reply},
     nft,
     route::{Address, Gateway, Link, Neighbor},
+    sock_diag::Waiting,
 };
 
 use crate::{Reading, inputs};
@@ -46,6 +47,25 @@ fn readers(reply: &Reply) -> bool {
     let made = read.iter().filter(|made| matches!(made, Ok(true))).count();
     assert!(made <= 1, "a message is one thing");
     read.iter().all(Result::is_ok)
+}
+
+/// A datagram of sockets that wait for somebody. It is of another family of netlink, whose numbers mean other messages.
+///
+/// # Panics
+/// If a socket waits at port 0, or for both families at an address of one.
+pub fn socket_list(data: &[u8]) -> Reading {
+    let read = netlink::split(data, &mut |reply| {
+        if reply.verdict()?.is_none()
+            && let Some(socket) = Waiting::read(&reply)?
+        {
+            assert!(
+                socket.port != 0 && (!socket.dual_stack || socket.address.is_unspecified()),
+                "{socket:?}"
+            );
+        }
+        Ok(())
+    });
+    Reading::of(&read)
 }
 
 /// The lists that make up the packet filter, in the order in which they are asked for: for each its length (four octets,

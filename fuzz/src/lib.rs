@@ -233,6 +233,12 @@ pub const BODIES: &[Body] = &[
         words: &[],
     },
     Body {
+        name: "socket_list",
+        run: kernel::socket_list,
+        rounds: 8_000,
+        words: &[],
+    },
+    Body {
         name: "packet_filter",
         run: kernel::packet_filter,
         rounds: 1_500,

@@ -20,6 +20,7 @@ use tracing::warn;
 
 pub use life::life;
 pub use network::{data_ipv6, global_addresses};
+pub use node_ports::node_ports;
 pub use ruleset::tables;
 
 use crate::error_chain::chain;
@@ -46,7 +47,7 @@ pub fn gather() -> HostFacts {
     match ruleset::read() {
         Ok(ruleset) => {
             facts.capabilities.read_ruleset = true;
-            facts.node_ports = node_ports::node_ports(&ruleset);
+            facts.node_ports = node_ports(&ruleset);
             facts.ruleset = Some(ruleset);
         }
         Err(error) => facts.ruleset_unread = Some(chain(&error)),

@@ -16,7 +16,7 @@ use plumbline_model::{
 };
 
 /// The ports by transport. Of a rule or element that is not understood nothing is concluded.
-pub(super) fn node_ports(ruleset: &Ruleset) -> Vec<NodePorts> {
+pub fn node_ports(ruleset: &Ruleset) -> Vec<NodePorts> {
     let mut ports: BTreeMap<Protocol, PortSet> = BTreeMap::new();
     for table in &ruleset.tables {
         let found = of_iptables(table).into_iter().chain(of_nftables(table));
