@@ -102,7 +102,10 @@ impl Engine {
         };
         let proving = flight.attempts.is_proving();
         // Known only for as long as the attempt lasts.
-        let local = socket.as_ref().and_then(|socket| socket.local_address().ok());
+        let local = match socket {
+            Some(socket) if !flight.keeps_port => socket.local_address().ok(),
+            _ => None,
+        };
         let is_service = flight.occupant != Occupant::Responder;
         if is_service && !proving && socket.as_ref().is_some_and(TcpSocket::finish_writing) {
             // It was accepted since the last look: whoever ends an attempt must not reset a service's connection.
@@ -135,8 +138,8 @@ impl Engine {
         let Some(flight) = &mut slot.flight else { return };
         let target = flight.target;
         let kept = slot.socket.as_ref().is_some_and(|socket| {
-            let Some(local) = local else { return false };
-            socket.disconnect().is_ok() && (flight.keeps_port || socket.bind_again(local).is_ok())
+            let is_bound = || local.is_some_and(|local| socket.bind_again(local).is_ok());
+            socket.disconnect().is_ok() && (flight.keeps_port || is_bound())
         });
         flight.keeps_port = kept;
         if !kept {
