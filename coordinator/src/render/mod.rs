@@ -105,15 +105,13 @@ fn absent_line(report: &Report) -> Option<String> {
         .map(|absent| absent.node.to_string())
         .collect();
     let why = &report.absent.first()?.why;
-    let (verb, them) = if nodes.len() == 1 {
-        ("is", "it")
-    } else {
-        ("are", "them")
-    };
-    Some(format!(
-        "{} {verb} left out: {why}; nothing is said of {them}",
-        listed(&nodes)
-    ))
+    Some(match nodes.as_slice() {
+        [node] => format!("{node} is left out: {why}; nothing is said of it"),
+        nodes => format!(
+            "{} are left out: of each, {why}; nothing is said of them",
+            listed(nodes)
+        ),
+    })
 }
 
 /// Names in a sentence, the first of many.

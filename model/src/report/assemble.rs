@@ -63,8 +63,8 @@ pub(super) fn judge(
     let run = ledger.run;
     Report {
         schema: SCHEMA.to_owned(),
-        verdict: if plan.participants.is_empty() && !absent.is_empty() {
-            // Nobody was there to measure anything.
+        verdict: if plan.participants.iter().all(|who| *who == NodeId::Coordinator) && !absent.is_empty() {
+            // None of the nodes was there to measure anything; the workstation alone measures nothing either.
             Verdict::Incomplete
         } else {
             verdict(&findings, &checks, &coverage)

@@ -97,6 +97,16 @@ fn a_partial_run_to_which_nobody_came_has_passed_nothing() {
 }
 
 #[test]
+fn a_partial_run_to_which_the_workstation_alone_came_has_passed_nothing() {
+    let stage = partial().rule("ssh", "22", &["coordinator"], &[CP, W1]);
+    let alone = [CP, LB, W1, W2]
+        .iter()
+        .fold(stage, |stage, who| stage.without(who));
+    let report = alone.report();
+    assert_eq!((report.verdict, report.absent.len()), (Verdict::Incomplete, 4));
+}
+
+#[test]
 fn shares_of_who_stays_away_are_inferred_and_not_missed() {
     let shared = |stage: Stage| {
         stage
