@@ -36,7 +36,7 @@ pub(crate) struct CheckArgs {
     /// Where probes come from: namespaces on this machine, or started by you with join strings.
     #[arg(long, value_enum)]
     swarm: SwarmArg,
-    /// Where probes find this coordinator; a wildcard address advertises every global address, [::] those of both families
+    /// Where probes find this coordinator; a wildcard address advertises every global address, `[::]` those of both families
     /// (joined).
     #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"))]
     listen: Option<SocketAddr>,
