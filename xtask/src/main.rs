@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
   test [--install]    every tier of tests; --install fetches the foreign programs that they compare with
   gen [--check]       generate what is checked in from its source
   dist                the binaries as they are shipped
-  bench connect       the connect engine against a bound written in C";
+  bench NAME          connect, echo, scan: against other programs; model, lab: how long; wire: how many octets";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
