@@ -56,13 +56,14 @@ impl Topology {
             };
             let second = second_networks.get(index).map(|network| Prefix {
                 network: *network,
-                gateway: nth(*network, 1),
+                // As a host's: what is nobody's there has digits that are nobody's here.
+                gateway: second_address(first.gateway, ROUTER_POSITION, *network),
             });
             subnets.push(Subnet { first, second });
             for (position, address) in names.into_iter().enumerate() {
                 hosts.push(Host {
                     address,
-                    second: second.map(|prefix| second_address(address, position, prefix.network)),
+                    second: second.map(|prefix| second_address(address, position + 1, prefix.network)),
                 });
             }
         }
@@ -128,14 +129,13 @@ fn second_networks(
         .ok_or_else(|| TopologyError::NoSecondPrefix(other(Family::of(name))))
 }
 
-/// The second address of a host, which is the `position`th of its subnet.
+/// The second address of a host, which is the `position`th of its subnet, the router being the one at [`ROUTER_POSITION`].
 fn second_address(name: IpAddr, position: usize, network: IpNet) -> IpAddr {
     match name {
         IpAddr::V4(name) => nth(network, as_digits(name.octets()[3]).into()),
-        // The first is the router's.
         IpAddr::V6(_) => nth(
             network,
-            u32::try_from(position).unwrap_or(u32::MAX).saturating_add(2),
+            u32::try_from(position).unwrap_or(u32::MAX).saturating_add(1),
         ),
     }
 }
@@ -216,6 +216,8 @@ fn slash_22([a, b]: [u8; 2], index: usize) -> Option<IpNet> {
     Some(network.into())
 }
 
+/// The router has the first address of a subnet that is made up.
+const ROUTER_POSITION: usize = 0;
 /// How many addresses of a network are looked at for the router's.
 const MOST_CANDIDATES: usize = 4096;
 /// Unique local prefixes (RFC 4193) for second addresses, in the order in which they are tried.

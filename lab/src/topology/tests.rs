@@ -162,6 +162,22 @@ fn a_dual_stack_host_has_its_own_digits_in_ipv6() {
 }
 
 #[test]
+fn the_router_makes_room_for_a_host_named_like_it_in_both_families() {
+    for (nodes, gateways) in [
+        (["10.40.1.1", "10.40.1.2"], ("10.40.1.3", "fd91:10:40:1::3")),
+        (["10.40.1.2", "10.40.1.3"], ("10.40.1.1", "fd91:10:40:1::1")),
+    ] {
+        let topology = Topology::from_addresses(&addresses(&nodes), &[], Stack::Dual).unwrap();
+        let subnet = topology.subnets()[0];
+        let second = subnet.second.unwrap();
+        assert_eq!(
+            (subnet.first.gateway, second.gateway),
+            (ip(gateways.0), ip(gateways.1))
+        );
+    }
+}
+
+#[test]
 fn hosts_may_be_named_by_ipv6_addresses_alone() {
     let nodes = addresses(&["fd00:1::1", "fd00:1::b", "fd00:2::b"]);
     let topology = Topology::from_addresses(&nodes, &[], Stack::Single).unwrap();
