@@ -185,31 +185,8 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
     let cited = texts(&mut fields, "cited", complaints);
     let place = fields.place;
     fields.finish(complaints);
-    if !in_document && severity == Severity::Fail {
-        complaints.add_with_help(
-            place,
-            "a rule that stands in no table can only warn",
-            "write `severity: warn`",
-        );
-    }
-    if since.zip(until).is_some_and(|(since, until)| since > until) {
-        complaints.add_with_help(place, "`since` is above `until`", "exchange them");
-    }
     let protocol = protocol?.value;
-    let has_ports = matches!(protocol, Protocol::Tcp | Protocol::Udp);
-    if through_services && !(has_ports && scope == Scope::Remote) {
-        let message = "Services are reached over the network by TCP or UDP";
-        complaints.add_with_help(place, message, "remove `through_services`");
-    }
-    if has_ports == ports.is_empty() {
-        let help = if has_ports {
-            "write `ports: [22, 30000-32767]`"
-        } else {
-            "write `ports: []`"
-        };
-        complaints.add_with_help(place, "tcp and udp rules have ports, others have none", help);
-    }
-    Some(Rule {
+    let rule = Rule {
         id: id?,
         destination: destination?,
         protocol,
@@ -227,7 +204,40 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
         purpose: purpose?,
         cited,
         in_document,
-    })
+    };
+    check(&rule, place, complaints);
+    Some(rule)
+}
+
+/// What must agree within a rule.
+fn check(rule: &Rule, place: Place, complaints: &mut Complaints) {
+    if !rule.in_document && rule.severity == Severity::Fail {
+        complaints.add_with_help(
+            place,
+            "a rule that stands in no table can only warn",
+            "write `severity: warn`",
+        );
+    }
+    if rule
+        .since
+        .zip(rule.until)
+        .is_some_and(|(since, until)| since > until)
+    {
+        complaints.add_with_help(place, "`since` is above `until`", "exchange them");
+    }
+    let has_ports = matches!(rule.protocol, Protocol::Tcp | Protocol::Udp);
+    if rule.through_services && !(has_ports && rule.scope == Scope::Remote) {
+        let message = "Services are reached over the network by TCP or UDP";
+        complaints.add_with_help(place, message, "remove `through_services`");
+    }
+    if has_ports == rule.ports.is_empty() {
+        let help = if has_ports {
+            "write `ports: [22, 30000-32767]`"
+        } else {
+            "write `ports: []`"
+        };
+        complaints.add_with_help(place, "tcp and udp rules have ports, others have none", help);
+    }
 }
 
 fn ports(

@@ -5,18 +5,23 @@ use serde_json::Value;
 use crate::{
     canonical,
     evidence::{Payload, SwarmEvent},
-    observation::{BindFailure, Record, Signal},
+    firewall::Ruleset,
+    ledger::{Ledger, Told},
+    observation::{BindFailure, HostFacts, Neighbor, NotTried, Signal},
     plan::NoVantage,
     port::{Family, Protocol},
     profile::{Destination, Source},
     report::{
-        MAX_AFFECTS, MAX_EVIDENCE, Report, ReportError, Status, Verdict,
+        MAX_AFFECTS, MAX_EVIDENCE, ReachabilityRow, Report, ReportError, Status, Verdict,
         stage::{CP, LB, Stage, W1, W2, batches, node, numbered, ports, run_id},
     },
 };
 
 mod live;
 mod partial;
+mod schema;
+
+use self::schema::{schema, validate};
 
 /// A run on which much of what a report can say is said.
 fn eventful() -> Stage {
@@ -404,100 +409,82 @@ impl Generator {
     }
 }
 
-fn schema() -> Value {
-    serde_json::from_str(include_str!("../../../docs/report.schema.json")).unwrap()
-}
-
-/// The keywords of JSON Schema 2020-12 that our schema uses, but for `pattern`; an unknown keyword is a complaint, so that
-/// none is passed over in silence.
-fn validate(root: &Value, schema: &Value, value: &Value, place: &str, complaints: &mut Vec<String>) {
-    for (keyword, argument) in schema.as_object().unwrap() {
-        match keyword.as_str() {
-            "$schema" | "$id" | "title" | "$comment" | "description" | "$defs" | "pattern" => {}
-            "$ref" => {
-                let name = argument.as_str().unwrap().strip_prefix("#/$defs/").unwrap();
-                validate(root, &root["$defs"][name], value, place, complaints);
-            }
-            "type" => {
-                let fits = match argument.as_str().unwrap() {
-                    "object" => value.is_object(),
-                    "array" => value.is_array(),
-                    "string" => value.is_string(),
-                    "boolean" => value.is_boolean(),
-                    "integer" => value.is_i64() || value.is_u64(),
-                    "number" => value.is_number(),
-                    other => panic!("type {other}"),
-                };
-                if !fits {
-                    complaints.push(format!("{place}: {value} is no {argument}"));
-                    return;
-                }
-            }
-            "const" if value != argument => complaints.push(format!("{place}: not {argument}")),
-            "enum" if !argument.as_array().unwrap().contains(value) => {
-                complaints.push(format!("{place}: {value} is none of {argument}"));
-            }
-            "minimum" if value.as_f64() < argument.as_f64() => complaints.push(format!("{place}: too small")),
-            "maximum" if value.as_f64() > argument.as_f64() => complaints.push(format!("{place}: too large")),
-            "minItems" if value.as_array().map(Vec::len) < length(argument) => {
-                complaints.push(format!("{place}: too few"));
-            }
-            "maxItems" if value.as_array().map(Vec::len) > length(argument) => {
-                complaints.push(format!("{place}: too many"));
-            }
-            "const" | "enum" | "minimum" | "maximum" | "minItems" | "maxItems" => {}
-            "items" => {
-                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-                    validate(root, argument, item, &format!("{place}[{index}]"), complaints);
-                }
-            }
-            "required" => {
-                for name in argument.as_array().unwrap() {
-                    if value.get(name.as_str().unwrap()).is_none() {
-                        complaints.push(format!("{place}: {name} is missing"));
-                    }
-                }
-            }
-            "properties" => {
-                for (name, item) in value.as_object().into_iter().flatten() {
-                    if let Some(property) = argument.get(name) {
-                        validate(root, property, item, &format!("{place}.{name}"), complaints);
-                    }
-                }
-            }
-            "additionalProperties" => {
-                assert_eq!(argument, &Value::Bool(false), "{place}");
-                for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
-                    if schema["properties"].get(name).is_none() {
-                        complaints.push(format!("{place}: {name} is unknown"));
-                    }
-                }
-            }
-            other => complaints.push(format!("{place}: the schema's keyword {other} is not known here")),
-        }
-    }
-}
-
-fn length(argument: &Value) -> Option<usize> {
-    argument.as_u64().and_then(|length| usize::try_from(length).ok())
-}
-
 #[test]
-fn a_ledger_keeps_what_a_record_says() {
-    // The stage's own facts reach the report, without the packet filter.
-    let stage = Stage::new();
-    let facts = |payload: &Payload| match payload {
-        Payload::Batch(batch) => batch
-            .records
-            .iter()
-            .any(|record| matches!(record, Record::Facts(_))),
-        _ => false,
-    };
-    assert!(stage.payloads().iter().any(facts));
+fn facts_of_the_last_look_reach_the_report_without_packet_filter_and_neighbours() {
+    let filter = || Some(Ruleset::default());
+    let stage = Stage::new()
+        .knows(CP, move |facts| facts.ruleset = filter())
+        .learns(CP, |facts| {
+            facts.counters.insert("TcpExt.ListenDrops".to_owned(), 7);
+            facts.neighbors.push(Neighbor {
+                address: W1.parse().unwrap(),
+                mac: "02:00:00:00:00:01".to_owned(),
+                interface: "eth0".to_owned(),
+            });
+        });
     let report = stage.report();
     let told = report.nodes[0].facts.as_ref().unwrap();
     assert_eq!(
-        (told.hostname.as_str(), told.ruleset.is_none()),
-        ("host-10-0-0-1", true)
+        (
+            told.hostname.as_str(),
+            &told.ruleset,
+            told.neighbors.len(),
+            told.counters.len()
+        ),
+        ("host-10-0-0-1", &None, 0, 1)
+    );
+}
+
+#[test]
+fn what_counters_stood_at_first_and_last_is_kept_apart() {
+    let count = |facts: &mut HostFacts, count| {
+        facts.counters.insert("TcpExt.ListenDrops".to_owned(), count);
+    };
+    let stage = Stage::new()
+        .knows(CP, move |facts| count(facts, 3))
+        .learns(CP, move |facts| count(facts, 10));
+    let entries = stage.entries();
+    let ledger = Ledger::replay(&entries).unwrap();
+    let log = ledger.node(node(CP)).unwrap();
+    let drops = |facts: Option<Told<&HostFacts>>| facts.unwrap().what.counters["TcpExt.ListenDrops"];
+    assert_eq!((drops(log.facts_first), drops(log.facts)), (3, 10));
+}
+
+#[test]
+fn an_error_that_was_let_through_once_is_not_undone_by_silence_at_another_pace() {
+    let error = || Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some("10.0.0.254".parse().unwrap()),
+    };
+    let silent = Stage::new().sees(LB, CP, "10250", Signal::Silence);
+    let word = |stage: Stage| {
+        let rows = stage.report().reachability;
+        let is_it = |row: &&ReachabilityRow| row.src == node(LB) && row.ports == ports("10250");
+        rows.iter().find(is_it).unwrap().outcome.clone()
+    };
+    let both = [
+        silent
+            .clone()
+            .sees_again(LB, CP, "10250", error())
+            .sees_again(LB, CP, "10250", Signal::Silence),
+        silent
+            .sees_again(LB, CP, "10250", Signal::Silence)
+            .sees_again(LB, CP, "10250", error()),
+    ];
+    assert_eq!(both.map(word), ["rejected", "rejected"]);
+}
+
+#[test]
+fn what_was_tried_is_not_forgotten_because_a_second_trial_was_not_made() {
+    let why = NotTried::Cancelled;
+    let stage =
+        Stage::new()
+            .sees(LB, CP, "10250", Signal::Silence)
+            .sees(LB, CP, "10250", Signal::NotTried { why });
+    let rows = stage.report().reachability;
+    assert!(
+        rows.iter()
+            .any(|row| row.src == node(LB) && row.outcome == "filtered")
     );
 }
