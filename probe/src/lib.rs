@@ -16,6 +16,8 @@ pub mod cli;
 mod error_chain;
 pub mod facts;
 pub mod guard;
+#[cfg(test)]
+mod own_address;
 pub mod responder;
 pub mod runner;
 pub mod session;

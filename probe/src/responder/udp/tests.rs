@@ -19,10 +19,9 @@ use plumbline_model::{
 };
 
 use super::*;
-use crate::responder::Caller;
+use crate::{own_address::destination, responder::Caller};
 
 const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
 const KEY: [u8; 32] = [7; 32];
 const CALLER_INDEX: u32 = 4;
@@ -88,7 +87,7 @@ fn heard(responder: Responder) -> Vec<Heard> {
 #[test]
 fn a_caller_is_answered_and_counted_in_both_families() {
     for (caller, destination) in [
-        (CALLER, DESTINATION),
+        (CALLER, destination()),
         (Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()),
     ] {
         let (responder, port) = armed(destination, caller);
@@ -118,7 +117,7 @@ fn a_caller_is_answered_and_counted_in_both_families() {
 
 #[test]
 fn what_proves_nothing_or_comes_again_is_counted_and_never_answered() {
-    let (responder, port) = armed(DESTINATION, CALLER);
+    let (responder, port) = armed(destination(), CALLER);
     let (caller, stranger) = (asking(CALLER), asking(STRANGER));
     let good = question(port, 5);
     let mut forged = question(port, 6);
@@ -126,15 +125,15 @@ fn what_proves_nothing_or_comes_again_is_counted_and_never_answered() {
     let of_another_port = question(port ^ 1, 7);
     let oversized = [&good[..], &[0]].concat();
     for octets in [&forged[..], &of_another_port, &oversized, &good[..111], &[]] {
-        caller.send_to(octets, (DESTINATION, port)).unwrap();
+        caller.send_to(octets, (destination(), port)).unwrap();
     }
     for octets in [&forged[..], &question(port, 8)] {
-        stranger.send_to(octets, (DESTINATION, port)).unwrap();
+        stranger.send_to(octets, (destination(), port)).unwrap();
     }
     // Whatever was sent before it has been judged when this one is answered.
-    caller.send_to(&good, (DESTINATION, port)).unwrap();
-    caller.send_to(&good, (DESTINATION, port)).unwrap();
-    caller.send_to(&question(port, 9), (DESTINATION, port)).unwrap();
+    caller.send_to(&good, (destination(), port)).unwrap();
+    caller.send_to(&good, (destination(), port)).unwrap();
+    caller.send_to(&question(port, 9), (destination(), port)).unwrap();
     let mut octets = [0; 200];
     for sequence in [5, 9] {
         let (length, _) = caller.recv_from(&mut octets).unwrap();
@@ -161,7 +160,7 @@ fn what_proves_nothing_or_comes_again_is_counted_and_never_answered() {
 fn a_port_that_another_program_holds_is_named_with_its_holder() {
     let holder = Asking::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
     let port = holder.local_addr().unwrap().port();
-    let (_, armed) = arm(task(DESTINATION, CALLER, &[port])).unwrap();
+    let (_, armed) = arm(task(destination(), CALLER, &[port])).unwrap();
     assert!(armed.ports.is_empty());
     assert!(
         matches!(&armed.refused[0].why, BindFailure::Taken { pid: Some(pid), process: Some(_) } if *pid == std::process::id()),
@@ -179,15 +178,15 @@ fn an_address_that_is_not_here_is_named_as_missing() {
 
 #[test]
 fn ports_are_free_again_after_the_release() {
-    let (responder, port) = armed(DESTINATION, CALLER);
-    assert!(Asking::bind((DESTINATION, port)).is_err());
+    let (responder, port) = armed(destination(), CALLER);
+    assert!(Asking::bind((destination(), port)).is_err());
     assert_eq!(responder.release(), []);
-    Asking::bind((DESTINATION, port)).unwrap();
+    Asking::bind((destination(), port)).unwrap();
 }
 
 #[test]
 fn a_roster_beyond_what_a_packet_can_name_is_refused() {
-    let mut task = task(DESTINATION, CALLER, &[]);
+    let mut task = task(destination(), CALLER, &[]);
     task.callers[0].index = 65_534;
     assert!(arm(task.clone()).is_ok());
     task.callers[0].index = 65_535;

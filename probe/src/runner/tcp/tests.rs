@@ -14,6 +14,7 @@ use plumbline_model::{
 
 use super::*;
 use crate::{
+    own_address::destination,
     responder::{ArmTask, Caller, Responder, tcp::arm},
     runner::{
         asking::{AskTarget, Occupant, Peer},
@@ -24,13 +25,12 @@ use crate::{
 const RUN: [u8; 8] = *b"loopback";
 const KEY: [u8; 32] = [7; 32];
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
 
 /// Ports of the destination on which nobody listens.
 fn free_ports(count: usize) -> PortSet {
     let held: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind((DESTINATION, 0)).unwrap())
+        .map(|_| TcpListener::bind((destination(), 0)).unwrap())
         .collect();
     held.iter()
         .map(|listener| listener.local_addr().unwrap().port())
@@ -51,7 +51,7 @@ fn armed(ports: &PortSet) -> Responder {
     let task = ArmTask {
         run: RUN,
         own_index: 1,
-        address: DESTINATION,
+        address: destination(),
         ports: ports.clone(),
         callers: vec![caller],
     };
@@ -63,8 +63,8 @@ fn armed(ports: &PortSet) -> Responder {
 fn task(ports: &PortSet) -> AskTask {
     let peer = Peer {
         index: 1,
-        node: DESTINATION.into(),
-        address: DESTINATION,
+        node: destination().into(),
+        address: destination(),
         key: KEY,
     };
     AskTask {
@@ -196,7 +196,7 @@ fn an_address_outside_the_roster_is_counted_as_proven_but_not_answered() {
 
 #[test]
 fn another_program_that_greets_is_garbage() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let ports = single(&listener);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -216,7 +216,7 @@ fn another_program_that_greets_is_garbage() {
 
 #[test]
 fn a_program_that_accepts_and_closes_is_not_proven() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let ports = single(&listener);
     thread::scope(|scope| {
         scope.spawn(|| drop(listener.accept().unwrap()));
@@ -231,7 +231,7 @@ fn a_program_that_accepts_and_closes_is_not_proven() {
 
 #[test]
 fn a_frozen_program_s_kernel_accepts_but_nobody_proves_anything() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let reaches = ask(task(&single(&listener)));
     let reach = only(&reaches);
     assert_eq!(
@@ -245,7 +245,7 @@ fn a_frozen_program_s_kernel_accepts_but_nobody_proves_anything() {
 
 #[test]
 fn a_live_service_gets_no_octet_and_an_orderly_end() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let mut task = task(&single(&listener));
     task.targets[0].occupant = Occupant::Service;
     thread::scope(|scope| {
@@ -267,10 +267,10 @@ struct Full {
 
 impl Full {
     fn new() -> Self {
-        let listener = plumbline_sys::tcp::TcpListener::bind(SocketAddr::new(DESTINATION, 0), 0).unwrap();
+        let listener = plumbline_sys::tcp::TcpListener::bind(SocketAddr::new(destination(), 0), 0).unwrap();
         let address = listener.local_address().unwrap();
         let queued = (0..4).map(|_| {
-            let socket = plumbline_sys::tcp::TcpSocket::toward(DESTINATION).unwrap();
+            let socket = plumbline_sys::tcp::TcpSocket::toward(destination()).unwrap();
             socket.connect(address).unwrap();
             socket
         });
@@ -406,7 +406,7 @@ fn a_port_that_somebody_holds_is_reported_with_its_holder() {
     let task = ArmTask {
         run: RUN,
         own_index: 1,
-        address: DESTINATION,
+        address: destination(),
         ports: ports.clone(),
         callers: Vec::new(),
     };
@@ -434,7 +434,7 @@ fn a_released_responder_s_ports_are_closed() {
 
 #[test]
 fn what_was_under_way_while_this_host_stood_still_is_made_again() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let ports = single(&listener);
     let mut engine = engine(task(&ports));
     engine.launch(engine.clock.now());
@@ -450,7 +450,7 @@ fn what_was_under_way_while_this_host_stood_still_is_made_again() {
 
 #[test]
 fn a_service_that_was_connected_to_while_this_host_stood_still_was_reached_and_is_left_in_order() {
-    let listener = TcpListener::bind((DESTINATION, 0)).unwrap();
+    let listener = TcpListener::bind((destination(), 0)).unwrap();
     let mut task = task(&single(&listener));
     task.targets[0].occupant = Occupant::Service;
     let mut engine = engine(task);

@@ -21,6 +21,7 @@ use plumbline_model::{
 
 use super::*;
 use crate::{
+    own_address::destination,
     responder::{ArmTask, Caller, Responder, udp::arm},
     runner::asking::{AskTarget, Occupant, Peer},
 };
@@ -28,7 +29,6 @@ use crate::{
 const RUN: [u8; 8] = *b"loopback";
 const KEY: [u8; 32] = [7; 32];
 const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-const DESTINATION: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 3));
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
 /// Long enough that a busy machine answers the first attempt in time.
 const ATTEMPT: Duration = Duration::from_millis(300);
@@ -130,7 +130,7 @@ struct Program {
 
 impl Program {
     fn start(count: u32, mut does: impl FnMut(&UdpSocket, u32, &[u8], SocketAddr) + Send + 'static) -> Self {
-        let socket = UdpSocket::bind((DESTINATION, 0)).unwrap();
+        let socket = UdpSocket::bind((destination(), 0)).unwrap();
         let port = socket.local_addr().unwrap().port();
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let thread = std::thread::spawn(move || {
@@ -169,7 +169,7 @@ fn answer(question: &[u8], port: u16, key: [u8; 32]) -> [u8; 112] {
 #[test]
 fn responders_are_verified_at_the_first_attempt_in_both_families() {
     let localhost: IpAddr = Ipv6Addr::LOCALHOST.into();
-    for (destination, source) in [(DESTINATION, SOURCE), (localhost, localhost)] {
+    for (destination, source) in [(destination(), SOURCE), (localhost, localhost)] {
         let (responder, ports) = armed(destination, source, KEY, 100);
         let reach = only(ask(task(destination, &ports)));
         assert_eq!(
@@ -191,9 +191,9 @@ fn responders_are_verified_at_the_first_attempt_in_both_families() {
 
 #[test]
 fn a_second_look_at_the_same_responder_is_no_replay() {
-    let (responder, ports) = armed(DESTINATION, SOURCE, KEY, 3);
+    let (responder, ports) = armed(destination(), SOURCE, KEY, 3);
     for look in 1..=3 {
-        let reach = only(ask(task(DESTINATION, &ports)));
+        let reach = only(ask(task(destination(), &ports)));
         assert_eq!(
             (reach.signal, reach.attempts),
             (Signal::Verified, 1),
@@ -206,8 +206,8 @@ fn a_second_look_at_the_same_responder_is_no_replay() {
 
 #[test]
 fn a_responder_with_another_key_stays_silent_and_counts() {
-    let (responder, ports) = armed(DESTINATION, SOURCE, [8; 32], 1);
-    let reach = only(ask(task(DESTINATION, &ports)));
+    let (responder, ports) = armed(destination(), SOURCE, [8; 32], 1);
+    let reach = only(ask(task(destination(), &ports)));
     assert_eq!(
         (reach.signal, reach.attempts, reach.answered),
         (Signal::Silence, 3, 0)
@@ -218,16 +218,16 @@ fn a_responder_with_another_key_stays_silent_and_counts() {
 
 #[test]
 fn a_port_that_nobody_has_is_the_destination_s_icmp_error() {
-    let port = UdpSocket::bind((DESTINATION, 0))
+    let port = UdpSocket::bind((destination(), 0))
         .unwrap()
         .local_addr()
         .unwrap()
         .port();
-    let reach = only(ask(task(DESTINATION, &[port].into_iter().collect())));
+    let reach = only(ask(task(destination(), &[port].into_iter().collect())));
     let unreachable = Signal::Icmp {
         icmp_type: 3,
         code: 3,
-        offender: Some(DESTINATION),
+        offender: Some(destination()),
     };
     // Another test's peer on the same machine: not this host's own packet filter.
     assert_eq!(
@@ -240,7 +240,7 @@ fn a_port_that_nobody_has_is_the_destination_s_icmp_error() {
 fn silence_takes_every_attempt_and_all_are_of_one_five_tuple() {
     let program = Program::start(3, |_, _, _, _| ());
     let begun = Instant::now();
-    let reach = only(ask(task(DESTINATION, &program.ports())));
+    let reach = only(ask(task(destination(), &program.ports())));
     assert_eq!(
         (reach.signal, reach.attempts, reach.answered),
         (Signal::Silence, 3, 0)
@@ -258,7 +258,7 @@ fn an_answer_to_a_later_attempt_is_counted_as_one_of_several() {
             socket.send_to(&answer(question, port, KEY), asking).unwrap();
         }
     });
-    let reach = only(ask(task(DESTINATION, &program.ports())));
+    let reach = only(ask(task(destination(), &program.ports())));
     assert_eq!(
         (reach.signal, reach.attempts, reach.answered),
         (Signal::Verified, 2, 1)
@@ -272,7 +272,7 @@ fn an_answer_from_another_address_says_from_which() {
         let elsewhere = UdpSocket::bind((ELSEWHERE, 0)).unwrap();
         elsewhere.send_to(&answer(question, port, KEY), asking).unwrap();
     });
-    let reach = only(ask(task(DESTINATION, &program.ports())));
+    let reach = only(ask(task(destination(), &program.ports())));
     let address = ELSEWHERE;
     assert_eq!(
         (reach.signal, reach.attempts),
@@ -297,7 +297,7 @@ fn what_another_program_answers_is_garbage_and_a_wrong_proof_a_bad_one() {
         (echo, Unproven::Garbage),
         (impostor, Unproven::BadProof),
     ] {
-        let reach = only(ask(task(DESTINATION, &program.ports())));
+        let reach = only(ask(task(destination(), &program.ports())));
         assert_eq!(
             (reach.signal, reach.attempts, reach.answered),
             (Signal::Unproven { how }, 1, 1)
@@ -314,22 +314,22 @@ fn a_proof_that_comes_behind_garbage_still_counts() {
         }
         socket.send_to(&answer(question, port, KEY), asking).unwrap();
     });
-    let reach = only(ask(task(DESTINATION, &program.ports())));
+    let reach = only(ask(task(destination(), &program.ports())));
     assert_eq!((reach.signal, reach.attempts), (Signal::Verified, 1));
 }
 
 #[test]
 fn a_source_address_that_is_not_the_data_address_is_told() {
-    let (responder, ports) = armed(DESTINATION, ELSEWHERE, KEY, 1);
+    let (responder, ports) = armed(destination(), ELSEWHERE, KEY, 1);
     let elsewhere = AskTask {
         local: Some(ELSEWHERE),
-        ..task(DESTINATION, &ports)
+        ..task(destination(), &ports)
     };
     let reach = only(ask(elsewhere));
     assert_eq!((reach.signal, reach.from), (Signal::Verified, Some(ELSEWHERE)));
     drop(responder);
     // What the kernel chooses is found out without asking for a particular one.
-    let port = UdpSocket::bind((DESTINATION, 0))
+    let port = UdpSocket::bind((destination(), 0))
         .unwrap()
         .local_addr()
         .unwrap()
@@ -337,7 +337,7 @@ fn a_source_address_that_is_not_the_data_address_is_told() {
     let unbound = AskTask {
         local: None,
         data_addresses: vec![SOURCE],
-        ..task(DESTINATION, &[port].into_iter().collect())
+        ..task(destination(), &[port].into_iter().collect())
     };
     assert_eq!(only(ask(unbound)).from, Some(Ipv4Addr::LOCALHOST.into()));
 }
@@ -350,7 +350,7 @@ fn a_cancelled_task_says_of_every_port_that_it_was_not_tried() {
     let slow = AskTask {
         attempt_timeout: Duration::from_secs(30),
         max_rate_node: 1,
-        ..task(DESTINATION, &ports)
+        ..task(destination(), &ports)
     };
     let asking = start(slow).unwrap();
     asking.cancel();
@@ -370,7 +370,7 @@ fn a_cancelled_task_says_of_every_port_that_it_was_not_tried() {
 fn a_roster_beyond_what_a_packet_can_name_is_refused() {
     let refused = start(AskTask {
         own_index: 65_535,
-        ..task(DESTINATION, &PortSet::new())
+        ..task(destination(), &PortSet::new())
     });
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
 }
