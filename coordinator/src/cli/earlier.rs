@@ -114,13 +114,16 @@ pub(super) fn making_again(retest: &Retest, plan: &Plan) -> Result<String, Failu
             retest.run
         )));
     }
-    let rest = if planned < failed {
-        " (the others are not asked for any more, or their nodes take no part)"
+    let (some_of, rest) = if planned < failed {
+        (
+            format!("{planned} of "),
+            " (the others are not asked for any more, or their nodes take no part)",
+        )
     } else {
-        ""
+        (String::new(), "")
     };
     Ok(format!(
-        "making {planned} of the {failed} tests again that failed, or were not measured, in run {}{rest}",
+        "making {some_of}the {failed} tests again that failed, or were not measured, in run {}{rest}",
         retest.run
     ))
 }

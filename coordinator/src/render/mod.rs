@@ -94,6 +94,7 @@ fn retest_line(retest: &RetestSummary) -> String {
             line.push_str(&format!("; {count} {what}"));
         }
     }
+    line.push_str(". Nothing else was tested");
     line
 }
 
