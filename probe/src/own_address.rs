@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// The address on which this test, which is a thread, listens.
-pub fn destination() -> IpAddr {
+pub(crate) fn destination() -> IpAddr {
     let own = || IpAddr::V4(Ipv4Addr::new(127, 0, 1, LAST.fetch_add(1, Ordering::Relaxed)));
     OWN.with(|cell| *cell.get_or_init(own))
 }
