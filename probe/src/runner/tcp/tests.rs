@@ -93,6 +93,13 @@ fn engine(task: AskTask) -> Engine {
     Engine::new(task, shared).unwrap()
 }
 
+/// An engine that is to ask a service, which waits at the destination.
+pub(super) fn of_service(listener: &TcpListener) -> Engine {
+    let mut task = task(&single(listener));
+    task.targets[0].occupant = Occupant::Service;
+    engine(task)
+}
+
 fn reaches(records: Vec<Record>) -> Vec<Reach> {
     let reach = |record| match record {
         Record::Reach(reach) => reach,

@@ -46,13 +46,9 @@ impl Engine {
         }
         if ready.failed {
             match socket.take_error() {
-                // An ICMP error that came while the kernel was at work on the socket itself (a reject by a neighbour comes within
-                // connect(2)) ends nothing: it stands in the queue, and the socket goes on asking.
-                None if !ready.writable => {
-                    if let Some(queued) = socket.take_icmp_error() {
-                        self.failed_by(now, index, queued.errno, Some(queued));
-                    }
-                }
+                // The error queue alone knows why: an ICMP error that came while the kernel was at work on the socket (a reject by
+                // a neighbour comes within connect(2)) ends nothing, and reading one that did takes the error with it.
+                None if !socket.is_connected() => self.failed(now, index, Errno::TIMEDOUT),
                 // A RST to a SYN is ECONNREFUSED: these say that the connection stood before it ended.
                 None | Some(Errno::CONNRESET | Errno::PIPE) => self.accepted(now, index),
                 Some(errno) => self.failed(now, index, errno),
@@ -238,5 +234,31 @@ impl Engine {
         if let Step::Over(tally) = flight.attempts.judged() {
             self.end(now, index, signal, tally);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::{own_address::destination, runner::tcp::tests::of_service};
+
+    #[test]
+    fn a_socket_in_error_that_is_not_connected_is_no_open_port() {
+        let listener = TcpListener::bind((destination(), 0)).unwrap();
+        let mut engine = of_service(&listener);
+        engine.launch(Timestamp::ZERO);
+        // As the kernel leaves it whose error was taken along with another.
+        engine.slots[0].socket.as_ref().unwrap().disconnect().unwrap();
+        let ready = Ready {
+            token: 0,
+            readable: true,
+            writable: true,
+            failed: true,
+        };
+        engine.handle(Timestamp::ZERO, ready);
+        let flight = engine.slots[0].flight.as_ref();
+        assert!(flight.is_some_and(|flight| flight.in_window), "{flight:?}");
     }
 }
