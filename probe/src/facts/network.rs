@@ -11,19 +11,36 @@ use tracing::warn;
 
 use crate::error_chain::chain;
 
-/// Global unicast addresses of the host: what it is known by in a Join. Empty if they cannot be read.
-pub fn global_addresses() -> Vec<IpAddr> {
-    let addresses = Network::open()
-        .and_then(|mut network| network.addresses())
-        .unwrap_or_else(|error| {
+/// Global unicast addresses of the host: what it is known by in a Join, and may speak from. Those of the interface that has
+/// the data address come first, the data address before all. Empty if they cannot be read.
+pub fn global_addresses(data_address: Option<IpAddr>) -> Vec<IpAddr> {
+    let listed = Network::open().and_then(|mut network| Ok((network.links()?, network.addresses()?)));
+    match listed {
+        Ok((links, own)) => known_by(data_address, &links, &own),
+        Err(error) => {
             warn!("failed to {}", chain(&error));
             Vec::new()
-        });
-    addresses
-        .into_iter()
-        .filter(|address| address.scope == Scope::Global && address.usable && !address.address.is_loopback())
-        .map(|address| address.address)
-        .collect()
+        }
+    }
+}
+
+fn known_by(data_address: Option<IpAddr>, links: &[Link], own: &[Address]) -> Vec<IpAddr> {
+    let of_services = links
+        .iter()
+        .find(|link| link.name == SERVICES)
+        .map(|link| link.index);
+    let data_link = own
+        .iter()
+        .find(|own| Some(own.address) == data_address)
+        .map(|own| own.link);
+    let mut known: Vec<&Address> = own
+        .iter()
+        .filter(|own| own.scope == Scope::Global && own.usable && !own.address.is_loopback())
+        .filter(|own| Some(own.link) != of_services)
+        .collect();
+    // Stable: the kernel's order is that of its choice.
+    known.sort_by_key(|own| (Some(own.address) != data_address, Some(own.link) != data_link));
+    known.into_iter().map(|own| own.address).collect()
 }
 
 /// The IPv6 data address of a node that is known by this address of another family: a global one of the interface that has
@@ -128,6 +145,8 @@ fn mac(octets: [u8; 6]) -> String {
     octets.map(|octet| format!("{octet:02x}")).join(":")
 }
 
+/// The interface on which kube-proxy in IPVS mode puts the addresses of all Services, on every node the same.
+const SERVICES: &str = "kube-ipvs0";
 /// A node has some tens, and two for each of its pods.
 const MAX_INTERFACES: usize = 256;
 /// As many as a full network of 1,024 addresses has, and half as many again.
@@ -198,6 +217,28 @@ mod tests {
         links.push(link(2000, "bond0", true));
         let seen = interfaces(&links, &[]);
         assert_eq!((seen.len(), seen[0].name.as_str()), (MAX_INTERFACES, "bond0"));
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_data_address_first_and_not_by_those_of_services() {
+        let links = [
+            link(1, "public", true),
+            link(2, "data", true),
+            link(3, SERVICES, true),
+        ];
+        let own = [
+            address(1, "198.51.100.2", 24),
+            address(3, "10.233.0.1", 32),
+            address(2, "10.0.0.3", 24),
+            address(2, "10.0.0.2", 24),
+            address(2, "fd00::2", 64),
+        ];
+        let data_address = Some("10.0.0.2".parse().unwrap());
+        let known: Vec<String> = known_by(data_address, &links, &own)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(known, ["10.0.0.2", "10.0.0.3", "fd00::2", "198.51.100.2"]);
     }
 
     fn best(more: &[Address]) -> Option<String> {

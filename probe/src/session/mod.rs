@@ -191,7 +191,7 @@ impl Session {
             closed_unix_ms: unix_ms(),
         };
         outbox.close(heading, vec![Record::Facts(Box::new(facts.clone()))]);
-        let addresses = facts::global_addresses();
+        let addresses = facts::global_addresses(join.node.address());
         let data_ipv6 = join.node.address().and_then(facts::data_ipv6);
         let link = Link::start(Credentials {
             join,
