@@ -42,7 +42,17 @@ pub(crate) fn a_strict_ssh_server_locks_nobody_out(hosts: &Hosts, ends: Ends) {
         let expected = vec![(Signal::Connected, 1); addresses.len()];
         assert_eq!(signals, expected, "{}", server.log());
     }
+    let is_strict = server.has_penalties;
     let log = server.stop();
+    println!(
+        "test a_strict_ssh_server_locks_nobody_out: {}, {}",
+        version(),
+        if is_strict {
+            PENALTIES
+        } else {
+            "which knows no penalties"
+        }
+    );
     for word in ["drop connection", "refus", "throttling", "error:", "fatal:"] {
         assert!(!log.contains(word), "{log}");
     }
@@ -60,6 +70,9 @@ pub(crate) fn needs() -> Result<(), String> {
             server.display()
         ));
     }
+    // As whoever starts it at boot does.
+    fs::create_dir_all(PRIVILEGE_SEPARATION)
+        .map_err(|error| format!("make {PRIVILEGE_SEPARATION}: {error}"))?;
     let keygen = Command::new("ssh-keygen")
         .arg("-?")
         .stderr(Stdio::null())
@@ -69,6 +82,13 @@ pub(crate) fn needs() -> Result<(), String> {
 
 fn server() -> PathBuf {
     env::var_os("PLUMBLINE_SSHD").map_or_else(|| PathBuf::from("/usr/sbin/sshd"), PathBuf::from)
+}
+
+/// What it calls itself.
+fn version() -> String {
+    let said = Command::new(server()).arg("-V").output();
+    let said = said.map(|said| String::from_utf8_lossy(&said.stderr).trim().to_owned());
+    said.unwrap_or_else(|error| error.to_string())
 }
 
 fn source(ends: Ends, index: u32, address: IpAddr) -> AskTask {
@@ -86,6 +106,7 @@ fn source(ends: Ends, index: u32, address: IpAddr) -> AskTask {
 struct Server {
     process: Child,
     directory: tempfile::TempDir,
+    has_penalties: bool,
 }
 
 impl Server {
@@ -98,10 +119,10 @@ impl Server {
             .status();
         assert!(made.unwrap().success());
         // Before 9.8 it knows no penalties, and would not start.
-        let penalties = "noauth:10s min:15s";
-        for penalties in [format!("PerSourcePenalties {penalties}\n"), String::new()] {
+        for has_penalties in [true, false] {
+            let penalties = if has_penalties { PENALTIES } else { "" };
             let configuration = format!(
-                "Port 22\nListenAddress {}\nHostKey {}\nMaxStartups 10\nPidFile none\nLogLevel VERBOSE\n{penalties}",
+                "Port 22\nListenAddress {}\nHostKey {}\nMaxStartups 10\nPidFile none\nLogLevel VERBOSE\n{penalties}\n",
                 ends.answering,
                 path("key").display()
             );
@@ -122,7 +143,11 @@ impl Server {
                 thread::sleep(Duration::from_millis(10));
             };
             if process.try_wait().unwrap().is_none() {
-                return Self { process, directory };
+                return Self {
+                    process,
+                    directory,
+                    has_penalties,
+                };
             }
             assert!(log.contains("PerSourcePenalties"), "{log}");
         }
@@ -151,5 +176,9 @@ impl Drop for Server {
     }
 }
 
+/// As strict as an administrator may be: a source that came and left without logging in a second time is locked out.
+const PENALTIES: &str = "PerSourcePenalties noauth:10s min:15s";
+/// Where sshd wants to be shut in before a login; Debian's does not start without.
+const PRIVILEGE_SEPARATION: &str = "/run/sshd";
 /// At a hundred milliseconds each, the last asks after three seconds.
 const SOURCES: u8 = 30;
