@@ -1,17 +1,30 @@
 //! What one run of failing ports of one pair is put down to, before pairs are gathered into causes.
 
-use crate::{
-    cause::CauseKind, firewall::Place, id::NodeId, ledger::Transport, port::PortSet, profile::Severity,
-    verdict::Why,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
 };
+
+use crate::{
+    firewall::Place,
+    id::NodeId,
+    ledger::Transport,
+    port::{Family, PortSet, Protocol},
+    profile::Severity,
+    verdict::{PairVerdict, Way, Why},
+};
+
+use super::pattern::Pattern;
 
 /// A cause in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Blame {
-    /// At a node, or nowhere in particular.
+    /// At a node, or nowhere in particular, and known as such.
     Local(Local),
-    /// Between nodes; who exactly is found by [`super::cover`].
-    Between(Between),
+    /// A rule of a packet filter.
+    Rule(Rule),
+    /// Something that failing tests share; whom it concerns is found by [`super::cover`].
+    Pattern(Pattern),
 }
 
 impl From<Local> for Blame {
@@ -20,24 +33,45 @@ impl From<Local> for Blame {
     }
 }
 
+impl From<Rule> for Blame {
+    fn from(rule: Rule) -> Self {
+        Self::Rule(rule)
+    }
+}
+
+impl From<Pattern> for Blame {
+    fn from(pattern: Pattern) -> Self {
+        Self::Pattern(pattern)
+    }
+}
+
+/// A rule of a node's packet filter, and the way through it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rule {
+    pub(super) node: NodeId,
+    pub(super) place: Place,
+    pub(super) way: Way,
+}
+
 /// A cause at a node. Equal ones are one finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Local {
-    /// A node's packet filter.
-    HostFirewall {
-        node: NodeId,
-        side: Side,
-        by: FilterProof,
-    },
     /// A setting of a node.
     HostSetting { node: NodeId, setting: Setting },
+    /// A setting of a node that each family has for itself.
+    Routes {
+        node: NodeId,
+        family: Family,
+        setting: Setting,
+    },
+    /// No data address of a family.
+    NoAddress { node: NodeId, family: Family },
     /// Another process where a responder should have stood. Without a process id each port stands alone.
     PortTaken {
         node: NodeId,
-        transport: Transport,
         process: Option<String>,
         pid: Option<u32>,
-        alone: Option<u16>,
+        alone: Option<(Protocol, u16)>,
     },
     /// Nothing listens.
     NoListener { node: NodeId },
@@ -51,33 +85,9 @@ pub(super) enum Local {
     Unmeasured { why: Why, node: Option<NodeId> },
 }
 
-/// What happens between nodes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Between {
-    pub(super) kind: CauseKind,
-    pub(super) transport: Transport,
-    /// How it is rejected; empty for other kinds.
-    pub(super) how: String,
-}
-
-/// Which way through a node's packet filter.
+/// How a packet filter was convicted of which no rule is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    /// Questions that arrive.
-    In,
-    /// Questions that leave.
-    Out,
-    /// Answers that leave.
-    AnswerOut,
-    /// Answers that arrive.
-    AnswerIn,
-}
-
-/// How a packet filter was convicted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum FilterProof {
-    /// By its own rules.
-    Rule(Place),
+pub(super) enum Proof {
     /// The host itself rejected.
     Rejection,
     /// By captures: the packet was seen before the filter and nothing came after it.
@@ -105,36 +115,57 @@ pub(super) enum Setting {
     Exhausted(u32),
     /// Questions arrive, the packet filter accepts them, and no answer leaves.
     Unanswered,
+    /// Answers arrive, the packet filter accepts them, and they get no further.
+    Unheard,
+    /// Answers leave from another of the node's addresses than the one that was asked.
+    AnswersFrom(IpAddr),
     /// The kernel refuses to send what the packet filter would let out.
     NothingLeaves,
+}
+
+impl Setting {
+    /// Whether it shows on the node's own questions, rather than on those of others.
+    pub(super) fn is_at_source(self) -> bool {
+        matches!(
+            self,
+            Self::NoRoute | Self::NothingLeaves | Self::Unheard | Self::Exhausted(_)
+        )
+    }
 }
 
 /// Failing tests under one cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tests {
     /// By source, destination and transport, ascending.
-    pub(super) by_pair: std::collections::BTreeMap<(NodeId, NodeId, Transport), PortSet>,
+    pub(super) by_pair: BTreeMap<(NodeId, NodeId, Transport), PortSet>,
     pub(super) attempts: u64,
-    pub(super) lines: std::collections::BTreeSet<u32>,
+    pub(super) lines: BTreeSet<u32>,
     /// The worst of their rules; absent while there is no test.
     pub(super) severity: Option<Severity>,
+    /// What is tested between their pairs at all.
+    planned: BTreeMap<Transport, PortSet>,
 }
 
 impl Tests {
     pub(super) fn add(
         &mut self,
-        pair: (NodeId, NodeId, Transport),
+        pair: &PairVerdict,
         ports: &PortSet,
         attempts_each: u32,
         lines: &[u32],
         severity: Severity,
     ) {
-        self.by_pair.entry(pair).or_default().extend(ports);
+        let key = (pair.src, pair.dst, pair.transport);
+        self.by_pair.entry(key).or_default().extend(ports);
         self.attempts = self
             .attempts
             .saturating_add(u64::from(attempts_each) * u64::from(ports.count()));
         self.lines.extend(lines);
         self.severity = self.severity.max(Some(severity));
+        self.planned
+            .entry(pair.transport)
+            .or_default()
+            .extend(&pair.planned);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -144,6 +175,9 @@ impl Tests {
         self.attempts = self.attempts.saturating_add(other.attempts);
         self.lines.extend(&other.lines);
         self.severity = self.severity.max(other.severity);
+        for (transport, ports) in &other.planned {
+            self.planned.entry(*transport).or_default().extend(ports);
+        }
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -161,20 +195,70 @@ impl Tests {
         out
     }
 
+    /// Every port of a protocol, in whichever family.
+    pub(super) fn ports_of(&self, protocol: Protocol) -> PortSet {
+        let mut out = PortSet::new();
+        for ((_, _, (_, own)), ports) in &self.by_pair {
+            if *own == protocol {
+                out.extend(ports);
+            }
+        }
+        out
+    }
+
+    /// Every port of a protocol that is tested between its pairs.
+    pub(super) fn planned_of(&self, protocol: Protocol) -> PortSet {
+        let mut out = PortSet::new();
+        for ((_, own), ports) in &self.planned {
+            if *own == protocol {
+                out.extend(ports);
+            }
+        }
+        out
+    }
+
+    /// Whether both name the same ports, where both tested them: what one does not ask of its pairs says nothing.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let mut agree_on_some = false;
+        for protocol in self.protocols().union(&other.protocols()) {
+            let ours = self
+                .ports_of(*protocol)
+                .intersection(&other.planned_of(*protocol));
+            let theirs = other
+                .ports_of(*protocol)
+                .intersection(&self.planned_of(*protocol));
+            if ours != theirs {
+                return false;
+            }
+            agree_on_some |= !ours.is_empty();
+        }
+        agree_on_some
+    }
+
+    pub(super) fn protocols(&self) -> BTreeSet<Protocol> {
+        self.by_pair
+            .keys()
+            .map(|(_, _, (_, protocol))| *protocol)
+            .collect()
+    }
+
+    pub(super) fn families(&self) -> BTreeSet<Family> {
+        self.by_pair.keys().map(|(_, _, (family, _))| *family).collect()
+    }
+
     pub(super) fn transports(&self) -> Vec<Transport> {
-        let all: std::collections::BTreeSet<Transport> =
-            self.by_pair.keys().map(|(_, _, own)| *own).collect();
+        let all: BTreeSet<Transport> = self.by_pair.keys().map(|(_, _, own)| *own).collect();
         all.into_iter().collect()
     }
 
     pub(super) fn sources(&self) -> Vec<NodeId> {
-        let all: std::collections::BTreeSet<NodeId> = self.by_pair.keys().map(|(src, _, _)| *src).collect();
+        let all: BTreeSet<NodeId> = self.by_pair.keys().map(|(src, _, _)| *src).collect();
         all.into_iter().collect()
     }
 
     /// Whoever the tests are with, seen from a node.
     pub(super) fn peers_of(&self, node: NodeId) -> Vec<NodeId> {
-        let all: std::collections::BTreeSet<NodeId> = self
+        let all: BTreeSet<NodeId> = self
             .by_pair
             .keys()
             .flat_map(|(src, dst, _)| [*src, *dst])
@@ -184,7 +268,7 @@ impl Tests {
     }
 
     pub(super) fn destinations(&self) -> Vec<NodeId> {
-        let all: std::collections::BTreeSet<NodeId> = self.by_pair.keys().map(|(_, dst, _)| *dst).collect();
+        let all: BTreeSet<NodeId> = self.by_pair.keys().map(|(_, dst, _)| *dst).collect();
         all.into_iter().collect()
     }
 }

@@ -4,20 +4,24 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use crate::{
     id::NodeId,
-    ledger::{Ledger, Transport},
+    ledger::Ledger,
     plan::{Expect, Plan},
-    port::PortSet,
+    port::{Family, PortSet},
     profile::Severity,
     report::Finding,
-    verdict::{Cell, Outcome, PairVerdict, Spot, Why},
+    verdict::{Cell, Outcome, PairVerdict, Spot, Way, Why},
 };
 
 use super::{
     CauseKind,
     attribute::blame,
-    blame::{Between, Blame, FilterProof, Local, Setting, Side, Tests},
-    cover::{Admission, Group, Piece, cover},
+    blame::{Blame, Local, Proof, Rule, Setting, Tests},
+    cover::{Ground, Piece, Rejection, around_nodes, cover},
+    filter::{FilterCase, HostCase},
+    group::Group,
     host::{Opinion, ask},
+    join::Joiner,
+    pattern::{Admission, Pattern, Place},
     subnet::Subnets,
     tell::Teller,
 };
@@ -29,7 +33,8 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         plan,
         ledger,
         causes: BTreeMap::new(),
-        between: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        patterns: BTreeMap::new(),
         stuck: stuck(ledger, pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
@@ -37,14 +42,29 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     }
     blamed.lost_probes();
     let teller = Teller::new(plan, ledger, &subnets);
-    let at_nodes = blamed
+    let joiner = Joiner {
+        pairs,
+        subnets: &subnets,
+    };
+    joiner.join_routes(&mut blamed.causes);
+    let mut cases = FilterCase::of_rules(blamed.rules, joiner);
+    let mut findings: Vec<Finding> = blamed
         .causes
         .iter()
-        .map(|(blame, tests)| teller.at_node(blame, tests));
-    let mut findings: Vec<Finding> = at_nodes.collect();
-    for (between, group) in groups(blamed.between, pairs, &subnets) {
-        findings.push(teller.between_nodes(&between, &group));
+        .map(|(blame, tests)| teller.at_node(blame, tests))
+        .collect();
+    let mut hosts = Vec::new();
+    for (pattern, group) in groups(blamed.patterns, joiner) {
+        match pattern.place {
+            Place::Between(kind) => findings.push(teller.between_nodes(kind, &pattern.how, &group)),
+            Place::Host { node, setting } => HostCase::add(&mut hosts, node, setting, &group),
+            Place::Filter { node, way, proof } => {
+                FilterCase::add_unread(&mut cases, node, way, proof, &group)
+            }
+        }
     }
+    findings.extend(cases.iter().map(|case| teller.in_filter(case)));
+    findings.extend(hosts.iter().map(|case| teller.on_host(case)));
     findings.sort_by_key(|finding| {
         (
             Reverse(finding.status),
@@ -62,10 +82,13 @@ struct Blamed<'a> {
     plan: &'a Plan,
     ledger: &'a Ledger<'a>,
     causes: BTreeMap<Local, Tests>,
-    between: BTreeMap<Between, Vec<Piece>>,
+    rules: BTreeMap<Rule, Tests>,
+    patterns: Patterns,
     /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
-    stuck: BTreeMap<(NodeId, NodeId, Transport), Setting>,
+    stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
 }
+
+type Patterns = BTreeMap<Pattern, Vec<Piece>>;
 
 impl Blamed<'_> {
     fn pair(&mut self, index: usize, pair: &PairVerdict) {
@@ -113,41 +136,78 @@ impl Blamed<'_> {
     fn put(&mut self, index: usize, pair: &PairVerdict, cell: &Cell, ports: &PortSet, blame: Blame) {
         let severity = self.severity(pair, ports);
         let attempts = cell.attempts;
+        let blame = self.way_back_is_stuck(pair, &blame).unwrap_or(blame);
         match blame {
-            Blame::Between(between) => self.between.entry(between).or_default().push(Piece {
-                pair: index,
-                ports: ports.clone(),
-                attempts,
-                lines: cell.lines.clone(),
-                severity,
-                is_placed: cell.spot != Spot::Unknown,
-                offender: match &cell.outcome {
-                    Outcome::Rejected { offender, .. } => *offender,
+            Blame::Pattern(pattern) => {
+                let rejection = match &cell.outcome {
+                    Outcome::Rejected {
+                        icmp,
+                        offender,
+                        inferred,
+                    } => Some(Rejection {
+                        icmp: *icmp,
+                        offender: *offender,
+                        inferred: *inferred,
+                    }),
                     _ => None,
-                },
-            }),
+                };
+                self.patterns.entry(pattern).or_default().push(Piece {
+                    pair: index,
+                    ports: ports.clone(),
+                    attempts,
+                    lines: cell.lines.clone(),
+                    severity,
+                    is_placed: cell.spot != Spot::Unknown,
+                    rejection,
+                });
+            }
+            Blame::Rule(rule) => {
+                let ruleset = self.ledger.node(rule.node).and_then(|log| log.ruleset);
+                let tests = self.rules.entry(rule).or_default();
+                tests.lines.extend(ruleset.map(|told| told.line));
+                tests.add(pair, ports, attempts, &cell.lines, severity);
+            }
             Blame::Local(local) => {
-                let local = self.way_back_is_stuck(pair, &local).unwrap_or(local);
                 let behind = self.lines_behind(&local);
                 let tests = self.causes.entry(local).or_default();
                 tests.lines.extend(behind);
-                let key = (pair.src, pair.dst, pair.transport);
-                tests.add(key, ports, attempts, &cell.lines, severity);
+                tests.add(pair, ports, attempts, &cell.lines, severity);
             }
         }
     }
 
     /// Answers that do not leave have the cause of the questions in the same direction that do not leave.
-    fn way_back_is_stuck(&self, pair: &PairVerdict, local: &Local) -> Option<Local> {
-        let Local::HostSetting {
-            node,
-            setting: Setting::Unanswered,
-        } = local
-        else {
-            return None;
+    fn way_back_is_stuck(&self, pair: &PairVerdict, blame: &Blame) -> Option<Blame> {
+        let family = pair.transport.0;
+        let setting = *self.stuck.get(&(pair.dst, pair.src, family))?;
+        let node = match blame {
+            Blame::Pattern(Pattern {
+                place:
+                    Place::Host {
+                        node,
+                        setting: Setting::Unanswered,
+                    }
+                    | Place::Filter {
+                        node,
+                        way: Way::In | Way::AnswerOut,
+                        proof: Proof::Capture,
+                    },
+                ..
+            }) => *node,
+            // The way is sought before the packet filter is asked.
+            Blame::Rule(Rule {
+                node,
+                way: Way::AnswerOut,
+                ..
+            }) if setting == Setting::NoRoute => *node,
+            _ => return None,
         };
-        let setting = *self.stuck.get(&(pair.dst, pair.src, pair.transport))?;
-        Some(Local::HostSetting { node: *node, setting })
+        let routes = Local::Routes {
+            node,
+            family,
+            setting,
+        };
+        Some(routes.into())
     }
 
     /// The worst of the rules over these ports.
@@ -165,21 +225,6 @@ impl Blamed<'_> {
     /// Lines that convict apart from the tests' own.
     fn lines_behind(&self, local: &Local) -> Vec<u32> {
         match local {
-            Local::HostFirewall {
-                node,
-                by: FilterProof::Rule(_),
-                ..
-            }
-            | Local::HostSetting {
-                node,
-                setting: Setting::Unanswered,
-            } => self
-                .ledger
-                .node(*node)
-                .and_then(|log| log.ruleset)
-                .map(|told| told.line)
-                .into_iter()
-                .collect(),
             Local::ProbeLost { node } => self.lines_of_loss(*node),
             Local::Unmeasured {
                 why: Why::Interrupted,
@@ -227,12 +272,13 @@ impl Blamed<'_> {
     }
 }
 
-/// A pair whose every question ends at its source for want of a way, and by no rule: rules are asked about answers themselves.
-fn stuck(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> BTreeMap<(NodeId, NodeId, Transport), Setting> {
+/// Directions in which every question ends at its source for want of a way, and by no rule: rules are asked about answers
+/// themselves.
+fn stuck(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> BTreeMap<(NodeId, NodeId, Family), Setting> {
     let lets_out = |pair: &PairVerdict, cell: &Cell| {
         let port = cell.ports.ranges().first().map(|range| range.first());
         port.is_some_and(|port| {
-            ask(ledger, pair.src, pair.dst, pair.transport, port, Side::Out) == Opinion::Accepts
+            ask(ledger, pair.src, pair.dst, pair.transport, port, Way::Out) == Opinion::Accepts
         })
     };
     let setting = |pair: &PairVerdict, cell: &Cell| match cell.outcome {
@@ -240,65 +286,134 @@ fn stuck(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> BTreeMap<(NodeId, NodeId
         Outcome::LocalBlocked if lets_out(pair, cell) => Some(Setting::NothingLeaves),
         _ => None,
     };
-    pairs
-        .iter()
-        .filter_map(|pair| {
-            let first = setting(pair, pair.cells.first()?)?;
-            let is_stuck = pair.cells.iter().all(|cell| setting(pair, cell) == Some(first));
-            is_stuck.then_some(((pair.src, pair.dst, pair.transport), first))
-        })
-        .collect()
+    // What was not measured contradicts nothing.
+    let ends = |pair: &PairVerdict| (pair.src, pair.dst, pair.transport.0);
+    let told = |pair: &PairVerdict| -> Vec<Option<Setting>> {
+        let measured = pair.cells.iter().filter(|cell| cell.outcome.is_measured());
+        measured.map(|cell| setting(pair, cell)).collect()
+    };
+    let mut found: BTreeMap<(NodeId, NodeId, Family), Setting> = BTreeMap::new();
+    for pair in pairs {
+        let is_kept = |cell: &Cell| matches!(cell.outcome, Outcome::NoRoute | Outcome::LocalBlocked);
+        if pair.cells.iter().any(is_kept)
+            && let Some(first) = told(pair).into_iter().flatten().next()
+        {
+            found.insert(ends(pair), first);
+        }
+    }
+    if !found.is_empty() {
+        for pair in pairs {
+            let is_other = |known: &mut Setting| told(pair).into_iter().any(|told| told != Some(*known));
+            if found.get_mut(&ends(pair)).is_some_and(is_other) {
+                found.remove(&ends(pair));
+            }
+        }
+    }
+    found
 }
 
-/// Covers each kind by itself, in an order in which what one kind explains need not be explained again.
-fn groups(
-    between: BTreeMap<Between, Vec<Piece>>,
-    pairs: &[PairVerdict],
-    subnets: &Subnets,
-) -> Vec<(Between, Group)> {
-    let order = |between: &Between| match between.kind {
-        CauseKind::PathReject => 0,
-        CauseKind::PathFilter => 1,
+/// Covers each pattern by itself, in an order in which what one explains need not be explained again.
+fn groups(patterns: Patterns, joiner: Joiner<'_>) -> Vec<(Pattern, Group)> {
+    let order = |pattern: &Pattern| match pattern.place {
+        Place::Between(CauseKind::PathReject) => 0,
+        Place::Between(CauseKind::PathFilter) => 1,
         _ => 2,
     };
-    let mut kinds: Vec<(Between, Vec<Piece>)> = between.into_iter().collect();
-    kinds.sort_by_key(|(between, _)| order(between));
-    let mut out: Vec<(Between, Group)> = Vec::new();
-    for (between, mut pieces) in kinds {
+    let Joiner { pairs, subnets } = joiner;
+    let near = Near::of(pairs, &patterns);
+    let lost_answers: Vec<(usize, u32)> = patterns
+        .iter()
+        .filter(|(pattern, _)| pattern.place == Place::Between(CauseKind::ReturnPathFilter))
+        .flat_map(|(_, pieces)| pieces.iter().map(|piece| (piece.pair, piece.ports.count())))
+        .collect();
+    let mut patterns: Vec<(Pattern, Vec<Piece>)> = patterns.into_iter().collect();
+    patterns.sort_by_key(|(pattern, _)| order(pattern));
+    let mut out: Vec<(Pattern, Group)> = Vec::new();
+    for (pattern, mut pieces) in patterns {
         pieces.retain(|piece| {
             let pair = &pairs[piece.pair];
-            let known = out.iter_mut().find(|(other, group)| {
-                other.transport == between.transport && explains(other, group, &between, piece, pair, subnets)
-            });
+            let known = out
+                .iter_mut()
+                .find(|(other, group)| explains(other, group, &pattern, piece, pair, joiner));
             let Some((_, group)) = known else { return true };
             group.take(pair, piece);
             false
         });
-        let admission = match between.kind {
-            CauseKind::LossyPath => Admission::HalfThePairs,
-            _ => Admission::EveryTest,
+        let ground = Ground {
+            pairs,
+            near: near.of_pattern(&pattern),
+            // What shuts a direction also loses the answers to what is asked in the other.
+            beside: match pattern.place {
+                Place::Between(CauseKind::PathFilter | CauseKind::PathReject) => &lost_answers,
+                _ => &[],
+            },
+            subnets,
         };
-        let found = cover(pairs, subnets, &pieces, admission);
-        out.extend(found.into_iter().map(|group| (between.clone(), group)));
+        let mut found = joiner.join(cover(ground, &pattern, &pieces), &pattern);
+        if pattern.admission() == Admission::Chance
+            && let Some(fewer) = around_nodes(ground, &pattern, &pieces, found.len())
+        {
+            found = fewer;
+        }
+        out.extend(found.into_iter().map(|group| (pattern.clone(), group)));
     }
     out
+}
+
+/// Which pairs may bear on a pattern.
+struct Near {
+    all: Vec<usize>,
+    by_node: BTreeMap<NodeId, Vec<usize>>,
+}
+
+impl Near {
+    fn of(pairs: &[PairVerdict], patterns: &Patterns) -> Self {
+        let nodes = patterns.keys().filter_map(Pattern::node);
+        let mut by_node: BTreeMap<NodeId, Vec<usize>> = nodes.map(|node| (node, Vec::new())).collect();
+        if !by_node.is_empty() {
+            for (index, pair) in pairs.iter().enumerate() {
+                for end in [pair.src, pair.dst] {
+                    if let Some(near) = by_node.get_mut(&end) {
+                        near.push(index);
+                    }
+                }
+            }
+        }
+        Self {
+            all: (0..pairs.len()).collect(),
+            by_node,
+        }
+    }
+
+    fn of_pattern(&self, pattern: &Pattern) -> &[usize] {
+        match pattern.node() {
+            Some(node) => self.by_node.get(&node).map_or(&[], Vec::as_slice),
+            None => &self.all,
+        }
+    }
 }
 
 /// Whether a cause that was found also explains a failure of another kind: a rejection that its sender's rate limit hid
 /// looks like a drop, and where one direction is stopped whole, answers to the other direction are stopped, too.
 fn explains(
-    known: &Between,
+    known: &Pattern,
     group: &Group,
-    failing: &Between,
+    failing: &Pattern,
     piece: &Piece,
     pair: &PairVerdict,
-    subnets: &Subnets,
+    joiner: Joiner<'_>,
 ) -> bool {
-    match (known.kind, failing.kind) {
-        (CauseKind::PathReject, CauseKind::PathFilter) => {
-            !group.offenders.is_empty() && group.speaks_of(pair.src, pair.dst, &piece.ports, subnets)
+    match (known.place, failing.place) {
+        (Place::Between(CauseKind::PathReject), Place::Between(CauseKind::PathFilter)) => {
+            !group.offenders.is_empty() && group.speaks_of(pair, &piece.ports, joiner.subnets)
         }
-        (CauseKind::PathFilter, CauseKind::ReturnPathFilter) => group.blocks(pair.dst, pair.src, subnets),
+        (
+            Place::Between(CauseKind::PathFilter | CauseKind::PathReject),
+            Place::Between(CauseKind::ReturnPathFilter),
+        ) => {
+            let is_mute = !pair.cells.iter().any(|cell| cell.outcome.is_open());
+            is_mute && joiner.shuts_the_way_back(known, group, pair)
+        }
         _ => false,
     }
 }

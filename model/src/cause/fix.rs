@@ -5,25 +5,22 @@ use std::net::IpAddr;
 use crate::{
     firewall::{Manager, Place, Ruleset, TableFamily},
     ledger::{Ledger, Transport},
-    port::{Family, PortSet},
+    port::Family,
+    verdict::Way,
 };
 
-use super::{
-    Fix,
-    blame::{Side, Tests},
-    host::address_of,
-};
+use super::{Fix, blame::Tests, host::address_of};
 
 /// Opens what a rule of a host's packet filter stops.
 pub(super) fn open_filter(
     ledger: &Ledger<'_>,
     place: &Place,
-    side: Side,
+    side: Way,
     tests: &Tests,
     is_live: bool,
 ) -> Fix {
     match &place.manager {
-        Manager::Firewalld { zone } if side == Side::In => firewalld(zone.as_deref(), tests, is_live),
+        Manager::Firewalld { zone } if side == Way::In => firewalld(zone.as_deref(), tests, is_live),
         Manager::Firewalld { .. } => Fix {
             text: "A policy or direct rule of firewalld stops it; allow it there, in the runtime and the permanent \
                    configuration."
@@ -68,7 +65,7 @@ fn firewalld(zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
     }
 }
 
-fn nftables(ledger: &Ledger<'_>, place: &Place, side: Side, tests: &Tests) -> Fix {
+fn nftables(ledger: &Ledger<'_>, place: &Place, side: Way, tests: &Tests) -> Fix {
     let chain = format!("{} {} {}", place.family.as_str(), place.table, place.chain);
     let mut commands = Vec::new();
     for transport in tests.transports() {
@@ -85,8 +82,8 @@ fn nftables(ledger: &Ledger<'_>, place: &Place, side: Side, tests: &Tests) -> Fi
             )
         };
         let port_field = match side {
-            Side::In | Side::Out => "dport",
-            Side::AnswerIn | Side::AnswerOut => "sport",
+            Way::In | Way::Out => "dport",
+            Way::AnswerIn | Way::AnswerOut => "sport",
         };
         commands.push(format!(
             "nft insert rule {chain} {from}{protocol} {port_field} {ports} accept"
@@ -103,7 +100,7 @@ fn nftables(ledger: &Ledger<'_>, place: &Place, side: Side, tests: &Tests) -> Fi
     }
 }
 
-fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Side, tests: &Tests) -> Fix {
+fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Way, tests: &Tests) -> Fix {
     // Without -t the program looks for the chain in table filter only.
     let table = match place.table.as_str() {
         "filter" => String::new(),
@@ -125,8 +122,8 @@ fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Side, tests: 
             format!(" {option} {}", peers.join(","))
         };
         let port_option = match side {
-            Side::In | Side::Out => "--dport",
-            Side::AnswerIn | Side::AnswerOut => "--sport",
+            Way::In | Way::Out => "--dport",
+            Way::AnswerIn | Way::AnswerOut => "--sport",
         };
         for range in tests.ports(transport).ranges() {
             let ports = range.to_string().replace('-', ":");
@@ -147,17 +144,12 @@ fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Side, tests: 
 }
 
 /// The peers' addresses as the judged host sees them, with the header field that holds them.
-fn peers(
-    ledger: &Ledger<'_>,
-    transport: Transport,
-    side: Side,
-    tests: &Tests,
-) -> (&'static str, Vec<IpAddr>) {
+fn peers(ledger: &Ledger<'_>, transport: Transport, side: Way, tests: &Tests) -> (&'static str, Vec<IpAddr>) {
     let (field, nodes) = match side {
-        Side::In => ("saddr", tests.sources()),
-        Side::AnswerOut => ("daddr", tests.sources()),
-        Side::Out => ("daddr", tests.destinations()),
-        Side::AnswerIn => ("saddr", tests.destinations()),
+        Way::In => ("saddr", tests.sources()),
+        Way::AnswerOut => ("daddr", tests.sources()),
+        Way::Out => ("daddr", tests.destinations()),
+        Way::AnswerIn => ("saddr", tests.destinations()),
     };
     (
         field,
@@ -218,15 +210,13 @@ pub(super) fn look_at_filter(
 
 /// Ports of all transports as a person says them: `22/tcp, 30000-32767/tcp`, the first few.
 pub(super) fn said_ports(tests: &Tests) -> String {
-    let all: Vec<String> = tests
-        .transports()
-        .into_iter()
-        .flat_map(|transport| {
-            let ports: PortSet = tests.ports(transport);
-            ports
-                .ranges()
-                .iter()
-                .map(|range| format!("{range}/{}", transport.1))
+    let protocols = tests.protocols().into_iter();
+    let all: Vec<String> = protocols
+        .flat_map(|protocol| {
+            let ports = tests.ports_of(protocol);
+            let ranges = ports.ranges().iter();
+            ranges
+                .map(|range| format!("{range}/{protocol}"))
                 .collect::<Vec<_>>()
         })
         .collect();

@@ -7,10 +7,8 @@ use crate::{
     id::NodeId,
     ledger::{Ledger, NodeLog, Transport},
     port::{Family, PortRange, PortSet, Protocol},
-    verdict::PairVerdict,
+    verdict::{PairVerdict, Way},
 };
-
-use super::blame::Side;
 
 /// What a packet filter says about one way through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +24,7 @@ pub(crate) enum Opinion {
 /// Whether the destination's packet filter is known to drop, without a word, questions of this pair to these ports.
 pub(crate) fn drops_silently(ledger: &Ledger<'_>, pair: &PairVerdict, ports: &PortSet) -> bool {
     ports.ranges().first().is_some_and(|range| {
-        let opinion = ask(
-            ledger,
-            pair.src,
-            pair.dst,
-            pair.transport,
-            range.first(),
-            Side::In,
-        );
+        let opinion = ask(ledger, pair.src, pair.dst, pair.transport, range.first(), Way::In);
         matches!(opinion, Opinion::Stops(judgement) if matches!(*judgement, Judgement::Drops { .. }))
     })
 }
@@ -44,7 +35,7 @@ pub(crate) fn ask_range(
     ledger: &Ledger<'_>,
     pair: (NodeId, NodeId, Transport),
     range: PortRange,
-    side: Side,
+    side: Way,
 ) -> Vec<(PortRange, Opinion)> {
     let (src, dst, transport) = pair;
     let at = |port| ask(ledger, src, dst, transport, port, side);
@@ -72,7 +63,7 @@ pub(super) fn ask(
     dst: NodeId,
     transport: Transport,
     port: u16,
-    side: Side,
+    side: Way,
 ) -> Opinion {
     match judge(ledger, src, dst, transport, port, side) {
         Some(Judgement::Accepts) => Opinion::Accepts,
@@ -88,11 +79,11 @@ pub(super) fn judge(
     dst: NodeId,
     (family, protocol): Transport,
     port: u16,
-    side: Side,
+    side: Way,
 ) -> Option<Judgement> {
     let judged = match side {
-        Side::In | Side::AnswerOut => dst,
-        Side::Out | Side::AnswerIn => src,
+        Way::In | Way::AnswerOut => dst,
+        Way::Out | Way::AnswerIn => src,
     };
     if !matches!(protocol, Protocol::Tcp | Protocol::Udp) {
         return None;
@@ -103,10 +94,10 @@ pub(super) fn judge(
     let destination = address_of(ledger, dst, family)?;
     let interface = interface_of(log, if judged == dst { destination } else { source })?;
     let packet = match side {
-        Side::In => Packet::incoming(interface, protocol, source, destination, port),
-        Side::Out => Packet::outgoing(interface, protocol, source, destination, port),
-        Side::AnswerOut => Packet::incoming(interface, protocol, source, destination, port).answer(),
-        Side::AnswerIn => Packet::outgoing(interface, protocol, source, destination, port).answer(),
+        Way::In => Packet::incoming(interface, protocol, source, destination, port),
+        Way::Out => Packet::outgoing(interface, protocol, source, destination, port),
+        Way::AnswerOut => Packet::incoming(interface, protocol, source, destination, port).answer(),
+        Way::AnswerIn => Packet::outgoing(interface, protocol, source, destination, port).answer(),
     };
     Some(ruleset.evaluate(&packet))
 }

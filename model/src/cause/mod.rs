@@ -2,11 +2,18 @@
 
 mod attribute;
 mod blame;
+mod candidate;
 mod cover;
 mod explain;
+mod filter;
 mod fix;
+mod group;
 mod host;
+mod join;
+mod minimal;
+mod pattern;
 mod place;
+mod scope;
 mod subnet;
 mod tell;
 #[cfg(test)]
@@ -16,7 +23,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 
-pub(crate) use blame::Side;
 pub(crate) use explain::explain;
 pub(crate) use host::{Opinion, ask_range, drops_silently};
 pub(crate) use place::place_unsampled;

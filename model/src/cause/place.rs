@@ -9,13 +9,10 @@ use crate::{
     ledger::{Ledger, Transport},
     port::{PortRange, PortSet},
     range_map::RangeMap,
-    verdict::{Cell, Outcome, PairVerdict, Spot},
+    verdict::{Cell, Outcome, PairVerdict, Spot, Way},
 };
 
-use super::{
-    blame::Side,
-    host::{Opinion, ask, ask_range},
-};
+use super::host::{Opinion, ask, ask_range};
 
 /// Gives every unwatched failing test the place of its nearest sampled neighbour: in its own pair, else of the same port
 /// at the same destination, else of the same port from the same source. A test that the destination's packet filter is
@@ -23,15 +20,15 @@ use super::{
 pub(crate) fn place_unsampled(ledger: &Ledger<'_>, pairs: &mut [PairVerdict]) {
     let elsewhere = Elsewhere::of(ledger, pairs);
     for pair in pairs {
-        let is_open = |cell: &Cell| way_of_failing(&cell.outcome).is_some() && cell.spot == Spot::Unknown;
+        let is_open = |cell: &Cell| symptom_of(&cell.outcome).is_some() && cell.spot == Spot::Unknown;
         if !pair.cells.iter().any(is_open) {
             continue;
         }
         let mut cells = Vec::with_capacity(pair.cells.len());
         for cell in &pair.cells {
-            match way_of_failing(&cell.outcome) {
-                Some(way) if cell.spot == Spot::Unknown => {
-                    for (spot, ports) in placed(ledger, pair, cell, way, &elsewhere) {
+            match symptom_of(&cell.outcome) {
+                Some(symptom) if cell.spot == Spot::Unknown => {
+                    for (spot, ports) in placed(ledger, pair, cell, symptom, &elsewhere) {
                         cells.push(Cell {
                             ports,
                             spot,
@@ -48,19 +45,19 @@ pub(crate) fn place_unsampled(ledger: &Ledger<'_>, pairs: &mut [PairVerdict]) {
 
 /// Failures that look the same to the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
+enum Symptom {
     Silence,
     Reset,
     Impostor,
 }
 
-fn way_of_failing(outcome: &Outcome) -> Option<Way> {
+fn symptom_of(outcome: &Outcome) -> Option<Symptom> {
     match outcome {
         Outcome::Filtered | Outcome::FilteredForward | Outcome::FilteredReturn | Outcome::LocalBlocked => {
-            Some(Way::Silence)
+            Some(Symptom::Silence)
         }
-        Outcome::Rejected { icmp: None, .. } => Some(Way::Reset),
-        Outcome::IdentityMismatch { .. } => Some(Way::Impostor),
+        Outcome::Rejected { icmp: None, .. } => Some(Symptom::Reset),
+        Outcome::IdentityMismatch { .. } => Some(Symptom::Impostor),
         _ => None,
     }
 }
@@ -79,8 +76,8 @@ type Samples = RangeMap<Option<Sample>>;
 
 /// What captures told about other pairs.
 struct Elsewhere {
-    at_destination: BTreeMap<(NodeId, Transport, Way), Samples>,
-    at_source: BTreeMap<(NodeId, Transport, Way), Samples>,
+    at_destination: BTreeMap<(NodeId, Transport, Symptom), Samples>,
+    at_source: BTreeMap<(NodeId, Transport, Symptom), Samples>,
 }
 
 impl Elsewhere {
@@ -88,19 +85,19 @@ impl Elsewhere {
         let mut by_destination: BTreeMap<_, Vec<(PortRange, Option<Sample>)>> = BTreeMap::new();
         let mut by_source: BTreeMap<_, Vec<(PortRange, Option<Sample>)>> = BTreeMap::new();
         for pair in pairs {
-            for (way, range, sample) in samples(ledger, pair) {
+            for (symptom, range, sample) in samples(ledger, pair) {
                 let run = (range, Some(sample));
                 match sample.spot {
                     Spot::Unknown => {}
                     Spot::SourceOut | Spot::SourceIn => {
                         by_source
-                            .entry((pair.src, pair.transport, way))
+                            .entry((pair.src, pair.transport, symptom))
                             .or_default()
                             .push(run);
                     }
                     Spot::Forward | Spot::Destination | Spot::Return => {
                         by_destination
-                            .entry((pair.dst, pair.transport, way))
+                            .entry((pair.dst, pair.transport, symptom))
                             .or_default()
                             .push(run);
                     }
@@ -119,9 +116,9 @@ impl Elsewhere {
         }
     }
 
-    fn samples(&self, pair: &PairVerdict, way: Way, port: u16) -> impl Iterator<Item = Sample> {
+    fn samples(&self, pair: &PairVerdict, symptom: Symptom, port: u16) -> impl Iterator<Item = Sample> {
         let at =
-            |map: &BTreeMap<_, Samples>, node| map.get(&(node, pair.transport, way))?.get(port).flatten();
+            |map: &BTreeMap<_, Samples>, node| map.get(&(node, pair.transport, symptom))?.get(port).flatten();
         [at(&self.at_destination, pair.dst), at(&self.at_source, pair.src)]
             .into_iter()
             .flatten()
@@ -129,16 +126,16 @@ impl Elsewhere {
 }
 
 /// Every sampled range of a pair.
-fn samples(ledger: &Ledger<'_>, pair: &PairVerdict) -> Vec<(Way, PortRange, Sample)> {
+fn samples(ledger: &Ledger<'_>, pair: &PairVerdict) -> Vec<(Symptom, PortRange, Sample)> {
     let mut out = Vec::new();
     for cell in pair.cells.iter().filter(|cell| cell.spot != Spot::Unknown) {
-        let Some(way) = way_of_failing(&cell.outcome) else {
+        let Some(symptom) = symptom_of(&cell.outcome) else {
             continue;
         };
         for range in cell.ports.ranges() {
             let by_rule = rule_stops(ledger, pair, range.first(), cell.spot);
             out.push((
-                way,
+                symptom,
                 *range,
                 Sample {
                     spot: cell.spot,
@@ -157,9 +154,9 @@ fn rule_stops(ledger: &Ledger<'_>, pair: &PairVerdict, port: u16, spot: Spot) ->
         matches!(opinion, Opinion::Stops(_))
     };
     match spot {
-        Spot::Destination => stops(Side::In) || stops(Side::AnswerOut),
-        Spot::SourceOut => stops(Side::Out),
-        Spot::SourceIn => stops(Side::AnswerIn),
+        Spot::Destination => stops(Way::In) || stops(Way::AnswerOut),
+        Spot::SourceOut => stops(Way::Out),
+        Spot::SourceIn => stops(Way::AnswerIn),
         Spot::Unknown | Spot::Forward | Spot::Return => false,
     }
 }
@@ -169,12 +166,12 @@ fn placed(
     ledger: &Ledger<'_>,
     pair: &PairVerdict,
     cell: &Cell,
-    way: Way,
+    symptom: Symptom,
     elsewhere: &Elsewhere,
 ) -> BTreeMap<Spot, PortSet> {
     let siblings: Vec<(PortRange, Sample)> = samples(ledger, pair)
         .into_iter()
-        .filter(|(own, _, _)| *own == way)
+        .filter(|(own, _, _)| *own == symptom)
         .map(|(_, range, sample)| (range, sample))
         .collect();
     let key = (pair.src, pair.dst, pair.transport);
@@ -183,7 +180,7 @@ fn placed(
         .ports
         .ranges()
         .iter()
-        .flat_map(|range| ask_range(ledger, key, *range, Side::In));
+        .flat_map(|range| ask_range(ledger, key, *range, Way::In));
     for (range, opinion) in asked {
         if matches!(opinion, Opinion::Stops(_)) {
             out.entry(Spot::Unknown).or_default().insert(range);
@@ -203,7 +200,7 @@ fn placed(
         for (range, spot) in by_nearest(range, &near) {
             let from_elsewhere = || {
                 elsewhere
-                    .samples(pair, way, range.first())
+                    .samples(pair, symptom, range.first())
                     .find(speaks)
                     .map(|sample| sample.spot)
             };

@@ -1,51 +1,109 @@
 //! Which nodes share a subnet, by the prefix lengths that their probes reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
-use crate::{id::NodeId, ledger::Ledger};
+use crate::{id::NodeId, ledger::Ledger, port::Family};
 
-/// The subnet of each participant's data address.
+use super::host::address_of;
+
+/// The subnet of each participant's data address, in both families.
+///
+/// A dual-stack network has an IPv4 and an IPv6 prefix on each of its links as a rule. Where that is so, both are one place
+/// here, so that what happens in both families between two places is seen as one.
 #[derive(Debug, Default)]
 pub(super) struct Subnets {
-    by_node: BTreeMap<NodeId, IpNet>,
+    prefixes: BTreeMap<(NodeId, Family), IpNet>,
+    /// The prefix that stands for the link.
+    places: BTreeMap<(NodeId, Family), IpNet>,
+    counts: BTreeMap<Family, usize>,
 }
 
 impl Subnets {
     pub(super) fn of(ledger: &Ledger<'_>, participants: &[NodeId]) -> Self {
-        let by_node = participants
+        let mut prefixes = BTreeMap::new();
+        for family in [Family::Ipv4, Family::Ipv6] {
+            for &node in participants {
+                let address = address_of(ledger, node, family);
+                if let Some(prefix) = address.and_then(|address| prefix(ledger, node, address)) {
+                    prefixes.insert((node, family), prefix);
+                }
+            }
+        }
+        let stands_for = one_for_both(&prefixes);
+        let place = |prefix: &IpNet| stands_for.get(prefix).copied().unwrap_or(*prefix);
+        let places: BTreeMap<(NodeId, Family), IpNet> = prefixes
             .iter()
-            .filter_map(|&node| Some((node, subnet(ledger, node)?)))
+            .map(|(key, prefix)| (*key, place(prefix)))
             .collect();
-        Self { by_node }
+        let count = |family: Family| {
+            let own = places.iter().filter(|((_, of), _)| *of == family);
+            own.map(|(_, place)| *place).collect::<BTreeSet<_>>().len()
+        };
+        let counts = [Family::Ipv4, Family::Ipv6].map(|family| (family, count(family)));
+        Self {
+            counts: counts.into_iter().collect(),
+            prefixes,
+            places,
+        }
     }
 
-    pub(super) fn get(&self, node: NodeId) -> Option<IpNet> {
-        self.by_node.get(&node).copied()
+    /// The place where a node's address of a family is: a prefix, of either family.
+    pub(super) fn get(&self, node: NodeId, family: Family) -> Option<IpNet> {
+        self.places.get(&(node, family)).copied()
     }
 
-    /// How many subnets there are.
-    pub(super) fn count(&self) -> usize {
-        self.by_node.values().collect::<BTreeSet<_>>().len()
+    /// The prefix of a node's address of a family.
+    pub(super) fn prefix(&self, node: NodeId, family: Family) -> Option<IpNet> {
+        self.prefixes.get(&(node, family)).copied()
     }
 
-    /// Every participant inside a subnet, ascending.
-    pub(super) fn nodes_in(&self, subnet: IpNet) -> impl Iterator<Item = NodeId> + '_ {
-        self.by_node
+    /// Whether two nodes are known to be in different subnets.
+    pub(super) fn are_apart(&self, a: NodeId, b: NodeId, family: Family) -> bool {
+        matches!((self.get(a, family), self.get(b, family)), (Some(a), Some(b)) if a != b)
+    }
+
+    /// How many subnets of a family there are.
+    pub(super) fn count(&self, family: Family) -> usize {
+        self.counts.get(&family).copied().unwrap_or(0)
+    }
+
+    /// Every participant with an address of a prefix, ascending.
+    pub(super) fn nodes_in(&self, prefix: IpNet) -> impl Iterator<Item = NodeId> + '_ {
+        self.prefixes
             .iter()
-            .filter(move |(_, own)| **own == subnet)
-            .map(|(node, _)| *node)
+            .filter(move |(_, own)| **own == prefix)
+            .map(|((node, _), _)| *node)
     }
 }
 
-fn subnet(ledger: &Ledger<'_>, node: NodeId) -> Option<IpNet> {
-    let log = ledger.node(node);
-    let joined = log
-        .and_then(|log| log.joined)
-        .and_then(|joined| joined.what.addresses.first().copied());
-    let address = node.address().or(joined)?;
-    let facts = log.and_then(|log| log.facts);
+/// The IPv4 prefix that stands for each IPv6 prefix, if every link has one of each at most.
+fn one_for_both(prefixes: &BTreeMap<(NodeId, Family), IpNet>) -> BTreeMap<IpNet, IpNet> {
+    let mut of_ipv6: BTreeMap<IpNet, IpNet> = BTreeMap::new();
+    let mut of_ipv4: BTreeMap<IpNet, IpNet> = BTreeMap::new();
+    for ((node, family), v4) in prefixes {
+        let Some(v6) = prefixes
+            .get(&(*node, Family::Ipv6))
+            .filter(|_| *family == Family::Ipv4)
+        else {
+            continue;
+        };
+        if of_ipv6.insert(*v6, *v4).is_some_and(|other| other != *v4)
+            || of_ipv4.insert(*v4, *v6).is_some_and(|other| other != *v6)
+        {
+            return BTreeMap::new();
+        }
+    }
+    of_ipv6
+}
+
+/// The prefix that an address of a node lies in.
+fn prefix(ledger: &Ledger<'_>, node: NodeId, address: IpAddr) -> Option<IpNet> {
+    let facts = ledger.node(node).and_then(|log| log.facts);
     let reported = facts
         .into_iter()
         .flat_map(|facts| &facts.what.interfaces)
@@ -54,15 +112,11 @@ fn subnet(ledger: &Ledger<'_>, node: NodeId) -> Option<IpNet> {
         .filter_map(|text| text.parse::<IpNet>().ok())
         .find(|net| net.addr() == address);
     let assumed = || {
-        IpNet::new(
-            address,
-            if address.is_ipv4() {
-                ASSUMED_IPV4_LENGTH
-            } else {
-                ASSUMED_IPV6_LENGTH
-            },
-        )
-        .ok()
+        let length = match Family::of(address) {
+            Family::Ipv4 => ASSUMED_IPV4_LENGTH,
+            Family::Ipv6 => ASSUMED_IPV6_LENGTH,
+        };
+        IpNet::new(address, length).ok()
     };
     with_length.or_else(assumed).map(|net| net.trunc())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     canonical,
-    cause::{Opinion, Side, ask_range, drops_silently, explain, place_unsampled},
+    cause::{Opinion, ask_range, drops_silently, explain, place_unsampled},
     evidence::ANALYSIS_VERSION,
     id::NodeId,
     inventory::Inventory,
@@ -94,13 +94,7 @@ pub(super) fn judge(
 
 /// What the packet filter on one way of a test does with it.
 fn filters(ledger: &Ledger<'_>, pair: &PairVerdict, range: PortRange, way: Way) -> Vec<(PortRange, Filter)> {
-    let side = match way {
-        Way::Out => Side::Out,
-        Way::In => Side::In,
-        Way::AnswerOut => Side::AnswerOut,
-        Way::AnswerIn => Side::AnswerIn,
-    };
-    let asked = ask_range(ledger, (pair.src, pair.dst, pair.transport), range, side);
+    let asked = ask_range(ledger, (pair.src, pair.dst, pair.transport), range, way);
     asked
         .into_iter()
         .map(|(range, opinion)| match opinion {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A way through a packet filter, in the order in which a question and its answer meet them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Way {
     /// The question leaves the source.
     Out,

@@ -8,18 +8,18 @@ use crate::{
 use super::{
     super::{
         CauseKind, Fix,
-        blame::Between,
-        cover::Group,
+        attribute::ALTERED,
         fix::{said_list, said_ports},
+        group::Group,
     },
     Teller, Told,
 };
 
 impl Teller<'_> {
-    pub(super) fn between(&self, between: &Between, group: &Group) -> Told {
+    pub(super) fn between(&self, kind: CauseKind, how: &str, group: &Group) -> Told {
         let ports = said_ports(&group.tests);
         let count = self.count(&group.tests);
-        let [from, to] = [self.side(&group.sides[0]), self.side(&group.sides[1])];
+        let [from, to] = [0, 1].map(|side: usize| self.side(&group.sides[side], &group.tests));
         let way = if group.is_across_subnets() {
             "from each subnet to the others".to_owned()
         } else if group.both_ways {
@@ -34,18 +34,24 @@ impl Teller<'_> {
         };
         let unplaced = "no capture could tell whether a host or the path is to blame, and no packet filter that could be \
                         read stops it";
-        let (most, detail) = match between.kind {
+        let (most, detail) = match kind {
             CauseKind::PathReject => (
                 Status::Fail,
                 format!(
                     "{ports} {way} is rejected on the way by {}: {count}",
-                    rejection(between, group)
+                    rejection(group)
                 ),
             ),
             CauseKind::ReturnPathFilter => (
                 Status::Fail,
                 format!(
                     "{ports} {way}: questions arrive and answers leave, but are lost on their way back: {count}"
+                ),
+            ),
+            CauseKind::WrongResponder if how == ALTERED => (
+                Status::Fail,
+                format!(
+                    "datagrams to {ports} {way} arrive altered: the peers' responders receive them and can verify none: {count}"
                 ),
             ),
             CauseKind::WrongResponder => (
@@ -56,7 +62,7 @@ impl Teller<'_> {
                 Status::Fail,
                 format!(
                     "{ports} {way} arrives from {}, which is no node's address: sources are translated on the way: {count}",
-                    between.how
+                    how
                 ),
             ),
             CauseKind::NotAdjacent => (
@@ -84,10 +90,10 @@ impl Teller<'_> {
         };
         Told {
             check: check::REACH_TCP.id,
-            kind: between.kind,
+            kind,
             node: None,
             detail,
-            fix: self.ask_the_network_team(between.kind, group, &way),
+            fix: self.ask_the_network_team(kind, group, &way),
             most,
         }
     }
@@ -139,14 +145,20 @@ impl Teller<'_> {
 }
 
 /// `10.0.0.254 with ICMP 3/13`.
-fn rejection(between: &Between, group: &Group) -> String {
+fn rejection(group: &Group) -> String {
     let offenders: Vec<String> = group.offenders.iter().map(ToString::to_string).collect();
     let who = if offenders.is_empty() {
         "somebody".to_owned()
     } else {
         said_list(&offenders, MAX_SAID_OFFENDERS)
     };
-    format!("{who} with {}", between.how)
+    let said = |icmp: &Option<(u8, u8)>| match icmp {
+        Some((kind, code)) => format!("ICMP {kind}/{code}"),
+        None => "TCP reset".to_owned(),
+    };
+    // IPv4's first, as everywhere.
+    let how: Vec<String> = group.rejections.iter().rev().map(said).collect();
+    format!("{who} with {}", said_list(&how, how.len()))
 }
 
 /// Addresses of offenders in one sentence.

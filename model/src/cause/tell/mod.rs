@@ -2,7 +2,9 @@
 
 mod absent;
 mod between;
-mod node;
+mod filter;
+mod service;
+mod setting;
 
 use std::collections::BTreeMap;
 
@@ -14,13 +16,15 @@ use crate::{
     plan::Plan,
     profile::Severity,
     report::{Affect, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status},
+    verdict::Way,
 };
 
 use super::{
     Cause, CauseKind, Fix,
-    blame::{Between, Local, Side, Tests},
-    cover::Group,
+    blame::{Local, Tests},
+    filter::{FilterCase, HostCase},
     fix::said_list,
+    group::Group,
     host::{address_of, judge},
     subnet::Subnets,
 };
@@ -63,15 +67,16 @@ impl<'a> Teller<'a> {
     /// The finding of a cause at a node (or nowhere in particular), its id still empty.
     pub(super) fn at_node(&self, local: &Local, tests: &Tests) -> Finding {
         let told = match local {
-            Local::HostFirewall { node, side, by } => self.host_firewall(*node, *side, by, tests),
-            Local::HostSetting { node, setting } => self.host_setting(*node, *setting, tests),
+            Local::HostSetting { node, setting } | Local::Routes { node, setting, .. } => {
+                self.host_setting(*node, *setting, tests)
+            }
+            Local::NoAddress { node, family } => self.no_address(*node, *family, tests),
             Local::PortTaken {
                 node,
-                transport,
                 process,
                 pid,
                 alone,
-            } => self.port_taken(*node, *transport, process.as_deref(), *pid, *alone, tests),
+            } => self.port_taken(*node, process.as_deref(), *pid, *alone, tests),
             Local::NoListener { node } => self.no_listener(*node, tests),
             Local::ProbeLost { node } => self.probe_lost(*node, tests),
             Local::WrongResponder { node } => self.wrong_responder_on(*node, tests),
@@ -81,10 +86,20 @@ impl<'a> Teller<'a> {
         finding(told, tests, None)
     }
 
+    /// The finding of a setting of a node by which packets end there, its id still empty.
+    pub(super) fn on_host(&self, case: &HostCase) -> Finding {
+        finding(self.swallowed(case), &case.tests, None)
+    }
+
+    /// The finding of a packet filter, its id still empty.
+    pub(super) fn in_filter(&self, case: &FilterCase) -> Finding {
+        finding(self.host_firewall(case), &case.tests, None)
+    }
+
     /// The finding of a cause between nodes, its id still empty.
-    pub(super) fn between_nodes(&self, between: &Between, group: &Group) -> Finding {
+    pub(super) fn between_nodes(&self, kind: CauseKind, how: &str, group: &Group) -> Finding {
         finding(
-            self.between(between, group),
+            self.between(kind, how, group),
             &group.tests,
             Some(group.sides.clone()),
         )
@@ -99,15 +114,17 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Nodes as a person says them: a whole subnet by its prefix, everybody as everybody, else by name.
-    pub(super) fn side(&self, nodes: &[NodeId]) -> String {
-        let first_subnet = nodes.first().and_then(|node| self.subnets.get(*node));
+    /// Nodes as a person says them: a whole subnet by its prefix (in the family of these tests), everybody as everybody, else
+    /// by name.
+    pub(super) fn side(&self, nodes: &[NodeId], tests: &Tests) -> String {
         if nodes.len() > 1 && nodes.len() == self.plan.participants.len() {
             return "every participant".to_owned();
         }
+        let families = tests.families().into_iter();
+        let mut subnets = families.filter_map(|family| self.subnets.prefix(*nodes.first()?, family));
         if nodes.len() > 1
-            && let Some(subnet) = first_subnet
-            && self.subnets.nodes_in(subnet).eq(nodes.iter().copied())
+            && let Some(subnet) =
+                subnets.find(|subnet| self.subnets.nodes_in(*subnet).eq(nodes.iter().copied()))
         {
             return format!("{subnet}");
         }
@@ -132,23 +149,23 @@ impl<'a> Teller<'a> {
     }
 
     /// Why no rule of a node's packet filter is named.
-    pub(super) fn unread(&self, node: NodeId, side: Side, tests: &Tests) -> String {
+    pub(super) fn unread(&self, node: NodeId, way: Way, tests: &Tests) -> String {
         let Some(log) = self.ledger.node(node) else {
             return "its packet filter is not known".to_owned();
         };
         let reason = log.facts.and_then(|told| told.what.ruleset_unread.as_deref());
         match (log.ruleset, reason) {
-            (Some(_), _) => self.undecided(side, tests),
+            (Some(_), _) => self.undecided(way, tests),
             (None, Some(reason)) => format!("its packet filter could not be read ({reason})"),
             (None, None) => "its packet filter was not read".to_owned(),
         }
     }
 
     /// What keeps a packet filter that was read from being judged, by the first test.
-    fn undecided(&self, side: Side, tests: &Tests) -> String {
+    fn undecided(&self, way: Way, tests: &Tests) -> String {
         let first = tests.by_pair.iter().find_map(|((src, dst, transport), ports)| {
             let port = ports.ranges().first()?.first();
-            judge(self.ledger, *src, *dst, *transport, port, side)
+            judge(self.ledger, *src, *dst, *transport, port, way)
         });
         match first {
             Some(Judgement::Unknown {
@@ -184,16 +201,20 @@ impl<'a> Teller<'a> {
         facts.is_some_and(|told| told.what.life == Life::Live)
     }
 
-    /// The data interface, if firewalld runs there.
-    pub(super) fn firewalld_interface(&self, node: NodeId) -> Option<&str> {
+    /// The interface that has a node's data address.
+    pub(super) fn data_interface(&self, node: NodeId) -> Option<&str> {
         let facts = self.ledger.node(node)?.facts?.what;
         let address = node.address()?.to_string();
         let has = |with_length: &String| with_length.split('/').next() == Some(address.as_str());
-        let own = facts
-            .interfaces
-            .iter()
-            .find(|interface| interface.addresses.iter().any(has))?;
-        facts.firewalld.then_some(own.name.as_str())
+        let mut interfaces = facts.interfaces.iter();
+        let own = interfaces.find(|interface| interface.addresses.iter().any(has))?;
+        Some(&own.name)
+    }
+
+    /// The data interface, if firewalld runs there.
+    pub(super) fn firewalld_interface(&self, node: NodeId) -> Option<&str> {
+        let facts = self.ledger.node(node)?.facts?.what;
+        self.data_interface(node).filter(|_| facts.firewalld)
     }
 }
 

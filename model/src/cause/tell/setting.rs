@@ -1,0 +1,272 @@
+//! Settings of a host.
+
+use std::net::IpAddr;
+
+use crate::{
+    id::NodeId,
+    port::Family,
+    report::{Status, check},
+};
+
+use super::{
+    super::{
+        CauseKind, Fix,
+        blame::{Setting, Tests},
+        filter::HostCase,
+        fix::{said_list, said_ports},
+    },
+    Teller, Told,
+};
+
+/// What is said of a setting.
+struct Said {
+    most: Status,
+    check: &'static str,
+    detail: String,
+    text: &'static str,
+    commands: Vec<String>,
+}
+
+impl Teller<'_> {
+    pub(super) fn host_setting(&self, node: NodeId, setting: Setting, tests: &Tests) -> Told {
+        let said = match setting {
+            Setting::NoRoute | Setting::NothingLeaves => self.no_way_out(node, setting, tests),
+            Setting::AddressMissing => self.address_missing(node, tests),
+            Setting::Exhausted(errno) => self.exhausted(node, errno, tests),
+            Setting::AnswersFrom(address) => self.answers_from(node, address, tests),
+            setting => self.not_listening(node, setting, tests),
+        };
+        said.of(node)
+    }
+}
+
+impl Said {
+    fn of(self, node: NodeId) -> Told {
+        let said = self;
+        Told {
+            check: said.check,
+            kind: CauseKind::HostSetting,
+            node: Some(node),
+            detail: said.detail,
+            fix: Fix {
+                text: said.text.to_owned(),
+                commands: said.commands,
+            },
+            most: said.most,
+        }
+    }
+}
+
+impl Teller<'_> {
+    fn no_way_out(&self, node: NodeId, setting: Setting, tests: &Tests) -> Said {
+        let (name, count) = (self.name(node), self.count(tests));
+        let (peer, peers) = (self.a_peer(node, tests), self.side(&tests.peers_of(node), tests));
+        let ip = self.ip(tests);
+        if setting == Setting::NoRoute {
+            return Said {
+                most: Status::Fail,
+                check: check::ABLE.id,
+                detail: format!("{name} has no route to {peers}: {count}"),
+                text: "Add the route, or a default route, on this node; a blackhole or unreachable route in its place must go.",
+                commands: vec![
+                    format!("{ip} route get {peer}"),
+                    format!("{ip} route show"),
+                    format!("{ip} rule show"),
+                ],
+            };
+        }
+        Said {
+            most: Status::Fail,
+            check: check::REACH_TCP.id,
+            detail: format!(
+                "the kernel of {name} sends nothing to {peers}, though its packet filter would let it out: {count}"
+            ),
+            text: "Look for a prohibit route, a policy rule, or a security module or eBPF program that forbids it.",
+            commands: vec![
+                format!("{ip} route get {peer}"),
+                format!("{ip} rule show"),
+                format!("{ip} route show table all type prohibit"),
+            ],
+        }
+    }
+
+    fn address_missing(&self, node: NodeId, tests: &Tests) -> Said {
+        let (name, count) = (self.name(node), self.count(tests));
+        Said {
+            most: Status::Fail,
+            check: check::ABLE.id,
+            detail: format!(
+                "{node} is not an address of the host whose probe joined as {name}: {count} not made"
+            ),
+            text: "Configure the address on the node, or correct the node's address in the cluster file.",
+            commands: vec!["ip -brief address".to_owned()],
+        }
+    }
+
+    pub(super) fn no_address(&self, node: NodeId, family: Family, tests: &Tests) -> Told {
+        let (name, count) = (self.name(node), self.count(tests));
+        let (word, ip) = match family {
+            Family::Ipv4 => ("IPv4", "ip -4"),
+            Family::Ipv6 => ("IPv6", "ip -6"),
+        };
+        let interface = self.data_interface(node);
+        let place = interface.map_or_else(
+            || "its data interface".to_owned(),
+            |name| format!("its data interface {name}"),
+        );
+        let mut commands = vec![match interface {
+            Some(interface) => format!("{ip} address show dev {interface}"),
+            None => format!("{ip} address show"),
+        }];
+        if let (Family::Ipv6, Some(interface)) = (family, interface) {
+            commands.push(format!(
+                "sysctl net.ipv6.conf.{interface}.disable_ipv6 net.ipv6.conf.{interface}.accept_ra"
+            ));
+        }
+        let said = Said {
+            most: Status::Fail,
+            check: check::ABLE.id,
+            detail: format!(
+                "{name} has no global {word} address on {place}, and the cluster asks for {word}: {count} not made"
+            ),
+            text: "Configure the address on the data interface, or take the family out of the cluster file.",
+            commands,
+        };
+        said.of(node)
+    }
+
+    /// Replies that leave by another interface, or with the address that routing prefers.
+    fn answers_from(&self, node: NodeId, address: IpAddr, tests: &Tests) -> Said {
+        let (name, ports, count) = (self.name(node), said_ports(tests), self.count(tests));
+        let peer = self.a_peer(node, tests);
+        Said {
+            most: Status::Fail,
+            check: check::REACH_TCP.id,
+            detail: format!(
+                "{name} answers {ports} from {address}, another of its own addresses than the one that was asked: {count}; \
+                 its replies to {} leave by another way",
+                self.side(&tests.sources(), tests)
+            ),
+            text: "Let replies leave with the address that was asked: a route or a rule by source address for the data \
+                   interface, or no second interface in the peers' subnet.",
+            commands: vec![
+                format!("{} route get {peer}", self.ip(tests)),
+                format!("{} rule show", self.ip(tests)),
+                "ip -brief address".to_owned(),
+            ],
+        }
+    }
+
+    /// What kept responders from listening.
+    fn not_listening(&self, node: NodeId, setting: Setting, tests: &Tests) -> Said {
+        let (name, ports, count) = (self.name(node), said_ports(tests), self.count(tests));
+        let (detail, text, commands) = match setting {
+            Setting::Privilege => (
+                format!("the probe on {name} may not listen on {ports}"),
+                "Run the probe as root or with CAP_NET_BIND_SERVICE.",
+                vec!["sysctl net.ipv4.ip_unprivileged_port_start".to_owned()],
+            ),
+            Setting::OpenFiles => (
+                format!("the limit on open files of the probe on {name} is too low for {ports}"),
+                "Raise the limit on open files for the probe (systemd: LimitNOFILE=) to at least 8192.",
+                vec!["ulimit -n 8192".to_owned()],
+            ),
+            Setting::Policy => (
+                format!("the local policy on {name} does not let the probe listen on {ports}"),
+                "Widen the probe's policy file on this node, or leave these ports out.",
+                Vec::new(),
+            ),
+            other => {
+                let errno = match other {
+                    Setting::Bind(errno) => format!(" (errno {errno})"),
+                    _ => String::new(),
+                };
+                (
+                    format!("the probe on {name} could not listen on {ports}{errno}"),
+                    "Look at what the kernel and its security modules say.",
+                    vec![
+                        "ausearch -m avc -ts recent".to_owned(),
+                        "dmesg | tail -n 50".to_owned(),
+                    ],
+                )
+            }
+        };
+        Said {
+            most: Status::NotMeasured,
+            check: check::ABLE.id,
+            detail: format!("{detail}: {count} not made"),
+            text,
+            commands,
+        }
+    }
+
+    fn exhausted(&self, node: NodeId, errno: u32, tests: &Tests) -> Said {
+        let (name, count) = (self.name(node), self.count(tests));
+        Said {
+            most: Status::NotMeasured,
+            check: check::ABLE.id,
+            detail: format!(
+                "the probe on {name} ran out of a resource while it asked (errno {errno}): {count} not made"
+            ),
+            text: "Raise the limit on open files for the probe and look at the ephemeral port range.",
+            commands: vec![
+                "ulimit -n".to_owned(),
+                "sysctl net.ipv4.ip_local_port_range".to_owned(),
+            ],
+        }
+    }
+
+    /// Packets that a capture saw arrive, that the packet filter accepts, and that get no further.
+    pub(super) fn swallowed(&self, case: &HostCase) -> Told {
+        let (node, tests) = (case.node, &case.tests);
+        let (name, count) = (self.name(node), self.count(tests));
+        let what: Vec<String> = case
+            .parts
+            .iter()
+            .map(|part| match case.setting {
+                Setting::Unheard => format!(
+                    "{} of {}",
+                    said_ports(part),
+                    self.side(&part.destinations(), part)
+                ),
+                _ => format!("{} from {}", said_ports(part), self.side(&part.sources(), part)),
+            })
+            .collect();
+        let what = said_list(&what, MAX_SAID_PARTS);
+        let detail = match case.setting {
+            Setting::Unheard => format!(
+                "answers from {what} reach {name}, by its capture, its packet filter accepts them, and they get no further: \
+                 {count}"
+            ),
+            _ => format!(
+                "questions to {what} reach {name}, by its capture, its packet filter accepts them, and no answer leaves: \
+                 {count}"
+            ),
+        };
+        let said = Said {
+            most: Status::Fail,
+            check: check::REACH_TCP.id,
+            detail,
+            text: "The kernel drops them after the capture, or has no way back: look at the route to the peers, reverse path \
+                   filtering, the connection tracking table and listen queues.",
+            commands: vec![
+                format!("{} route get {}", self.ip(tests), self.a_peer(node, tests)),
+                "sysctl -a | grep -w rp_filter".to_owned(),
+                "nstat -az TcpExtListenDrops TcpExtListenOverflows TcpExtIPReversePathFilter".to_owned(),
+                "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
+            ],
+        };
+        said.of(node)
+    }
+
+    /// The program that shows routes of the tests' family.
+    fn ip(&self, tests: &Tests) -> &'static str {
+        match tests.families().first() {
+            Some(Family::Ipv6) => "ip -6",
+            _ => "ip",
+        }
+    }
+}
+
+/// More parts than this in one sentence are not read by anybody.
+pub(super) const MAX_SAID_PARTS: usize = 4;
