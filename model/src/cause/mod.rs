@@ -18,6 +18,8 @@ mod subnet;
 mod tell;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;
 
 use serde::{Deserialize, Serialize};
 
