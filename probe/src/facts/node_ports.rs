@@ -5,6 +5,10 @@
 //! | iptables | chain `KUBE-NODEPORTS` of the table `nat` | a rule for each port: `-p tcp ... --dport 30080 -j ...` |
 //! | nftables | map `service-nodeports` of the table `kube-proxy` | an element for each port: `tcp . 30080 : goto ...` |
 //!
+//! Ports of Services without an endpoint, or without one on this node where only such count, are dropped or rejected by
+//! design: by rules of the chain `KUBE-EXTERNAL-SERVICES` of the table `filter`, and by elements of the map
+//! `no-endpoint-nodeports`. Nobody serves them here.
+//!
 //! What the legacy iptables, IPVS or an eBPF data path serve is not among nf_tables' rules, and is not found here.
 
 use std::collections::BTreeMap;
@@ -18,18 +22,35 @@ use plumbline_model::{
 /// The ports by transport. Of a rule or element that is not understood nothing is concluded.
 pub fn node_ports(ruleset: &Ruleset) -> Vec<NodePorts> {
     let mut ports: BTreeMap<Protocol, PortSet> = BTreeMap::new();
+    let mut without_endpoint: BTreeMap<Protocol, PortSet> = BTreeMap::new();
     for table in &ruleset.tables {
-        let found = of_iptables(table).into_iter().chain(of_nftables(table));
-        for (protocol, found) in found {
-            ports.entry(protocol).or_default().extend(&PortSet::from(found));
+        for (of_iptables, of_nftables, known) in [
+            (("nat", "KUBE-NODEPORTS"), "service-nodeports", &mut ports),
+            (
+                ("filter", "KUBE-EXTERNAL-SERVICES"),
+                "no-endpoint-nodeports",
+                &mut without_endpoint,
+            ),
+        ] {
+            let by_rules = of_chain(table, of_iptables);
+            let found = by_rules.into_iter().chain(of_map(table, of_nftables));
+            for (protocol, found) in found {
+                known.entry(protocol).or_default().extend(&PortSet::from(found));
+            }
         }
     }
+    for (protocol, unserved) in without_endpoint {
+        ports
+            .entry(protocol)
+            .and_modify(|ports| *ports = ports.difference(&unserved));
+    }
+    ports.retain(|_, ports| !ports.is_empty());
     let node_ports = |(protocol, ports)| NodePorts { protocol, ports };
     ports.into_iter().map(node_ports).collect()
 }
 
-fn of_iptables(table: &Table) -> Vec<(Protocol, PortRange)> {
-    let is_it = |chain: &&Chain| table.name == "nat" && chain.name == "KUBE-NODEPORTS";
+fn of_chain(table: &Table, (of, name): (&str, &str)) -> Vec<(Protocol, PortRange)> {
+    let is_it = |chain: &&Chain| table.name == of && chain.name == name;
     let chain = table.chains.iter().find(is_it);
     let rules = chain.map_or(&[][..], |chain| &chain.rules);
     rules.iter().filter_map(destination).collect()
@@ -85,8 +106,8 @@ fn destination(rule: &Rule) -> Option<(Protocol, PortRange)> {
     protocol.zip(ports)
 }
 
-fn of_nftables(table: &Table) -> Vec<(Protocol, PortRange)> {
-    let is_it = |set: &&Set| table.name == "kube-proxy" && set.name == "service-nodeports";
+fn of_map(table: &Table, name: &str) -> Vec<(Protocol, PortRange)> {
+    let is_it = |set: &&Set| table.name == "kube-proxy" && set.name == name;
     let map = table.sets.iter().find(is_it);
     let elements = map.map_or(&[][..], |map| &map.elements);
     // The transport takes one octet and the port two, each padded to four.
@@ -296,9 +317,8 @@ mod tests {
         assert_eq!(told(vec![table("nat", vec![chain], Vec::new())]), []);
     }
 
-    #[test]
-    fn elements_of_nftables_tell_ports_by_transport() {
-        let element = |key: &[u8]| Element {
+    fn map(name: &str, keys: &[&[u8]]) -> Set {
+        let element = |key: &&[u8]| Element {
             key: Octets(key.to_vec()),
             key_end: None,
             flags: 0,
@@ -306,20 +326,49 @@ mod tests {
             verdict: None,
             conditional: false,
         };
-        let map = Set {
-            name: "service-nodeports".to_owned(),
+        Set {
+            name: name.to_owned(),
             flags: 0,
             key_length: 8,
             fields: vec![1, 2],
-            elements: vec![
-                element(&[6, 0, 0, 0, 0x75, 0x80, 0, 0]),
-                element(&[17, 0, 0, 0, 0x75, 0x35, 0, 0]),
-                // A transport that nobody tests, and an element that is cut off.
-                element(&[132, 0, 0, 0, 0x75, 0x35, 0, 0]),
-                element(&[6, 0]),
-            ],
+            elements: keys.iter().map(element).collect(),
             truncated: false,
-        };
+        }
+    }
+
+    const OF_30080: &[u8] = &[6, 0, 0, 0, 0x75, 0x80, 0, 0];
+    const OF_30005: &[u8] = &[17, 0, 0, 0, 0x75, 0x35, 0, 0];
+
+    #[test]
+    fn ports_of_services_without_an_endpoint_here_are_not_served() {
+        let nat = vec![by_xt("tcp", 30080), by_xt("tcp", 30443), by_xt("udp", 30443)];
+        let filter = vec![by_xt("tcp", 30443)];
+        let iptables = vec![
+            table(
+                "filter",
+                vec![chain("KUBE-EXTERNAL-SERVICES", filter)],
+                Vec::new(),
+            ),
+            table("nat", vec![chain("KUBE-NODEPORTS", nat)], Vec::new()),
+        ];
+        let expected = [
+            (Protocol::Tcp, "30080".to_owned()),
+            (Protocol::Udp, "30443".to_owned()),
+        ];
+        assert_eq!(told(iptables), expected);
+        let maps = vec![
+            map("no-endpoint-nodeports", &[OF_30005]),
+            map("service-nodeports", &[OF_30080, OF_30005]),
+        ];
+        let nftables = vec![table("kube-proxy", Vec::new(), maps)];
+        assert_eq!(told(nftables), [(Protocol::Tcp, "30080".to_owned())]);
+    }
+
+    #[test]
+    fn elements_of_nftables_tell_ports_by_transport() {
+        // A transport that nobody tests, and an element that is cut off.
+        let nobody_s: &[u8] = &[132, 0, 0, 0, 0x75, 0x35, 0, 0];
+        let map = map("service-nodeports", &[OF_30080, OF_30005, nobody_s, &[6, 0]]);
         let expected = [
             (Protocol::Tcp, "30080".to_owned()),
             (Protocol::Udp, "30005".to_owned()),
