@@ -63,7 +63,7 @@ fn a_cluster_file_that_may_not_be_read_is_refused_and_named() {
     mode("secret.yaml", 0o000).unwrap();
     mode("", 0o755).unwrap();
     // The program lies where its builder put it, which may be a directory that nobody else may enter: a copy does not.
-    fs::copy(&place.programs.plumbline, place.path("plumbline")).unwrap();
+    place.copy_plumbline();
     let mut command = Command::new("setpriv");
     command
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "./plumbline"])
@@ -130,7 +130,7 @@ fn a_report_directory_where_nothing_may_be_written_is_refused_before_the_run() {
     }
     let place = Place::new();
     fs::set_permissions(place.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(&place.programs.plumbline, place.path("plumbline")).unwrap();
+    place.copy_plumbline();
     fs::copy(sample(), place.path("cluster.yaml")).unwrap();
     fs::create_dir(place.path("mine")).unwrap();
     std::os::unix::fs::chown(place.path("mine"), Some(65534), Some(65534)).unwrap();
@@ -497,6 +497,14 @@ impl Place {
     fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.path(name), bytes).unwrap_or_else(|error| panic!("write {name}: {error}"));
         self.laid.borrow_mut().push(self.path(name));
+    }
+
+    /// By another program: what a test beside this one starts inherits the files that we write, and a program that somebody
+    /// holds open for writing does not start ("text file busy").
+    fn copy_plumbline(&self) {
+        let copied = run(Command::new("cp").args([&self.programs.plumbline, &self.path("plumbline")]));
+        let copied = copied.unwrap_or_else(|error| panic!("copy plumbline: {error}"));
+        assert_eq!(copied.code, Some(0), "{}", copied.stderr);
     }
 
     fn run(&self, arguments: &[&str]) -> Ended {
