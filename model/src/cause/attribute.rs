@@ -86,15 +86,13 @@ impl Asked<'_> {
                 node,
                 setting: Setting::AnswersFrom(address),
             }),
-            (Mismatch::ForeignAddress { address }, _) => {
-                self.between(CauseKind::SourceNat, &address.to_string())
-            }
+            (Mismatch::ForeignAddress { .. }, _) => self.between(CauseKind::SourceNat, ""),
             (Mismatch::Unverified, _) => self.between(CauseKind::WrongResponder, ALTERED),
             (Mismatch::Unproven, Spot::Destination) => self.all(Local::WrongResponder { node }),
             (Mismatch::Unproven, _) => {
                 let log = self.ledger.node(node);
                 match log.and_then(|log| log.translated_source(self.pair.transport, self.ports)) {
-                    Some(address) => self.between(CauseKind::SourceNat, &address.to_string()),
+                    Some(_) => self.between(CauseKind::SourceNat, ""),
                     None => self.between(CauseKind::WrongResponder, ""),
                 }
             }

@@ -35,6 +35,8 @@ pub(super) struct Piece {
     pub(super) is_placed: bool,
     /// The rejection, if it is one.
     pub(super) rejection: Option<Rejection>,
+    /// The address of no node that a translation put in the source's, or in the destination's place.
+    pub(super) seen_as: Option<IpAddr>,
 }
 
 /// A rejection.

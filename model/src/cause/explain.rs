@@ -1,6 +1,6 @@
 //! The walk from failing tests to findings.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
 
 use crate::{
     id::NodeId,
@@ -9,7 +9,7 @@ use crate::{
     port::{Family, PortSet},
     profile::Severity,
     report::Finding,
-    verdict::{Cell, Outcome, PairVerdict, Spot, Way, Why},
+    verdict::{Cell, Mismatch, Outcome, PairVerdict, Spot, Way, Why},
 };
 
 use super::{
@@ -151,6 +151,7 @@ impl Blamed<'_> {
                     }),
                     _ => None,
                 };
+                let seen_as = self.seen_as(&pattern, pair, cell, ports);
                 self.patterns.entry(pattern).or_default().push(Piece {
                     pair: index,
                     ports: ports.clone(),
@@ -159,6 +160,7 @@ impl Blamed<'_> {
                     severity,
                     is_placed: cell.spot != Spot::Unknown,
                     rejection,
+                    seen_as,
                 });
             }
             Blame::Rule(rule) => {
@@ -173,6 +175,20 @@ impl Blamed<'_> {
                 tests.lines.extend(behind);
                 tests.add(pair, ports, attempts, &cell.lines, severity);
             }
+        }
+    }
+
+    /// Which address a translation put in the place of the source's, or of the destination's.
+    fn seen_as(&self, pattern: &Pattern, pair: &PairVerdict, cell: &Cell, ports: &PortSet) -> Option<IpAddr> {
+        match cell.outcome {
+            _ if pattern.place != Place::Between(CauseKind::SourceNat) => None,
+            Outcome::IdentityMismatch {
+                how: Mismatch::ForeignAddress { address },
+            } => Some(address),
+            _ => self
+                .ledger
+                .node(pair.dst)?
+                .translated_source(pair.transport, ports),
         }
     }
 

@@ -35,6 +35,9 @@ pub(super) struct Group {
     pub(super) offenders: BTreeSet<IpAddr>,
     /// How many rejections are inferred from others of their pair.
     pub(super) inferred: u64,
+    /// Addresses that translation put in the place of nodes': a router translates to another one on each of its links, and in
+    /// each family.
+    pub(super) seen_as: BTreeSet<IpAddr>,
     /// Whether the other direction is under it, too.
     pub(super) both_ways: bool,
     pub(super) scope: Option<Scope>,
@@ -59,6 +62,7 @@ impl Group {
             rejections: BTreeSet::new(),
             offenders: BTreeSet::new(),
             inferred: 0,
+            seen_as: BTreeSet::new(),
             both_ways: scope.is_some_and(|scope| scope.both_ways),
             scope,
         };
@@ -95,6 +99,7 @@ impl Group {
         self.tests
             .add(pair, ports, piece.attempts, &piece.lines, piece.severity);
         self.is_placed |= piece.is_placed;
+        self.seen_as.extend(piece.seen_as);
         if let Some(rejection) = piece.rejection {
             self.rejections.insert(rejection.icmp);
             self.offenders.extend(rejection.offender);

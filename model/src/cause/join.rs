@@ -292,6 +292,7 @@ impl Group {
         both.shut.retain(|protocol| other.shut.contains(protocol));
         both.rejections.extend(&other.rejections);
         both.offenders.extend(&other.offenders);
+        both.seen_as.extend(&other.seen_as);
         both.inferred += other.inferred;
         if both.scope != other.scope {
             both.scope = None;

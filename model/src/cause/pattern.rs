@@ -15,7 +15,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pattern {
     pub(super) place: Place,
-    /// What tells it from others of its kind: the code of a rejection, the address of a translation; else empty.
+    /// What tells it from others of its kind: the code of a rejection, that datagrams were altered; else empty.
     pub(super) how: String,
 }
 

@@ -1,3 +1,5 @@
+mod families;
+
 use crate::{
     cause::CauseKind,
     evidence::{LostWhy, SwarmEvent},

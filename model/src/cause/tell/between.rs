@@ -1,23 +1,24 @@
 //! Causes between nodes.
 
+use std::{collections::BTreeSet, net::IpAddr};
+
 use crate::{
     id::NodeId,
+    ledger::Transport,
+    port::{Family, Protocol},
     report::{Status, check},
 };
 
 use super::{
     super::{
-        CauseKind, Fix,
-        attribute::ALTERED,
-        fix::{said_list, said_ports},
-        group::Group,
+        CauseKind, Fix, attribute::ALTERED, blame::Tests, fix::said_list, group::Group, host::address_of,
     },
     Teller, Told,
 };
 
 impl Teller<'_> {
     pub(super) fn between(&self, kind: CauseKind, how: &str, group: &Group) -> Told {
-        let ports = said_ports(&group.tests);
+        let ports = self.ports(&group.tests);
         let count = self.count(&group.tests);
         let [from, to] = [0, 1].map(|side: usize| self.side(&group.sides[side], &group.tests));
         let way = if group.is_across_subnets() {
@@ -61,8 +62,8 @@ impl Teller<'_> {
             CauseKind::SourceNat => (
                 Status::Fail,
                 format!(
-                    "{ports} {way} arrives from {}, which is no node's address: sources are translated on the way: {count}",
-                    how
+                    "{ports} {way} arrives from {}, no node's address: sources are translated on the way: {count}",
+                    said_addresses(&group.seen_as, "another address")
                 ),
             ),
             CauseKind::NotAdjacent => (
@@ -99,7 +100,7 @@ impl Teller<'_> {
     }
 
     pub(super) fn ask_the_network_team(&self, kind: CauseKind, group: &Group, way: &str) -> Fix {
-        let ports = said_ports(&group.tests);
+        let ports = self.ports(&group.tests);
         let text = match kind {
             CauseKind::LossyPath => format!(
                 "Look for errors on links, switch ports and bonds {way} (ethtool -S, switch counters)."
@@ -118,14 +119,6 @@ impl Teller<'_> {
             ),
             _ => format!("Ask the network team to allow {ports} {way}."),
         };
-        let sample = group.tests.by_pair.iter().next();
-        let retest = sample.and_then(|((src, dst, _), ports)| {
-            let port = ports.ranges().first()?.first();
-            Some(match src {
-                NodeId::Coordinator => format!("nc -vz -w 3 {dst} {port}"),
-                NodeId::Address(address) => format!("ssh {address} nc -vz -w 3 {dst} {port}"),
-            })
-        });
         let mut nodes: Vec<String> = group.sides.iter().flatten().map(ToString::to_string).collect();
         nodes.sort();
         nodes.dedup();
@@ -139,19 +132,46 @@ impl Teller<'_> {
         };
         Fix {
             text: text + &again,
-            commands: retest.into_iter().collect(),
+            commands: self.try_again(&group.tests),
         }
     }
 }
 
+impl Teller<'_> {
+    /// One of the tests by hand, TCP if there is any: `nc` alone tells nothing of a datagram that nobody answers.
+    fn try_again(&self, tests: &Tests) -> Vec<String> {
+        let is_udp = |(_, _, (_, protocol)): &Key| *protocol != Protocol::Tcp;
+        let sample = tests.by_pair.iter().min_by_key(|(key, _)| is_udp(key));
+        let tried = sample.and_then(|((src, dst, (family, protocol)), ports)| {
+            let port = ports.ranges().first()?.first();
+            let on = |node: &NodeId, command: &str| match node {
+                NodeId::Coordinator => command.to_owned(),
+                NodeId::Address(address) if command.contains('|') => format!("ssh {address} '{command}'"),
+                NodeId::Address(address) => format!("ssh {address} {command}"),
+            };
+            let address = address_of(self.ledger, *dst, *family)?;
+            let nc = match family {
+                Family::Ipv4 => "nc",
+                Family::Ipv6 => "nc -6",
+            };
+            if *protocol == Protocol::Tcp {
+                return Some(vec![on(src, &format!("{nc} -vz -w 3 {address} {port}"))]);
+            }
+            let filter = format!("{protocol} dst port {port} and dst host {address}");
+            let waits = on(dst, &format!("timeout 20 tcpdump -n -c 1 -i any {filter}"));
+            let sends = on(src, &format!("echo | {nc} -u -w 1 {address} {port}"));
+            Some(vec![format!("{waits} &"), format!("sleep 2; {sends}")])
+        });
+        tried.unwrap_or_default()
+    }
+}
+
+/// A pair of participants and the transport between them.
+type Key = (NodeId, NodeId, Transport);
+
 /// `10.0.0.254 with ICMP 3/13`.
 fn rejection(group: &Group) -> String {
-    let offenders: Vec<String> = group.offenders.iter().map(ToString::to_string).collect();
-    let who = if offenders.is_empty() {
-        "somebody".to_owned()
-    } else {
-        said_list(&offenders, MAX_SAID_OFFENDERS)
-    };
+    let who = said_addresses(&group.offenders, "somebody");
     let said = |icmp: &Option<(u8, u8)>| match icmp {
         Some((kind, code)) => format!("ICMP {kind}/{code}"),
         None => "TCP reset".to_owned(),
@@ -161,8 +181,16 @@ fn rejection(group: &Group) -> String {
     format!("{who} with {}", said_list(&how, how.len()))
 }
 
-/// Addresses of offenders in one sentence.
-const MAX_SAID_OFFENDERS: usize = 4;
+fn said_addresses(addresses: &BTreeSet<IpAddr>, if_none: &str) -> String {
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    if all.is_empty() {
+        return if_none.to_owned();
+    }
+    said_list(&all, MAX_SAID_ADDRESSES)
+}
+
+/// Addresses of offenders and of translations in one sentence.
+const MAX_SAID_ADDRESSES: usize = 4;
 
 /// More nodes than this make a command line nobody types.
 const MAX_NODES_IN_COMMAND: usize = 20;

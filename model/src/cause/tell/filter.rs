@@ -11,7 +11,7 @@ use super::{
         CauseKind, Fix,
         blame::{Proof, Tests},
         filter::{By, FilterCase},
-        fix::{look_at_filter, open_filter, said_list, said_ports},
+        fix::{look_at_filter, open_filter, said_list},
     },
     Teller, Told,
     setting::MAX_SAID_PARTS,
@@ -35,7 +35,7 @@ impl Teller<'_> {
 
     /// What a packet filter stops, by the way through it.
     fn stopped(&self, way: Way, tests: &Tests) -> String {
-        let ports = said_ports(tests);
+        let ports = self.ports(tests);
         match way {
             Way::In => format!("{ports} from {}", self.side(&tests.sources(), tests)),
             Way::Out => format!(
@@ -61,7 +61,7 @@ impl Teller<'_> {
         if let ([place], Some(Way::In)) = (places, case.only_way())
             && let Manager::Firewalld { zone: Some(zone) } = &place.manager
         {
-            let ports = said_ports(&case.tests);
+            let ports = self.ports(&case.tests);
             return format!("firewalld zone {zone} on {name} lacks {ports}: {count} stopped by {place}");
         }
         let what: Vec<String> = case

@@ -14,6 +14,7 @@ use crate::{
     ledger::Ledger,
     observation::Life,
     plan::Plan,
+    port::Family,
     profile::Severity,
     report::{Affect, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status},
     verdict::Way,
@@ -23,7 +24,7 @@ use super::{
     Cause, CauseKind, Fix,
     blame::{Local, Tests},
     filter::{FilterCase, HostCase},
-    fix::said_list,
+    fix::{said_list, said_ports},
     group::Group,
     host::{address_of, judge},
     subnet::Subnets,
@@ -121,12 +122,16 @@ impl<'a> Teller<'a> {
             return "every participant".to_owned();
         }
         let families = tests.families().into_iter();
-        let mut subnets = families.filter_map(|family| self.subnets.prefix(*nodes.first()?, family));
-        if nodes.len() > 1
-            && let Some(subnet) =
-                subnets.find(|subnet| self.subnets.nodes_in(*subnet).eq(nodes.iter().copied()))
-        {
-            return format!("{subnet}");
+        let subnets = families.filter_map(|family| {
+            let subnet = self.subnets.prefix(*nodes.first()?, family)?;
+            let is_it = self.subnets.nodes_in(subnet).eq(nodes.iter().copied());
+            is_it.then(|| subnet.to_string())
+        });
+        let subnets: Vec<String> = subnets.collect();
+        match subnets.as_slice() {
+            [subnet] if nodes.len() > 1 => return subnet.clone(),
+            [v4, v6] if nodes.len() > 1 => return format!("{v4} ({v6})"),
+            _ => {}
         }
         if let [node] = nodes {
             return self.name(*node);
@@ -134,6 +139,20 @@ impl<'a> Teller<'a> {
         // Hostnames of several nodes make a sentence that nobody reads to its end.
         let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         said_list(&names, MAX_SAID_NODES)
+    }
+
+    /// Ports as a person says them; where the cluster has both families and only one fails, with that family.
+    pub(super) fn ports(&self, tests: &Tests) -> String {
+        let ports = said_ports(tests);
+        let mut planned = self.plan.blocks.iter().map(|block| block.family);
+        let families = tests.families();
+        let mut own = families.iter();
+        match (own.next(), own.next()) {
+            (Some(family), None) if *family == Family::Ipv6 || planned.any(|other| other != *family) => {
+                format!("{ports} over {}", said_family(*family))
+            }
+            _ => ports,
+        }
     }
 
     pub(super) fn count(&self, tests: &Tests) -> String {
@@ -215,6 +234,14 @@ impl<'a> Teller<'a> {
     pub(super) fn firewalld_interface(&self, node: NodeId) -> Option<&str> {
         let facts = self.ledger.node(node)?.facts?.what;
         self.data_interface(node).filter(|_| facts.firewalld)
+    }
+}
+
+/// A family by its name.
+fn said_family(family: Family) -> &'static str {
+    match family {
+        Family::Ipv4 => "IPv4",
+        Family::Ipv6 => "IPv6",
     }
 }
 

@@ -7,11 +7,7 @@ use crate::{
 };
 
 use super::{
-    super::{
-        CauseKind, Fix,
-        blame::Tests,
-        fix::{said_list, said_ports},
-    },
+    super::{CauseKind, Fix, blame::Tests, fix::said_list},
     Teller, Told,
 };
 
@@ -80,7 +76,7 @@ impl Teller<'_> {
     }
 
     pub(super) fn no_listener(&self, node: NodeId, tests: &Tests) -> Told {
-        let ports = said_ports(tests);
+        let ports = self.ports(tests);
         Told {
             check: check::LISTENER.id,
             kind: CauseKind::NoListener,
@@ -100,7 +96,7 @@ impl Teller<'_> {
     }
 
     pub(super) fn wrong_responder_on(&self, node: NodeId, tests: &Tests) -> Told {
-        let ports = said_ports(tests);
+        let ports = self.ports(tests);
         Told {
             check: check::REACH_TCP.id,
             kind: CauseKind::WrongResponder,
@@ -132,7 +128,7 @@ impl Teller<'_> {
             node: Some(node),
             detail: format!(
                 "{} of {} answers over the network and must not: {}",
-                said_ports(tests),
+                self.ports(tests),
                 self.name(node),
                 self.count(tests)
             ),

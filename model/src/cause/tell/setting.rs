@@ -13,7 +13,7 @@ use super::{
         CauseKind, Fix,
         blame::{Setting, Tests},
         filter::HostCase,
-        fix::{said_list, said_ports},
+        fix::said_list,
     },
     Teller, Told,
 };
@@ -137,7 +137,7 @@ impl Teller<'_> {
 
     /// Replies that leave by another interface, or with the address that routing prefers.
     fn answers_from(&self, node: NodeId, address: IpAddr, tests: &Tests) -> Said {
-        let (name, ports, count) = (self.name(node), said_ports(tests), self.count(tests));
+        let (name, ports, count) = (self.name(node), self.ports(tests), self.count(tests));
         let peer = self.a_peer(node, tests);
         Said {
             most: Status::Fail,
@@ -159,7 +159,7 @@ impl Teller<'_> {
 
     /// What kept responders from listening.
     fn not_listening(&self, node: NodeId, setting: Setting, tests: &Tests) -> Said {
-        let (name, ports, count) = (self.name(node), said_ports(tests), self.count(tests));
+        let (name, ports, count) = (self.name(node), self.ports(tests), self.count(tests));
         let (detail, text, commands) = match setting {
             Setting::Privilege => (
                 format!("the probe on {name} may not listen on {ports}"),
@@ -226,10 +226,10 @@ impl Teller<'_> {
             .map(|part| match case.setting {
                 Setting::Unheard => format!(
                     "{} of {}",
-                    said_ports(part),
+                    self.ports(part),
                     self.side(&part.destinations(), part)
                 ),
-                _ => format!("{} from {}", said_ports(part), self.side(&part.sources(), part)),
+                _ => format!("{} from {}", self.ports(part), self.side(&part.sources(), part)),
             })
             .collect();
         let what = said_list(&what, MAX_SAID_PARTS);
