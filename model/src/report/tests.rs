@@ -20,6 +20,7 @@ use crate::{
 mod live;
 mod partial;
 mod schema;
+mod stated;
 
 use self::schema::{schema, validate};
 
