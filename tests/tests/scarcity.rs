@@ -26,6 +26,10 @@ const TRIALS: &[Trial] = &[
         few_descriptors,
     ),
     (
+        "a_probe_raises_the_usual_limit_of_descriptors_and_measures_everything",
+        usual_descriptors,
+    ),
+    (
         "a_probe_that_may_not_bind_low_ports_says_so_and_measures_the_rest",
         no_privilege,
     ),
@@ -49,6 +53,32 @@ fn few_descriptors(entered: &Entered) -> Result<(), String> {
     no_network_verdict(&report, &log)?;
     blames(&report, SECOND, "open files").map_err(|why| format!("{why}\n{log}\n{said}"))?;
     same(rich.end()?.0, Some(0))
+}
+
+/// What a login shell grants, with the hard limit well above it, and a range that needs more than it.
+fn usual_descriptors(entered: &Entered) -> Result<(), String> {
+    let mut run = Rehearsal::start(entered, &[])?;
+    let mut probes = Vec::new();
+    for node in [FIRST, SECOND] {
+        let string = run.string(node)?.to_owned();
+        probes.push(run.probe(node, &["prlimit", "--nofile=1024:8192"], &string, &[])?);
+    }
+    let Finished { report, log, .. } = run.end(0)?;
+    let ports: u32 = must_answer(&report)
+        .filter(|row| row.dst.to_string() == SECOND)
+        .map(|row| row.ports.count())
+        .sum();
+    if ports <= 1_024 {
+        return Err(format!(
+            "a range of {ports} ports needs no more than the usual limit"
+        ));
+    }
+    for row in must_answer(&report) {
+        if row.outcome != "open" {
+            return Err(format!("{row:?}\n{log}"));
+        }
+    }
+    probes.iter().try_for_each(|probe| same(probe.end()?.0, Some(0)))
 }
 
 fn no_privilege(entered: &Entered) -> Result<(), String> {

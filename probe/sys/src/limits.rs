@@ -43,10 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_after_raising_is_the_hard_limit() {
-        let hard = getrlimit(Resource::Nofile)
+    fn a_soft_limit_below_the_hard_one_is_raised_to_it() {
+        let limit = getrlimit(Resource::Nofile);
+        let hard = limit
             .maximum
             .map_or(u32::MAX, |limit| u32::try_from(limit).unwrap_or(u32::MAX));
+        // One below is enough to see it rise, and leaves other tests of this process what they need.
+        let lowered = Rlimit {
+            current: Some(limit.maximum.map_or(1 << 20, |maximum| maximum - 1)),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, lowered).unwrap();
+        assert_ne!(open_files(), hard);
         assert_eq!(raise_open_files(), hard);
         assert_eq!(open_files(), hard);
     }
