@@ -14,7 +14,7 @@ use crate::{
     verdict::{PairVerdict, Way, Why},
 };
 
-use super::pattern::Pattern;
+use super::{pattern::Pattern, twin::Twin};
 
 /// A cause in the making.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,10 @@ pub(super) enum Local {
     WrongResponder { node: NodeId },
     /// A port answers that must not.
     Exposure { node: NodeId },
+    /// Somebody else has a node's address.
+    DuplicateAddress { owner: NodeId, twin: Twin },
+    /// A gateway, by its link address, answers for others.
+    ProxyArp { mac: String },
     /// Not measured for another reason; at a node if one is to be looked at.
     Unmeasured { why: Why, node: Option<NodeId> },
 }

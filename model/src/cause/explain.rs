@@ -24,6 +24,7 @@ use super::{
     pattern::{Admission, Pattern, Place},
     subnet::Subnets,
     tell::Teller,
+    twin::{Twin, Twins},
 };
 
 /// Finds the causes of everything that is not as expected, worst first.
@@ -36,6 +37,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         rules: BTreeMap::new(),
         patterns: BTreeMap::new(),
         stuck: stuck(ledger, pairs),
+        twins: Twins::of(ledger, pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -86,6 +88,7 @@ struct Blamed<'a> {
     patterns: Patterns,
     /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
     stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
+    twins: Twins,
 }
 
 type Patterns = BTreeMap<Pattern, Vec<Piece>>;
@@ -120,7 +123,13 @@ impl Blamed<'_> {
                 cell.ports.clone()
             };
             if !cell.outcome.is_open() && !ports.is_empty() {
+                let twin = self.twins.explain(pair, cell).map(by_twin);
                 for (ports, blame) in blame(self.ledger, pair, cell, &ports) {
+                    // A rule that stops it needs no twin.
+                    let blame = match (&blame, &twin) {
+                        (Blame::Local(_) | Blame::Pattern(_), Some(twin)) => twin.clone().into(),
+                        _ => blame,
+                    };
                     self.put(index, pair, cell, &ports, blame);
                 }
             }
@@ -285,6 +294,13 @@ impl Blamed<'_> {
                     .extend(lines);
             }
         }
+    }
+}
+
+fn by_twin((owner, twin): (NodeId, Twin)) -> Local {
+    match twin {
+        Twin::Gateway(mac) => Local::ProxyArp { mac },
+        twin => Local::DuplicateAddress { owner, twin },
     }
 }
 

@@ -20,6 +20,7 @@ mod tell;
 mod tests;
 #[cfg(test)]
 mod trial;
+mod twin;
 
 use serde::{Deserialize, Serialize};
 

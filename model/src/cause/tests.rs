@@ -1,4 +1,5 @@
 mod families;
+mod twin;
 
 use crate::{
     cause::CauseKind,

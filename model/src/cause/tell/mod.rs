@@ -5,6 +5,7 @@ mod between;
 mod filter;
 mod service;
 mod setting;
+mod twin;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ use super::{
     group::Group,
     host::{address_of, judge},
     subnet::Subnets,
+    twin::Twin,
 };
 
 /// Knows the names of things.
@@ -83,8 +85,18 @@ impl<'a> Teller<'a> {
             Local::WrongResponder { node } => self.wrong_responder_on(*node, tests),
             Local::Exposure { node } => self.exposure(*node, tests),
             Local::Unmeasured { why, node } => self.unmeasured(*why, *node, tests),
+            Local::DuplicateAddress { owner, twin } => self.duplicate_address(*owner, twin, tests),
+            Local::ProxyArp { mac } => self.proxy_arp(mac, tests),
         };
-        finding(told, tests, None)
+        let between = match local {
+            Local::DuplicateAddress {
+                owner,
+                twin: Twin::Member(twin),
+            } => Some([vec![*owner], vec![*twin]]),
+            Local::ProxyArp { .. } => Some([tests.sources(), tests.destinations()]),
+            _ => None,
+        };
+        finding(told, tests, between)
     }
 
     /// The finding of a setting of a node by which packets end there, its id still empty.

@@ -260,7 +260,7 @@ impl Teller<'_> {
     }
 
     /// The program that shows routes of the tests' family.
-    fn ip(&self, tests: &Tests) -> &'static str {
+    pub(super) fn ip(&self, tests: &Tests) -> &'static str {
         match tests.families().first() {
             Some(Family::Ipv6) => "ip -6",
             _ => "ip",
