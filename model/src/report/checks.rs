@@ -198,14 +198,21 @@ impl RuleTally<'_> {
 struct Ports {
     /// A responder of ours stands there.
     ready: u32,
-    /// A service of a live node, or sshd, stands there.
-    served: u32,
+    /// A service of a live node, or sshd, stands there: its ports by transport, in order of the first one it was met on.
+    served: Vec<Served>,
     /// Nobody does, on a live node; ports that only a Service would serve need no listener.
     idle: u32,
     /// Live, and who listens could not be read.
     untold: u32,
     refused: Vec<String>,
     status: Option<Status>,
+}
+
+/// The ports of one transport that processes of one name hold.
+struct Served {
+    process: Option<String>,
+    protocol: Protocol,
+    ports: PortSet,
 }
 
 /// Whether the responders of a node could listen, by family; nothing for a node that none was asked of.
@@ -242,7 +249,9 @@ impl Ports {
                 self.idle += PortSet::from(range).difference(through_services).count();
             }
             Arm::Refused(BindFailure::Live) => self.untold += range.count(),
-            Arm::Refused(failure) if is_live_service(range.first(), failure) => self.served += range.count(),
+            Arm::Refused(failure) if is_live_service(range.first(), failure) => {
+                self.serves(range, protocol, failure);
+            }
             Arm::Refused(failure) => {
                 status = match failure {
                     BindFailure::Taken { .. } | BindFailure::AddressMissing => Status::Fail,
@@ -255,20 +264,57 @@ impl Ports {
         self.status = self.status.max(Some(status));
     }
 
+    fn serves(&mut self, range: PortRange, protocol: Protocol, failure: &BindFailure) {
+        let process = match failure {
+            BindFailure::Service { process, .. } | BindFailure::Taken { process, .. } => process.as_ref(),
+            _ => None,
+        };
+        let is_same = |known: &&mut Served| (known.process.as_ref(), known.protocol) == (process, protocol);
+        match self.served.iter_mut().find(is_same) {
+            Some(known) => known.ports.extend(&PortSet::from(range)),
+            None => self.served.push(Served {
+                process: process.cloned(),
+                protocol,
+                ports: range.into(),
+            }),
+        }
+    }
+
+    /// Who serves what, as far as a line of a report holds it.
+    fn served_by(&self) -> String {
+        let named = self.served.iter().take(MAX_SERVICES).map(|served| {
+            let process = served.process.as_deref().unwrap_or(UNSEEN);
+            format!("{}/{} by {process}", served.ports, served.protocol)
+        });
+        let more = self.served.len().saturating_sub(MAX_SERVICES);
+        let more = (more > 0).then(|| format!("{more} more services"));
+        named.chain(more).collect::<Vec<_>>().join("; ")
+    }
+
     fn said(&self) -> String {
+        let served: u32 = self.served.iter().map(|served| served.ports.count()).sum();
+        let what_is_served = format!("served ({})", self.served_by());
         let counted = [
             (self.ready, "free"),
-            (self.served, "served"),
+            (served, &what_is_served),
             (self.idle, "without a listener"),
             (self.untold, "left alone on a live node"),
         ];
         let counted = counted.iter().filter(|(count, _)| *count > 0);
-        let said = counted.map(|(count, what)| format!("{count} ports {what}"));
+        let said = counted.map(|(count, what)| {
+            let ports = if *count == 1 { "port" } else { "ports" };
+            format!("{count} {ports} {what}")
+        });
         said.chain(self.refused.iter().cloned())
             .collect::<Vec<_>>()
             .join(", ")
     }
 }
+
+/// What the kernel holds itself, or a process of somebody else's namespace.
+const UNSEEN: &str = "a process that the probe may not see";
+/// More services than the tables know are those of NodePorts.
+const MAX_SERVICES: usize = 24;
 
 fn failure_words(failure: &BindFailure) -> String {
     match failure {

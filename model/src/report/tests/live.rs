@@ -3,7 +3,7 @@
 use crate::{
     cause::CauseKind,
     firewall::Hook,
-    observation::Signal,
+    observation::{BindFailure, Signal},
     port::{Family, Protocol},
     report::{
         Basis, CheckRow, Report, Status, Verdict, check,
@@ -99,6 +99,37 @@ fn busy_udp_that_nobody_can_judge_makes_the_report_incomplete() {
 }
 
 #[test]
+fn who_serves_the_ports_of_a_live_node_is_named() {
+    let mut stage = cluster()
+        .rule("health", "4240,10256,31000-31029", &[LB], &[W1])
+        .serves(W1, "4240,10256", "agent")
+        .cannot_bind(
+            W1,
+            "22",
+            BindFailure::Taken {
+                process: None,
+                pid: None,
+            },
+        )
+        .rule("ssh", "22", &[LB], &[W1]);
+    for port in 0..30 {
+        stage = stage.serves(W1, &(31_000 + port).to_string(), &format!("pod-{port}"));
+    }
+    let report = stage.report();
+    let [row] = checks(&report, check::PORTS_FREE.id)[..] else {
+        panic!("one node is asked")
+    };
+    let named = "over ipv4: 34 ports served (22/tcp by a process that the probe may not see; 4240,10256/tcp by agent; \
+                 10250/tcp by kubelet; 31000/tcp by pod-0; ";
+    assert!(row.detail.starts_with(named), "{}", row.detail);
+    assert!(
+        row.detail.contains("by pod-20; 9 more services)"),
+        "{}",
+        row.detail
+    );
+}
+
+#[test]
 fn a_live_node_without_an_expected_listener_fails_as_its_rule_says() {
     let report = cluster().rule("webhook", "14443", &[LB], &[W1]).report();
     let [finding] = &report.findings[..] else {
@@ -112,7 +143,8 @@ fn a_live_node_without_an_expected_listener_fails_as_its_rule_says() {
         panic!("one node is asked")
     };
     assert!(
-        row.detail.contains("1 ports served, 2 ports without a listener"),
+        row.detail
+            .contains("1 port served (10250/tcp by kubelet), 2 ports without a listener"),
         "{}",
         row.detail
     );
@@ -149,9 +181,9 @@ fn ports_are_told_of_by_node_and_family() {
             .map(|(detail, _)| detail.as_str())
             .collect::<Vec<_>>(),
         [
-            "over ipv4: 1 ports free",
-            "over ipv6: 1 ports free",
-            "over ipv4: 1 ports free"
+            "over ipv4: 1 port free",
+            "over ipv6: 1 port free",
+            "over ipv4: 1 port free"
         ]
     );
     assert!(told[3].0.contains("without the data address") && told[3].1 > Status::Pass);
