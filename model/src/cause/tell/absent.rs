@@ -85,8 +85,11 @@ impl Teller<'_> {
                 "Configure the address on the data interface, or take the family out of the cluster file.",
             ),
             Why::BusyUdp => (
-                format!("{name} is live, and nothing is sent to its UDP services: {count} not made"),
-                "Let the probes of both ends read their packet filters (CAP_NET_ADMIN): they then judge in place of a test.",
+                format!(
+                    "{name} is live, nothing is sent to its UDP services, and the filters do not tell: {count} not made"
+                ),
+                "The packet filters of both ends judge in place of a test: let the probes read them (CAP_NET_ADMIN). A rule \
+                 that depends on more than a packet, such as a limit, is not judged: look at it by hand.",
             ),
             Why::NoService => (
                 format!("no Service of {name} uses the ports: {count} not made"),
