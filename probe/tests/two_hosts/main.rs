@@ -28,6 +28,7 @@ mod flood;
 mod hosts;
 mod services;
 mod sshd;
+mod tracking;
 
 /// What is run, in which families.
 #[derive(Clone, Copy)]
@@ -103,6 +104,11 @@ const CASES: &[Case] = &[
         "a_path_that_loses_half_of_the_packets_is_asked_again",
         ONE,
         a_path_that_loses_half_of_the_packets_is_asked_again,
+    ),
+    case(
+        "what_silent_tests_leave_behind_in_connection_tracking_is_told",
+        BOTH,
+        tracking::what_silent_tests_leave_behind_in_connection_tracking_is_told,
     ),
     case(
         "a_service_that_says_nothing_reads_the_end_of_its_input_and_no_error",
