@@ -27,7 +27,9 @@ pub(super) struct Group {
     pub(super) is_placed: bool,
     /// Whether nothing at all got through between its pairs, of more than one port.
     pub(super) is_whole: bool,
-    /// The transports of which no question at all got through.
+    /// The transports of its own tests; what it explains besides may have others.
+    pub(super) protocols: BTreeSet<Protocol>,
+    /// Those of which no question at all got through.
     pub(super) shut: BTreeSet<Protocol>,
     /// How it was rejected, if it was: ICMP type and code, or a reset.
     pub(super) rejections: BTreeSet<Option<(u8, u8)>>,
@@ -58,6 +60,7 @@ impl Group {
             sides: [Vec::new(), Vec::new()],
             is_placed: false,
             is_whole: false,
+            protocols: BTreeSet::new(),
             shut: BTreeSet::new(),
             rejections: BTreeSet::new(),
             offenders: BTreeSet::new(),
@@ -88,6 +91,7 @@ impl Group {
             .sum();
         group.is_whole = ports > 1 && open.is_empty();
         group.shut = &protocols - &open;
+        group.protocols = protocols;
         group.take_sides(ground);
         if let Some(candidate) = candidate {
             group.widen(ground, pattern, candidate);

@@ -61,20 +61,64 @@ impl Joiner<'_> {
             }
             joined = kept;
         }
-        joined
+        self.join_into_both_ways(joined, pattern)
+    }
+
+    /// What fails in one direction between some of those between whom it fails in both is the same, with a few ports more that
+    /// nobody asks for in the other direction; and between those who are cut off from each other nothing needs a cause of its
+    /// own.
+    fn join_into_both_ways(self, mut groups: Vec<Group>, pattern: &Pattern) -> Vec<Group> {
+        // The widest first.
+        groups.sort_by_key(|group| (!group.both_ways, Reverse(group.tests.by_pair.len())));
+        let mut kept: Vec<Group> = Vec::new();
+        for group in groups {
+            let mut reversed = group.clone();
+            reversed.sides.reverse();
+            let known = kept.iter_mut().filter(|other| other.both_ways).find_map(|other| {
+                let mut turned = [&group, &reversed].into_iter();
+                let within = turned.find(|group| is_within(&group.sides, &other.sides))?;
+                let mut both = other.with(within);
+                both.both_ways = true;
+                let is_same = overlap(other, &group) && !group.both_ways && self.admits(pattern, &both);
+                let are_cut_off = self.are_cut_off(pattern, &both);
+                both.is_whole |= are_cut_off;
+                (is_same || are_cut_off).then_some((other, both))
+            });
+            match known {
+                Some((other, both)) => *other = both,
+                None => kept.push(group),
+            }
+        }
+        kept
+    }
+
+    /// Whether nothing at all that is asked between the two sides is known to have got through.
+    fn are_cut_off(self, pattern: &Pattern, group: &Group) -> bool {
+        let [from, to] = &group.sides;
+        let apart = |pair: &&PairVerdict| {
+            !group.is_across_subnets() || self.subnets.are_apart(pair.src, pair.dst, pair.transport.0)
+        };
+        let families = group.tests.families();
+        let mut directions = from
+            .iter()
+            .flat_map(|a| to.iter().flat_map(move |b| [(*a, *b), (*b, *a)]));
+        directions.all(|(src, dst)| {
+            let pairs = self.between(src, dst).iter().filter(apart);
+            let mut of_family = pairs.filter(|pair| families.contains(&pair.transport.0));
+            of_family.all(|pair| got_through(pattern, pair).is_empty())
+        })
     }
 
     /// Whether an explanation of what is lost in one direction is enough to lose the answers to tests in the other: no question
     /// of their protocol gets through there, or, where none was asked, none of any other.
     pub(super) fn shuts_the_way_back(self, pattern: &Pattern, group: &Group, pair: &PairVerdict) -> bool {
         let (family, protocol) = pair.transport;
-        let is_shut = match group.tests.protocols().contains(&protocol) {
+        let is_shut = match group.protocols.contains(&protocol) {
             true => group.shut.contains(&protocol),
             false => {
                 let back = self.between(pair.dst, pair.src).iter();
                 let mut asked = back.filter(|back| back.transport == pair.transport);
-                group.shut == group.tests.protocols()
-                    && asked.all(|back| got_through(pattern, back).is_empty())
+                group.shut == group.protocols && asked.all(|back| got_through(pattern, back).is_empty())
             }
         };
         is_shut && group.is_about(pair.dst, pair.src, family, self.subnets)
@@ -290,6 +334,7 @@ impl Group {
         both.is_placed |= other.is_placed;
         both.is_whole &= other.is_whole;
         both.shut.retain(|protocol| other.shut.contains(protocol));
+        both.protocols.extend(&other.protocols);
         both.rejections.extend(&other.rejections);
         both.offenders.extend(&other.offenders);
         both.seen_as.extend(&other.seen_as);
@@ -299,6 +344,11 @@ impl Group {
         }
         both
     }
+}
+
+fn is_within(inner: &[Vec<NodeId>; 2], outer: &[Vec<NodeId>; 2]) -> bool {
+    let mut sides = inner.iter().zip(outer);
+    sides.all(|(inner, outer)| inner.iter().all(|node| outer.contains(node)))
 }
 
 fn union(a: &[NodeId], b: &[NodeId]) -> Vec<NodeId> {

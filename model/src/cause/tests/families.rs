@@ -146,3 +146,21 @@ fn a_lost_datagram_is_sought_with_a_capture_where_it_should_arrive() {
         "{commands:?}"
     );
 }
+
+#[test]
+fn a_port_that_only_one_direction_asks_for_is_lost_with_those_that_both_do() {
+    // The admin workstation, in the same subnet, gets through on it.
+    let all = [CP, LB, W1, W2];
+    let admin = "10.0.0.9";
+    let mut stage = Stage::of(&[CP, LB, admin, W1, W2])
+        .rule("node.kubelet", "4240,10250", &all, &all)
+        .rule("node.ssh", "22", &[CP, admin], &[W1, W2]);
+    for (src, dst) in crossing() {
+        stage = stage.silent(src, dst, "4240,10250", Some((1, 0)), Some((0, 0)));
+    }
+    for dst in [W1, W2] {
+        stage = stage.silent(CP, dst, "22", Some((1, 0)), Some((0, 0)));
+    }
+    let report = stage.report();
+    assert_eq!(only(&report).affects_total, 18);
+}
