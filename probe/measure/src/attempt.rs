@@ -19,6 +19,9 @@
 //!
 //! 1. An answer is final, whatever it says: a second attempt could only replace what a peer or a firewall said by silence.
 //!    A RST or an ICMP error is not asked for again; whoever doubts it makes a second look.
+//!    The exception is a RST to the attempt after a silent one: the SYN of the silent one may have left a half-open connection
+//!    at a peer whose SYN-ACK was lost, and a SYN within its window is answered by RST (RFC 9293, section 3.10.7.4) although
+//!    the port listens. That RST ends the half-open connection, so the port is asked once more; a RST to that is final.
 //! 2. A connection that was accepted is never attempted again: from there on TCP itself repeats what is lost, and a peer
 //!    that accepts and then says nothing (a frozen host, another program) must not look like a lossy path.
 //! 3. An attempt that never left, because descriptors or ports ran out here, is no attempt. It is made again a bounded
@@ -39,7 +42,8 @@ use crate::time::Timestamp;
 /// How attempts are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Attempts before silence is believed; 0 counts as 1.
+    /// Silent attempts before silence is believed; 0 counts as 1. With resets that are doubted, fewer than twice as many are
+    /// made.
     pub attempts: u32,
     /// How long an attempt waits for an answer.
     pub attempt_timeout: Duration,
@@ -54,6 +58,12 @@ pub struct Policy {
 pub struct Attempts {
     made: u32,
     unsent: u32,
+    /// Attempts that timed out.
+    silent: u32,
+    /// Resets after a silent attempt, which proved nothing about the port.
+    doubted: u32,
+    /// Whether the peer may hold a half-open connection of this 5-tuple.
+    half_open: bool,
     state: State,
 }
 
@@ -97,7 +107,9 @@ pub enum Answer {
     AcceptedToProve,
     /// The connection stands and that is all that is wanted.
     Accepted,
-    /// A RST or an ICMP error.
+    /// A RST.
+    Reset,
+    /// An ICMP error.
     Refused,
     /// Our own kernel did not let the SYN leave for a reason that will not change.
     Undeliverable,
@@ -109,6 +121,9 @@ impl Attempts {
         Self {
             made: 0,
             unsent: 0,
+            silent: 0,
+            doubted: 0,
+            half_open: false,
             state: State::Waiting,
         }
     }
@@ -131,7 +146,7 @@ impl Attempts {
         self.made -= 1;
         self.unsent += 1;
         if self.unsent > policy.unsent_limit {
-            return self.over(0);
+            return self.over();
         }
         self.state = State::Waiting;
         Step::Again
@@ -148,15 +163,21 @@ impl Attempts {
                 self.state = State::Proving { until };
                 Step::Prove { until }
             }
-            Answer::Accepted | Answer::Refused => self.over(1),
-            Answer::Undeliverable => self.over(0),
+            Answer::Reset if self.half_open => {
+                self.half_open = false;
+                self.doubted += 1;
+                self.state = State::Waiting;
+                Step::Again
+            }
+            Answer::Accepted | Answer::Refused | Answer::Reset => self.over_answered(),
+            Answer::Undeliverable => self.over(),
         }
     }
 
     /// The proof was judged, whatever the judgement, or the connection ended before.
     pub fn judged(&mut self) -> Step {
         match self.state {
-            State::Proving { .. } => self.over(1),
+            State::Proving { .. } => self.over_answered(),
             _ => Step::Wait,
         }
     }
@@ -164,12 +185,17 @@ impl Attempts {
     /// Time has passed. Early calls do nothing.
     pub fn elapsed(&mut self, now: Timestamp, policy: &Policy) -> Step {
         match self.state {
-            State::Connecting { until } if now >= until && self.made < policy.attempts => {
-                self.state = State::Waiting;
-                Step::Again
+            State::Connecting { until } if now >= until => {
+                self.silent += 1;
+                self.half_open = true;
+                if self.silent < policy.attempts {
+                    self.state = State::Waiting;
+                    Step::Again
+                } else {
+                    self.over()
+                }
             }
-            State::Connecting { until } if now >= until => self.over(0),
-            State::Proving { until } if now >= until => self.over(1),
+            State::Proving { until } if now >= until => self.over_answered(),
             _ => Step::Wait,
         }
     }
@@ -179,12 +205,21 @@ impl Attempts {
         matches!(self.state, State::Proving { .. })
     }
 
-    /// How many attempts left so far, for a test that is abandoned. None of them was answered, or it would be over.
+    /// How many attempts left so far, for a test that is abandoned. None of them was answered for good, or it would be over.
     pub fn made(&self) -> u32 {
         self.made
     }
 
-    fn over(&mut self, answered: u32) -> Step {
+    /// Over by silence, or since nothing could leave.
+    fn over(&mut self) -> Step {
+        self.ends(self.doubted)
+    }
+
+    fn over_answered(&mut self) -> Step {
+        self.ends(self.doubted + 1)
+    }
+
+    fn ends(&mut self, answered: u32) -> Step {
         self.state = State::Over;
         Step::Over(Tally {
             attempts: self.made,

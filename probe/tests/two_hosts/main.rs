@@ -19,7 +19,7 @@ use std::{
 
 use plumbline_model::observation::{Reach, Record, Signal};
 use plumbline_probe::{facts, runner::asking::AskTask};
-use plumbline_sys::nft::{Action, Hook, Match, Transport};
+use plumbline_sys::nft::{Action, Hook, Match, NewRule, Transport};
 
 use crate::hosts::{ATTEMPT, Ends, Filter, Hosts, IPV4, IPV6, ask, only, rule, set, task};
 
@@ -109,6 +109,11 @@ const CASES: &[Case] = &[
         "what_silent_tests_leave_behind_in_connection_tracking_is_told",
         BOTH,
         tracking::what_silent_tests_leave_behind_in_connection_tracking_is_told,
+    ),
+    case(
+        "a_way_back_that_loses_half_of_the_packets_is_no_refusal",
+        BOTH,
+        a_way_back_that_loses_half_of_the_packets_is_no_refusal,
     ),
     case(
         "a_service_that_says_nothing_reads_the_end_of_its_input_and_no_error",
@@ -439,6 +444,31 @@ fn a_path_that_loses_half_of_the_packets_is_asked_again(hosts: &Hosts, ends: End
         "{reaches:?}"
     );
     assert!(reaches.iter().all(|reach| reach.answered <= 1), "{reaches:?}");
+    drop(responder);
+}
+
+/// A SYN-ACK that is lost leaves a half-open connection, which answers the next SYN of its 5-tuple by RST.
+fn a_way_back_that_loses_half_of_the_packets_is_no_refusal(hosts: &Hosts, ends: Ends) {
+    let ports = set("30000-30199");
+    let responder = hosts.responder(ends, &ports);
+    let lossy = NewRule {
+        matches: vec![
+            Match::SourcePorts(Transport::Tcp, 30000, 30199),
+            Match::Chance { below: 1, of: 2 },
+        ],
+        action: Action::Drop,
+    };
+    let _filter = Filter::new(None, Hook::Input, &[lossy]);
+    let reaches = ask(AskTask {
+        attempt_timeout: Duration::from_millis(100),
+        ..task(ends.answering, &ports)
+    });
+    assert!(
+        reaches.iter().all(|reach| reach.signal != Signal::Refused),
+        "{reaches:?}"
+    );
+    let doubted = |reach: &&Reach| reach.signal == Signal::Verified && reach.answered > 1;
+    assert!(reaches.iter().any(|reach| doubted(&reach)), "{reaches:?}");
     drop(responder);
 }
 

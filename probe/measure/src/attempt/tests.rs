@@ -53,6 +53,39 @@ fn a_refusal_is_final_at_once() {
 }
 
 #[test]
+fn a_reset_after_silence_may_be_that_of_a_half_open_connection_and_is_asked_once_more() {
+    let after_silence = || {
+        let mut test = Attempts::new();
+        test.launched(at(0), &POLICY);
+        assert_eq!(test.elapsed(at(600), &POLICY), Step::Again);
+        test.launched(at(600), &POLICY);
+        assert_eq!(test.answered(at(601), Answer::Reset, &POLICY), Step::Again);
+        test.launched(at(602), &POLICY);
+        test
+    };
+    let over = |attempts, answered| Step::Over(Tally { attempts, answered });
+    // The port listens: the first SYN-ACK was lost.
+    let mut open = after_silence();
+    assert_eq!(open.answered(at(603), Answer::Accepted, &POLICY), over(3, 2));
+    // The port is closed: the first RST was lost.
+    let mut closed = after_silence();
+    assert_eq!(closed.answered(at(603), Answer::Reset, &POLICY), over(3, 2));
+    // Silence again may have left another half-open connection, and is believed after as many attempts as ever.
+    let mut lossy = after_silence();
+    assert_eq!(lossy.elapsed(at(1202), &POLICY), Step::Again);
+    lossy.launched(at(1202), &POLICY);
+    assert_eq!(lossy.answered(at(1203), Answer::Reset, &POLICY), Step::Again);
+    lossy.launched(at(1204), &POLICY);
+    assert_eq!(lossy.elapsed(at(1804), &POLICY), over(5, 2));
+    // An ICMP error is nobody's half-open connection.
+    let mut rejected = Attempts::new();
+    rejected.launched(at(0), &POLICY);
+    rejected.elapsed(at(600), &POLICY);
+    rejected.launched(at(600), &POLICY);
+    assert_eq!(rejected.answered(at(601), Answer::Refused, &POLICY), over(2, 1));
+}
+
+#[test]
 fn an_answer_to_the_second_attempt_counts_one_of_two() {
     let mut test = Attempts::new();
     test.launched(at(0), &POLICY);
@@ -151,6 +184,7 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Op::Answer(Answer::AcceptedToProve)),
         Just(Op::Answer(Answer::Accepted)),
         Just(Op::Answer(Answer::Refused)),
+        Just(Op::Answer(Answer::Reset)),
         Just(Op::Answer(Answer::Undeliverable)),
         Just(Op::Judge),
         (0u64..5000).prop_map(Op::Pass),
@@ -175,10 +209,10 @@ proptest! {
                     test.elapsed(now, &POLICY)
                 }
             };
-            prop_assert!(test.made() <= POLICY.attempts);
+            prop_assert!(test.made() < 2 * POLICY.attempts);
             if let Step::Over(tally) = step {
                 ends += 1;
-                prop_assert!(tally.answered <= 1 && tally.answered <= tally.attempts);
+                prop_assert!(tally.answered <= POLICY.attempts && tally.answered <= tally.attempts);
             }
         }
         prop_assert!(ends <= 1);

@@ -132,7 +132,7 @@ impl Engine {
 
     /// Keeps the address and port that the attempt left from for the next one, so that it is of the same 5-tuple, and queues
     /// it.
-    fn prepare_again(&mut self, now: Timestamp, index: usize, local: Option<SocketAddr>) {
+    pub(super) fn prepare_again(&mut self, now: Timestamp, index: usize, local: Option<SocketAddr>) {
         self.leave_window(index);
         let slot = &mut self.slots[index];
         let Some(flight) = &mut slot.flight else { return };

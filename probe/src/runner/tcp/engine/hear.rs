@@ -87,6 +87,7 @@ impl Engine {
             signal @ (Signal::LocalDenied { .. } | Signal::NoRoute | Signal::NeighborUnresolved) => {
                 self.answer(now, index, Answer::Undeliverable, signal);
             }
+            Signal::Refused => self.answer(now, index, Answer::Reset, Signal::Refused),
             signal => self.answer(now, index, Answer::Refused, signal),
         }
     }
@@ -109,7 +110,9 @@ impl Engine {
         match flight.attempts.answered(now, answer, &self.policy) {
             Step::Over(tally) => self.end(now, index, signal, tally),
             Step::Prove { until } => self.await_proof(now, index, until),
-            Step::Again | Step::Wait => {}
+            // Its port is kept since the attempt before.
+            Step::Again => self.prepare_again(now, index, None),
+            Step::Wait => {}
         }
     }
 
