@@ -165,10 +165,15 @@ fn start_coordinator(
     join_file: &Path,
     out: &Path,
 ) -> Result<Child, String> {
-    Command::new(&programs.plumbline)
+    let mut command = Command::new(&programs.plumbline);
+    command
         .arg("check")
         .arg(scenario.cluster_path())
-        .args(["--swarm", "joined", "--json-events", "--max-rate", RATE])
+        .args(["--swarm", "joined", "--json-events"]);
+    if !scenario.arguments.iter().any(|argument| argument == "--max-rate") {
+        command.args(["--max-rate", RATE]);
+    }
+    command
         .args(["--listen", &format!("{}:0", lab.admin_address())])
         .arg("--join-file")
         .arg(join_file)
