@@ -2,12 +2,15 @@
 //!
 //! The limit is the machine's, the count is each namespace's own, and a namespace only counts once a rule asks for the state
 //! of connections. So the host gets such a rule and connections that the kernel does not give up (it evicts what it believes
-//! to be dead or unanswered), and then the machine's limit is lowered to what the host has.
+//! to be dead or unanswered), and then the machine's limit is lowered to what the host has. A program that waits for our end
+//! puts it back, so that it is put back even if we are killed.
 
 use std::{
     fs::File,
-    io,
+    io::{self, PipeWriter},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
 };
 
 use plumbline_model::id::NodeId;
@@ -27,8 +30,9 @@ use crate::{Lab, LabError};
 /// A host whose table is full. Dropping it restores the machine's limit; the rule on the host has to be removed apart.
 #[derive(Debug)]
 pub(crate) struct Full {
-    machine: NetNs,
-    before: String,
+    /// Writes the old limit at the end of its standard input.
+    restorer: Child,
+    end_of_file: Option<PipeWriter>,
     /// Locked for as long as the limit is ours.
     _lock: File,
     /// Both ends of the connections that fill the table.
@@ -58,32 +62,44 @@ impl Full {
     }
 
     fn lower(machine: &NetNs, held: Vec<(TcpStream, TcpStream)>, limit: u32) -> Result<Self, FaultError> {
-        let lower = || -> Result<(String, File), ns::Error> {
+        let lock = || -> Result<(String, File), ns::Error> {
             let path = format!("/proc/sys/{LIMIT}");
             let failed = |operation: String| move |source| ns::Error::Failed { operation, source };
             let lock = File::open(&path).map_err(failed(format!("open {path}")))?;
             flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| {
                 failed(format!("lock {path}, which another lab has lowered"))(error.into())
             })?;
-            let before = ns::sysctl(LIMIT)?;
-            ns::set_sysctl(LIMIT, &limit.to_string())?;
-            Ok((before, lock))
+            Ok((ns::sysctl(LIMIT)?, lock))
         };
-        let lowered = machine.run(lower).map_err(LabError::Namespace)?;
-        let (before, lock) = lowered.map_err(FaultError::Setting)?;
-        Ok(Self {
-            machine: machine.try_clone().map_err(LabError::Namespace)?,
-            before,
+        let locked = machine.run(lock).map_err(LabError::Namespace)?;
+        let (before, lock) = locked.map_err(FaultError::Setting)?;
+        let (input, end_of_file) = io::pipe().map_err(FaultError::Fill)?;
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("cat >/dev/null; echo {before} >/proc/sys/{LIMIT}")])
+            .stdin(input)
+            .stdout(Stdio::null());
+        // What ends the programs of a terminal must not end this one before its work is done.
+        command.process_group(0);
+        let full = Self {
+            restorer: machine.spawn(&mut command, None).map_err(LabError::Namespace)?,
+            end_of_file: Some(end_of_file),
             _lock: lock,
             _held: held,
-        })
+        };
+        let lowered = machine.run(|| ns::set_sysctl(LIMIT, &limit.to_string()));
+        lowered
+            .map_err(LabError::Namespace)?
+            .map_err(FaultError::Setting)?;
+        Ok(full)
     }
 }
 
 impl Drop for Full {
     fn drop(&mut self) {
+        drop(self.end_of_file.take());
         // Nobody is left to be told.
-        let _ = self.machine.run(|| ns::set_sysctl(LIMIT, &self.before));
+        let _ = self.restorer.wait();
     }
 }
 
