@@ -10,14 +10,16 @@
 //! 4. containerd keeps a pod here: one of its shims serves the namespace `k8s.io`.
 //!
 //! Docker's containerd is no sign: build machines run it without any Kubernetes. Processes count only in the own network
-//! namespace, since only those can hold the own ports; where another user's namespace cannot be read, the process counts.
+//! namespace, since only those can hold the own ports; where another user's namespace cannot be read, the process counts. One
+//! that has ended and was not yet waited for is in no namespace any more, and does not count.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use plumbline_model::observation::Life;
+use plumbline_sys::Errno;
 
 /// Whether this host is bare or live.
 pub fn life() -> Life {
@@ -62,10 +64,17 @@ fn processes_here(proc: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(
             move |process| match (&own, fs::read_link(process.join("ns/net"))) {
                 (Some(own), Ok(its)) => *own == its,
+                // It has ended, and holds no port.
+                (_, Err(error)) if is_gone(&error) => false,
                 // Not ours to read: better a node too many left alone than a live one disturbed.
                 _ => true,
             },
         )
+}
+
+/// How the kernel says that a process is not there any more, or has given up its namespaces (a zombie).
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }
 
 fn comm(process: &Path) -> String {
@@ -258,6 +267,17 @@ mod tests {
         host.process("7", "net:[2]", "kubelet", "kubelet");
         assert_eq!(host.life(), Life::Bare);
         host.process("8", "net:[1]", "kubelet", "kubelet");
+        assert_eq!(host.life(), Life::Live);
+    }
+
+    #[test]
+    fn a_kubelet_that_has_ended_holds_no_port_and_one_that_cannot_be_looked_at_may() {
+        let host = Host::new();
+        // A zombie's directory has no link to a namespace.
+        host.file("proc/7/comm", "kubelet\n");
+        assert_eq!(host.life(), Life::Bare);
+        // What is no link cannot be read as one.
+        host.file("proc/7/ns/net", "");
         assert_eq!(host.life(), Life::Live);
     }
 }
