@@ -88,8 +88,10 @@ impl Asked<'_> {
             }),
             (Mismatch::ForeignAddress { .. }, _) => self.between(CauseKind::SourceNat, ""),
             (Mismatch::Unverified, _) => self.between(CauseKind::WrongResponder, ALTERED),
-            (Mismatch::Unproven, Spot::Destination) => self.all(Local::WrongResponder { node }),
-            (Mismatch::Unproven, _) => {
+            (Mismatch::Unproven | Mismatch::Mute, Spot::Destination) => {
+                self.all(Local::WrongResponder { node })
+            }
+            (Mismatch::Unproven | Mismatch::Mute, _) => {
                 let log = self.ledger.node(node);
                 match log.and_then(|log| log.translated_source(self.pair.transport, self.ports)) {
                     Some(_) => self.between(CauseKind::SourceNat, ""),

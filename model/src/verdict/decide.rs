@@ -299,7 +299,10 @@ fn unproven(point: &Point<'_>, how: Unproven) -> (Outcome, Spot) {
                 Some(_) => Spot::Destination,
                 None => Spot::Unknown,
             };
-            let how = Mismatch::Unproven;
+            let how = match how {
+                Unproven::Silent => Mismatch::Mute,
+                _ => Mismatch::Unproven,
+            };
             (Outcome::IdentityMismatch { how }, spot)
         }
     }

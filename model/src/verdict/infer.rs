@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cell, Outcome, PairVerdict, Spot, Why};
+use super::{Cell, Mismatch, Outcome, PairVerdict, Spot, Why};
 use crate::{
     id::NodeId,
     port::{Family, PortSet},
@@ -49,7 +49,8 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
 /// thousand is lost on good networks and a late one looks like a lost one, but three or more, and one in twenty, are not.
 ///
 /// Where so many are lost, all attempts at some ports are lost by chance, and these are lossy as well, unless the
-/// destination's packet filter is known to drop them (`is_dropped`).
+/// destination's packet filter is known to drop them (`is_dropped`). So are connections that were accepted and on which all
+/// repetitions of a hello were lost: they only look like those of somebody else.
 pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVerdict, &PortSet) -> bool) {
     let is_repeated =
         |cell: &Cell| matches!(cell.outcome, Outcome::Open | Outcome::OpenUnverified) && cell.attempts > 1;
@@ -61,7 +62,9 @@ pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVe
     let by_chance: Vec<usize> = (0..pair.cells.len())
         .filter(|index| {
             let cell = &pair.cells[*index];
-            is_silent(cell) && may_be_chance(pair, cell.attempts) && !is_dropped(pair, &cell.ports)
+            let is_chance = (is_silent(cell) && may_be_chance(pair, cell.attempts, is_silent))
+                || (is_mute(cell) && may_be_chance(pair, HELLO_SENDINGS, is_mute));
+            is_chance && !is_dropped(pair, &cell.ports)
         })
         .collect();
     for index in by_chance {
@@ -73,9 +76,9 @@ pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVe
     }
 }
 
-/// Whether so many ports of a pair may be silent after so many attempts, given how many attempts at its other ports were
-/// lost before one was answered.
-fn may_be_chance(pair: &PairVerdict, attempts: u32) -> bool {
+/// Whether as many ports of a pair as `are` so may be so after so many attempts, given how many attempts at its other ports
+/// were lost before one was answered.
+fn may_be_chance(pair: &PairVerdict, attempts: u32, are: fn(&Cell) -> bool) -> bool {
     let answered = |cell: &&Cell| cell.outcome.is_open() || matches!(cell.outcome, Outcome::Lossy { .. });
     let (mut lost, mut made) = (0_u64, 0_u64);
     for cell in pair.cells.iter().filter(answered) {
@@ -90,8 +93,10 @@ fn may_be_chance(pair: &PairVerdict, attempts: u32) -> bool {
     for _ in 0..attempts.min(MOST_ATTEMPTS_WEIGHED) {
         expected_thousandths = expected_thousandths * lost / made;
     }
-    let silent = count(pair, |cell| is_silent(cell) && cell.attempts >= attempts);
-    silent * 1000 <= expected_thousandths * CHANCE_MARGIN
+    let found = count(pair, |cell| {
+        are(cell) && (is_mute(cell) || cell.attempts >= attempts)
+    });
+    found * 1000 <= expected_thousandths * CHANCE_MARGIN
 }
 
 fn is_silent(cell: &Cell) -> bool {
@@ -99,6 +104,12 @@ fn is_silent(cell: &Cell) -> bool {
         cell.outcome,
         Outcome::Filtered | Outcome::FilteredForward | Outcome::FilteredReturn
     )
+}
+
+/// Whether something accepted and then said nothing, and no capture places it.
+fn is_mute(cell: &Cell) -> bool {
+    let how = Mismatch::Mute;
+    cell.outcome == Outcome::IdentityMismatch { how } && cell.spot == Spot::Unknown
 }
 
 /// How many ports of a pair are in such cells.
@@ -139,5 +150,7 @@ const LOSS_FLOOR: u64 = 3;
 const LOSS_ONE_IN: u64 = 20;
 /// How many times as many as expected are still chance: with few of them expected, one in some hundred pairs has so many.
 const CHANCE_MARGIN: u64 = 3;
+/// How many times TCP sends a hello before its proof is given up: at once, and after 0.2, 0.6 and 1.4 s.
+const HELLO_SENDINGS: u32 = 4;
 /// After so many attempts in vain nothing is chance on a network that answers anybody.
 const MOST_ATTEMPTS_WEIGHED: u32 = 32;

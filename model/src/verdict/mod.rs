@@ -72,6 +72,8 @@ pub enum Outcome {
 pub enum Mismatch {
     /// Whoever accepted did not prove to be the peer.
     Unproven,
+    /// Whoever accepted said nothing, and the peer's responder told of no connection.
+    Mute,
     /// The peer answered from another of its own addresses (UDP): a setting of that host.
     OwnAddress {
         /// From which.

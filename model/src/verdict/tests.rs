@@ -260,6 +260,30 @@ fn silence_that_loss_explains_is_loss_and_more_of_it_is_not() {
 }
 
 #[test]
+fn connections_on_which_loss_explains_silence_are_lossy_and_what_says_something_else_is_not_the_peer() {
+    // Every third attempt is lost: of a hundred hellos that are sent four times, about one is lost each time.
+    let outcome_of = |mute: &str, how: Unproven| {
+        let stage = Stage::new()
+            .rule("range", "7000-7099", &[LB], &[CP])
+            .looks(LB, CP, "7000-7059", Signal::Verified, 1, 1, false)
+            .looks(LB, CP, "7060-7079", Signal::Verified, 2, 1, false)
+            .looks(LB, CP, "7080-7087", Signal::Verified, 3, 1, false)
+            .looks(LB, CP, mute, Signal::Unproven { how }, 1, 1, false);
+        let rows = stage.report().reachability;
+        let mute = ports(mute);
+        let row = rows.iter().find(|row| row.rule == "range" && row.ports == mute);
+        row.map_or_else(|| "mixed".to_owned(), |row| row.outcome.clone())
+    };
+    assert_eq!(outcome_of("7088", Unproven::Silent), "lossy");
+    assert_eq!(outcome_of("7088", Unproven::Garbage), "identity_mismatch");
+    assert_eq!(
+        outcome_of("7088-7099", Unproven::Silent),
+        "identity_mismatch",
+        "ten times as many"
+    );
+}
+
+#[test]
 fn running_out_of_sockets_is_never_a_verdict_about_the_network() {
     let stage = Stage::new().sees(LB, CP, "10250", Signal::Exhausted { errno: 24 });
     assert_eq!(of_10250(stage.clone()), "resource");
