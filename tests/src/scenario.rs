@@ -41,6 +41,9 @@ pub struct Scenario {
     /// Further arguments of `plumbline check`.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Whether it wants the machine to itself: it changes a setting of the whole machine.
+    #[serde(default)]
+    pub alone: bool,
     /// How many times it is run; each must end the same.
     #[serde(default = "once")]
     pub times: u32,

@@ -1,7 +1,9 @@
 //! The lab tier: every file in `tests/scenarios/` is run with the real programs in network namespaces.
 //!
 //! This program starts itself once for each scenario, since a process must be single-threaded when it enters its
-//! namespaces. Scenarios run one after the other: the hosts of one lab share this machine's cores already.
+//! namespaces. A few scenarios run at the same time, as most of their time is waiting; `PLUMBLINE_LAB_JOBS` says how many.
+//! Those that change a setting of the whole machine have it to themselves. With `PLUMBLINE_LAB_REPEAT=50` each is run fifty
+//! times and every run counts: what fails once in fifty is a defect.
 
 #![expect(
     clippy::print_stdout,
@@ -11,6 +13,9 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Instant,
 };
 
 use plumbline_lab::{Entered, Lab, Topology};
@@ -51,26 +56,10 @@ fn all(filters: &[String]) -> ExitCode {
     if let Err(unavailable) = plumbline_lab::capabilities() {
         return cannot(&paths, &unavailable.to_string());
     }
-    let (mut passed, mut failed) = (0, Vec::new());
-    for path in &paths {
-        let output = std::env::current_exe()
-            .and_then(|program| Command::new(program).arg("--scenario").arg(path).output());
-        match output {
-            Ok(output) if output.status.success() => {
-                println!("test scenario::{} ... ok", name(path));
-                passed += 1;
-            }
-            Ok(output) => {
-                println!("test scenario::{} ... FAILED", name(path));
-                failed.push((
-                    name(path),
-                    String::from_utf8_lossy(&output.stdout).into_owned()
-                        + &String::from_utf8_lossy(&output.stderr),
-                ));
-            }
-            Err(error) => failed.push((name(path), format!("start the scenario: {error}"))),
-        }
-    }
+    let (alone, together): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_alone(path));
+    let mut failed = run_all(together, positive("PLUMBLINE_LAB_JOBS").unwrap_or(JOBS));
+    failed.extend(run_all(alone, 1));
+    let passed = paths.len() - failed.len();
     for (name, why) in &failed {
         println!("\n---- scenario::{name} ----\n{why}");
     }
@@ -84,6 +73,56 @@ fn all(filters: &[String]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Runs scenarios, so many at a time; what became of those that failed.
+fn run_all(mut paths: Vec<PathBuf>, jobs: u32) -> Vec<(String, String)> {
+    paths.reverse();
+    let (waiting, failed) = (Mutex::new(paths), Mutex::new(Vec::new()));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(path) = next() {
+                    let name = name(&path);
+                    let started = Instant::now();
+                    let why = why_it_fails(&path);
+                    let word = if why.is_none() { "ok" } else { "FAILED" };
+                    println!(
+                        "test scenario::{name} ... {word} ({:.1} s)",
+                        started.elapsed().as_secs_f32()
+                    );
+                    let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+                    failed.extend(why.map(|why| (name, why)));
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn why_it_fails(path: &Path) -> Option<String> {
+    let output = std::env::current_exe()
+        .and_then(|program| Command::new(program).arg("--scenario").arg(path).output());
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            Some(said + &String::from_utf8_lossy(&output.stderr))
+        }
+        Err(error) => Some(format!("start the scenario: {error}")),
+    }
+}
+
+/// A file that does not read fails when it runs.
+fn is_alone(path: &Path) -> bool {
+    Scenario::read(path).is_ok_and(|scenario| scenario.alone)
+}
+
+/// A number of the environment, if it is one and not 0.
+fn positive(variable: &str) -> Option<u32> {
+    let text = std::env::var(variable).ok()?;
+    text.parse().ok().filter(|number| *number > 0)
 }
 
 /// Names and counts what cannot run here; with PLUMBLINE_REQUIRE_LAB=1 that is a failure.
@@ -129,11 +168,22 @@ fn run(path: &Path) -> Result<(), String> {
     let entered = plumbline_lab::enter().map_err(|error| error.to_string())?;
     let programs = Programs::from_env()?;
     let scenario = Scenario::read(path)?;
-    for turn in 1..=scenario.times {
-        once(&entered, &programs, &scenario)
-            .map_err(|why| format!("{}\nrun {turn} of {}: {why}", scenario.about, scenario.times))?;
+    let times = positive("PLUMBLINE_LAB_REPEAT").unwrap_or(scenario.times);
+    let mut failed = Vec::new();
+    for turn in 1..=times {
+        if let Err(why) = once(&entered, &programs, &scenario) {
+            failed.push(format!("run {turn} of {times}: {why}"));
+        }
     }
-    Ok(())
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let count = failed.len();
+    Err(format!(
+        "{}\n{count} of {times} runs failed\n{}",
+        scenario.about,
+        failed.join("\n")
+    ))
 }
 
 fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(), String> {
@@ -187,3 +237,6 @@ fn keep(work: tempfile::TempDir, scenario: &Scenario) -> String {
         )
     }
 }
+
+/// How many scenarios run at the same time. Two keep two cores busy while the others wait for what does not come.
+const JOBS: u32 = 2;

@@ -39,7 +39,7 @@ pub(crate) fn test(install: bool) -> Task {
     ]))?;
     let target = target_dir()?;
     println!("test: every tier");
-    // One test binary after the other; inside the lab tier tests take turns, since the lab's hosts share two cores.
+    // One test binary after the other; inside the lab tier a few scenarios run at a time, since their hosts share two cores.
     run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
         .env("PLUMBLINE_BIN", target.join("debug").join("plumbline"))
         .env(
