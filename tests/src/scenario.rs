@@ -41,7 +41,8 @@ pub struct Scenario {
     /// Further arguments of `plumbline check`.
     #[serde(default)]
     pub arguments: Vec<String>,
-    /// Whether it wants the machine to itself: it changes a setting of the whole machine.
+    /// Whether it wants the machine to itself: it changes a setting of the whole machine, or has so many hosts that beside
+    /// another it would measure the machine.
     #[serde(default)]
     pub alone: bool,
     /// How many times it is run; each must end the same.

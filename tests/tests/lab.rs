@@ -2,8 +2,8 @@
 //!
 //! This program starts itself once for each scenario, since a process must be single-threaded when it enters its
 //! namespaces. A few scenarios run at the same time, as most of their time is waiting; `PLUMBLINE_LAB_JOBS` says how many.
-//! Those that change a setting of the whole machine have it to themselves. With `PLUMBLINE_LAB_REPEAT=50` each is run fifty
-//! times and every run counts: what fails once in fifty is a defect.
+//! Those that change a setting of the whole machine, or have many hosts, have it to themselves. With
+//! `PLUMBLINE_LAB_REPEAT=50` each is run fifty times and every run counts: what fails once in fifty is a defect.
 
 #![expect(
     clippy::print_stdout,
