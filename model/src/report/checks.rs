@@ -311,8 +311,8 @@ impl Ports {
     }
 }
 
-/// What the kernel holds itself, or a process of somebody else's namespace.
-const UNSEEN: &str = "a process that the probe may not see";
+/// A tunnel's socket is the kernel's; other users' processes show themselves to root alone.
+const UNSEEN: &str = "the kernel or a process that the probe may not see";
 /// More services than the tables know are those of NodePorts.
 const MAX_SERVICES: usize = 24;
 

@@ -38,7 +38,7 @@ impl Teller<'_> {
             (Some(process), Some(pid)) => format!("{process} (pid {pid})"),
             (Some(process), None) => process.to_owned(),
             (None, Some(pid)) => format!("the process with pid {pid}"),
-            (None, None) => "another process, which the probe may not see,".to_owned(),
+            (None, None) => "the kernel, or a process that the probe may not see,".to_owned(),
         };
         let mut commands: Vec<String> = Vec::new();
         for (protocol, range) in ranges() {
@@ -48,6 +48,10 @@ impl Teller<'_> {
             } else {
                 format!("ss -H -l -n -p --{protocol} 'sport >= :{first} and sport <= :{last}'")
             });
+        }
+        if pid.is_none() && held.iter().any(|(protocol, _)| *protocol == Protocol::Udp) {
+            // A tunnel's socket is the kernel's: its device tells the port.
+            commands.push("ip -details link show".to_owned());
         }
         if let Some(pid) = pid {
             commands.push(format!("systemctl status {pid}"));
