@@ -123,6 +123,8 @@ pub(super) enum Setting {
     Unheard,
     /// Answers leave from another of the node's addresses than the one that was asked.
     AnswersFrom(IpAddr),
+    /// Some packets are lost on the host, for want of room.
+    Overrun,
     /// The kernel refuses to send what the packet filter would let out.
     NothingLeaves,
 }

@@ -16,6 +16,7 @@ use super::{
     CauseKind,
     attribute::blame,
     blame::{Blame, Local, Proof, Rule, Setting, Tests},
+    counted::Counted,
     cover::{Ground, Piece, Rejection, around_nodes, cover},
     filter::{FilterCase, HostCase},
     group::Group,
@@ -58,14 +59,30 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     let mut hosts = Vec::new();
     for (pattern, group) in groups(blamed.patterns, joiner) {
         match pattern.place {
+            Place::Between(CauseKind::LossyPath) if let Some(node) = overrun(ledger, &group) => {
+                HostCase::add(&mut hosts, node, Setting::Overrun, &group);
+            }
             Place::Between(kind) => findings.push(teller.between_nodes(kind, &pattern.how, &group)),
             Place::Host { node, setting } => HostCase::add(&mut hosts, node, setting, &group),
+            // What its kernel counted says more than a filter that nobody could read.
+            Place::Filter {
+                node,
+                way,
+                proof: Proof::Capture,
+            } if way != Way::Out && Counted::of_case(ledger, node, &group.tests).is_some() => {
+                let setting = match way {
+                    Way::AnswerIn => Setting::Unheard,
+                    _ => Setting::Unanswered,
+                };
+                HostCase::add(&mut hosts, node, setting, &group);
+            }
             Place::Filter { node, way, proof } => {
                 FilterCase::add_unread(&mut cases, node, way, proof, &group)
             }
         }
     }
     findings.extend(cases.iter().map(|case| teller.in_filter(case)));
+    hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
     findings.extend(hosts.iter().map(|case| teller.on_host(case)));
     findings.sort_by_key(|finding| {
         (
@@ -295,6 +312,13 @@ impl Blamed<'_> {
             }
         }
     }
+}
+
+/// The node around which packets are lost, if its kernel counted that it dropped so many.
+fn overrun(ledger: &Ledger<'_>, group: &Group) -> Option<NodeId> {
+    let hubs = group.sides.iter().filter(|side| side.len() == 1).flatten();
+    let mut nodes = hubs.copied();
+    nodes.find(|node| Counted::of_loss(ledger, *node, &group.tests).is_some())
 }
 
 fn by_twin((owner, twin): (NodeId, Twin)) -> Local {

@@ -7,6 +7,7 @@ use crate::{firewall::Place, id::NodeId, verdict::Way};
 
 use super::{
     blame::{Proof, Rule, Setting, Tests},
+    counted::Counted,
     group::Group,
     join::Joiner,
     pattern::{self, Pattern},
@@ -160,6 +161,8 @@ impl FilterCase {
 pub(super) struct HostCase {
     pub(super) node: NodeId,
     pub(super) setting: Setting,
+    /// What the kernel says of it.
+    pub(super) counted: Option<Counted>,
     /// Each part the same ports of the same peers.
     pub(super) parts: Vec<Tests>,
     pub(super) tests: Tests,
@@ -177,6 +180,7 @@ impl HostCase {
             None => cases.push(Self {
                 node,
                 setting,
+                counted: None,
                 parts: vec![group.tests.clone()],
                 tests: group.tests.clone(),
             }),

@@ -3,6 +3,7 @@
 mod attribute;
 mod blame;
 mod candidate;
+mod counted;
 mod cover;
 mod explain;
 mod filter;

@@ -14,7 +14,7 @@ use super::{
         fix::{look_at_filter, open_filter, said_list},
     },
     Teller, Told,
-    setting::MAX_SAID_PARTS,
+    swallowed::MAX_SAID_PARTS,
 };
 
 impl Teller<'_> {

@@ -5,6 +5,7 @@ mod between;
 mod filter;
 mod service;
 mod setting;
+mod swallowed;
 mod twin;
 
 use std::collections::BTreeMap;

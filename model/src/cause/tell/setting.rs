@@ -12,19 +12,20 @@ use super::{
     super::{
         CauseKind, Fix,
         blame::{Setting, Tests},
-        filter::HostCase,
-        fix::said_list,
+        counted::Counted,
+        host::address_of,
     },
     Teller, Told,
 };
 
 /// What is said of a setting.
-struct Said {
-    most: Status,
-    check: &'static str,
-    detail: String,
-    text: &'static str,
-    commands: Vec<String>,
+pub(super) struct Said {
+    pub(super) kind: CauseKind,
+    pub(super) most: Status,
+    pub(super) check: &'static str,
+    pub(super) detail: String,
+    pub(super) text: &'static str,
+    pub(super) commands: Vec<String>,
 }
 
 impl Teller<'_> {
@@ -41,11 +42,11 @@ impl Teller<'_> {
 }
 
 impl Said {
-    fn of(self, node: NodeId) -> Told {
+    pub(super) fn of(self, node: NodeId) -> Told {
         let said = self;
         Told {
             check: said.check,
-            kind: CauseKind::HostSetting,
+            kind: said.kind,
             node: Some(node),
             detail: said.detail,
             fix: Fix {
@@ -62,8 +63,15 @@ impl Teller<'_> {
         let (name, count) = (self.name(node), self.count(tests));
         let (peer, peers) = (self.a_peer(node, tests), self.side(&tests.peers_of(node), tests));
         let ip = self.ip(tests);
+        if setting == Setting::NothingLeaves
+            && let Some(counted @ Counted::TableFull { .. }) = Counted::of_case(self.ledger, node, tests)
+        {
+            let detail = format!("the kernel of {name} sends nothing to {peers}: {count}");
+            return self.dropped_by_count(node, detail, counted, tests);
+        }
         if setting == Setting::NoRoute {
             return Said {
+                kind: CauseKind::HostSetting,
                 most: Status::Fail,
                 check: check::ABLE.id,
                 detail: format!("{name} has no route to {peers}: {count}"),
@@ -76,6 +84,7 @@ impl Teller<'_> {
             };
         }
         Said {
+            kind: CauseKind::HostSetting,
             most: Status::Fail,
             check: check::REACH_TCP.id,
             detail: format!(
@@ -93,6 +102,7 @@ impl Teller<'_> {
     fn address_missing(&self, node: NodeId, tests: &Tests) -> Said {
         let (name, count) = (self.name(node), self.count(tests));
         Said {
+            kind: CauseKind::HostSetting,
             most: Status::Fail,
             check: check::ABLE.id,
             detail: format!(
@@ -124,6 +134,7 @@ impl Teller<'_> {
             ));
         }
         let said = Said {
+            kind: CauseKind::HostSetting,
             most: Status::Fail,
             check: check::ABLE.id,
             detail: format!(
@@ -139,11 +150,14 @@ impl Teller<'_> {
     fn answers_from(&self, node: NodeId, address: IpAddr, tests: &Tests) -> Said {
         let (name, ports, count) = (self.name(node), self.ports(tests), self.count(tests));
         let peer = self.a_peer(node, tests);
+        let asked = address_of(self.ledger, node, Family::of(address));
+        let asked = asked.map_or_else(|| node.to_string(), |address| address.to_string());
         Said {
+            kind: CauseKind::HostSetting,
             most: Status::Fail,
             check: check::REACH_TCP.id,
             detail: format!(
-                "{name} answers {ports} from {address}, another of its own addresses than the one that was asked: {count}; \
+                "{name} answers {ports} from {address}, another of its own addresses than {asked}, which was asked: {count}; \
                  its replies to {} leave by another way",
                 self.side(&tests.sources(), tests)
             ),
@@ -192,6 +206,7 @@ impl Teller<'_> {
             }
         };
         Said {
+            kind: CauseKind::HostSetting,
             most: Status::NotMeasured,
             check: check::ABLE.id,
             detail: format!("{detail}: {count} not made"),
@@ -203,6 +218,7 @@ impl Teller<'_> {
     fn exhausted(&self, node: NodeId, errno: u32, tests: &Tests) -> Said {
         let (name, count) = (self.name(node), self.count(tests));
         Said {
+            kind: CauseKind::HostSetting,
             most: Status::NotMeasured,
             check: check::ABLE.id,
             detail: format!(
@@ -216,49 +232,6 @@ impl Teller<'_> {
         }
     }
 
-    /// Packets that a capture saw arrive, that the packet filter accepts, and that get no further.
-    pub(super) fn swallowed(&self, case: &HostCase) -> Told {
-        let (node, tests) = (case.node, &case.tests);
-        let (name, count) = (self.name(node), self.count(tests));
-        let what: Vec<String> = case
-            .parts
-            .iter()
-            .map(|part| match case.setting {
-                Setting::Unheard => format!(
-                    "{} of {}",
-                    self.ports(part),
-                    self.side(&part.destinations(), part)
-                ),
-                _ => format!("{} from {}", self.ports(part), self.side(&part.sources(), part)),
-            })
-            .collect();
-        let what = said_list(&what, MAX_SAID_PARTS);
-        let detail = match case.setting {
-            Setting::Unheard => format!(
-                "answers from {what} reach {name}, by its capture, its packet filter accepts them, and they get no further: \
-                 {count}"
-            ),
-            _ => format!(
-                "questions to {what} reach {name}, by its capture, its packet filter accepts them, and no answer leaves: \
-                 {count}"
-            ),
-        };
-        let said = Said {
-            most: Status::Fail,
-            check: check::REACH_TCP.id,
-            detail,
-            text: "The kernel drops them after the capture, or has no way back: look at the route to the peers, reverse path \
-                   filtering, the connection tracking table and listen queues.",
-            commands: vec![
-                format!("{} route get {}", self.ip(tests), self.a_peer(node, tests)),
-                "sysctl -a | grep -w rp_filter".to_owned(),
-                "nstat -az TcpExtListenDrops TcpExtListenOverflows TcpExtIPReversePathFilter".to_owned(),
-                "sysctl net.netfilter.nf_conntrack_count net.netfilter.nf_conntrack_max".to_owned(),
-            ],
-        };
-        said.of(node)
-    }
-
     /// The program that shows routes of the tests' family.
     pub(super) fn ip(&self, tests: &Tests) -> &'static str {
         match tests.families().first() {
@@ -267,6 +240,3 @@ impl Teller<'_> {
         }
     }
 }
-
-/// More parts than this in one sentence are not read by anybody.
-pub(super) const MAX_SAID_PARTS: usize = 4;
