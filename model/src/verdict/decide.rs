@@ -246,11 +246,6 @@ fn flapping(point: &Point<'_>) -> Option<u32> {
             }
             // What ran out of sockets or was not tried did not fail on the network.
             Signal::Exhausted { .. } | Signal::NotTried { .. } => {}
-            // A reset after silence, which was asked again and answered by silence: packets come through now and then.
-            Signal::Silence => {
-                answered = answered.saturating_add(look.answered);
-                failed = true;
-            }
             _ => failed = true,
         }
     }

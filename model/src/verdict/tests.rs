@@ -209,16 +209,6 @@ fn a_port_that_fails_one_look_and_answers_the_other_is_lossy_never_open() {
 }
 
 #[test]
-fn silence_with_a_reset_in_between_is_loss_and_no_filter() {
-    let outcome_with = |answered: u32| {
-        let stage = Stage::new().looks(LB, CP, "10250", Signal::Silence, 4, answered, false);
-        of_10250(stage)
-    };
-    assert_eq!(outcome_with(1), "lossy");
-    assert_ne!(outcome_with(0), "lossy");
-}
-
-#[test]
 fn a_repetition_by_chance_is_open_and_repetitions_by_the_dozen_are_lossy() {
     let outcomes = |repeated: &str, at_once: &str| {
         let stage = Stage::new()

@@ -21,7 +21,8 @@
 //!    A RST or an ICMP error is not asked for again; whoever doubts it makes a second look.
 //!    The exception is a RST to the attempt after a silent one: the SYN of the silent one may have left a half-open connection
 //!    at a peer whose SYN-ACK was lost, and a SYN within its window is answered by RST (RFC 9293, section 3.10.7.4) although
-//!    the port listens. That RST ends the half-open connection, so the port is asked once more; a RST to that is final.
+//!    the port listens. That RST ends the half-open connection and tells nothing of the port: its attempt counts as none and is
+//!    made again; a RST to that is final.
 //! 2. A connection that was accepted is never attempted again: from there on TCP itself repeats what is lost, and a peer
 //!    that accepts and then says nothing (a frozen host, another program) must not look like a lossy path.
 //! 3. An attempt that never left, because descriptors or ports ran out here, is no attempt. It is made again a bounded
@@ -42,8 +43,7 @@ use crate::time::Timestamp;
 /// How attempts are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Silent attempts before silence is believed; 0 counts as 1. With resets that are doubted, fewer than twice as many are
-    /// made.
+    /// Attempts before silence is believed; 0 counts as 1. Each but the last may be followed by one that counts as none.
     pub attempts: u32,
     /// How long an attempt waits for an answer.
     pub attempt_timeout: Duration,
@@ -60,8 +60,6 @@ pub struct Attempts {
     unsent: u32,
     /// Attempts that timed out.
     silent: u32,
-    /// Resets after a silent attempt, which proved nothing about the port.
-    doubted: u32,
     /// Whether the peer may hold a half-open connection of this 5-tuple.
     half_open: bool,
     state: State,
@@ -122,7 +120,6 @@ impl Attempts {
             made: 0,
             unsent: 0,
             silent: 0,
-            doubted: 0,
             half_open: false,
             state: State::Waiting,
         }
@@ -146,7 +143,7 @@ impl Attempts {
         self.made -= 1;
         self.unsent += 1;
         if self.unsent > policy.unsent_limit {
-            return self.over();
+            return self.over(0);
         }
         self.state = State::Waiting;
         Step::Again
@@ -165,19 +162,19 @@ impl Attempts {
             }
             Answer::Reset if self.half_open => {
                 self.half_open = false;
-                self.doubted += 1;
+                self.made -= 1;
                 self.state = State::Waiting;
                 Step::Again
             }
-            Answer::Accepted | Answer::Refused | Answer::Reset => self.over_answered(),
-            Answer::Undeliverable => self.over(),
+            Answer::Accepted | Answer::Refused | Answer::Reset => self.over(1),
+            Answer::Undeliverable => self.over(0),
         }
     }
 
     /// The proof was judged, whatever the judgement, or the connection ended before.
     pub fn judged(&mut self) -> Step {
         match self.state {
-            State::Proving { .. } => self.over_answered(),
+            State::Proving { .. } => self.over(1),
             _ => Step::Wait,
         }
     }
@@ -192,10 +189,10 @@ impl Attempts {
                     self.state = State::Waiting;
                     Step::Again
                 } else {
-                    self.over()
+                    self.over(0)
                 }
             }
-            State::Proving { until } if now >= until => self.over_answered(),
+            State::Proving { until } if now >= until => self.over(1),
             _ => Step::Wait,
         }
     }
@@ -205,21 +202,12 @@ impl Attempts {
         matches!(self.state, State::Proving { .. })
     }
 
-    /// How many attempts left so far, for a test that is abandoned. None of them was answered for good, or it would be over.
+    /// How many attempts left so far, for a test that is abandoned. None of them was answered, or it would be over.
     pub fn made(&self) -> u32 {
         self.made
     }
 
-    /// Over by silence, or since nothing could leave.
-    fn over(&mut self) -> Step {
-        self.ends(self.doubted)
-    }
-
-    fn over_answered(&mut self) -> Step {
-        self.ends(self.doubted + 1)
-    }
-
-    fn ends(&mut self, answered: u32) -> Step {
+    fn over(&mut self, answered: u32) -> Step {
         self.state = State::Over;
         Step::Over(Tally {
             attempts: self.made,

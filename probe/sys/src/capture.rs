@@ -34,6 +34,8 @@ pub struct Captured {
     pub direction: Direction,
     /// The interface's index.
     pub interface: u32,
+    /// Whether the interface leads back to this host: what goes out there has not left.
+    pub is_loopback: bool,
     /// What it is.
     pub packet: Packet,
 }
@@ -160,6 +162,7 @@ impl Capture {
                 return Ok(Some(Captured {
                     direction,
                     interface,
+                    is_loopback: address.sll_hatype == libc::ARPHRD_LOOPBACK,
                     packet,
                 }));
             }

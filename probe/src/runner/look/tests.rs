@@ -32,6 +32,16 @@ fn what_leaves_as_a_question_is_counted_at_the_source_and_its_answer_too() {
 }
 
 #[test]
+fn what_is_routed_back_into_the_host_has_not_left_it() {
+    let mut tally = Tally::new(vec![watched(End::Source, "443")]);
+    tally.count(&Captured {
+        is_loopback: true,
+        ..tcp(Direction::Outgoing, (OWN, 40_000), (PEER, 443), SYN, 1)
+    });
+    assert_eq!(rows(&tally.records(true)), ["Source 443 0 0 0 0"]);
+}
+
+#[test]
 fn what_arrives_as_a_question_is_counted_at_the_destination_with_every_kind_of_reply() {
     let mut tally = Tally::new(vec![watched(End::Destination, "22,443,8080")]);
     for port in [22, 443, 8080] {
@@ -209,6 +219,7 @@ fn udp(direction: Direction, from: (IpAddr, u16), to: (IpAddr, u16), payload: &[
     Captured {
         direction,
         interface: 2,
+        is_loopback: false,
         packet,
     }
 }
@@ -232,6 +243,7 @@ fn tcp(direction: Direction, from: (IpAddr, u16), to: (IpAddr, u16), flags: u8, 
     Captured {
         direction,
         interface,
+        is_loopback: false,
         packet,
     }
 }
@@ -248,6 +260,7 @@ fn icmp(direction: Direction, offender: IpAddr, from: (IpAddr, u16), to: (IpAddr
     Captured {
         direction,
         interface: 2,
+        is_loopback: false,
         packet,
     }
 }
