@@ -19,7 +19,7 @@ use std::{
 };
 
 use plumbline_model::observation::Life;
-use plumbline_sys::Errno;
+use plumbline_sys::{Errno, foreign_file};
 
 /// Whether this host is bare or live.
 pub fn life() -> Life {
@@ -102,7 +102,9 @@ fn offers_cri(root: &Path, containerd: &Path) -> bool {
         value.or_else(|| (argument == "--config" || argument == "-c").then(next).flatten())
     });
     let path = named.unwrap_or("/etc/containerd/config.toml");
-    let configuration = fs::read_to_string(root.join(path.trim_start_matches('/'))).unwrap_or_default();
+    // Anybody may call his program containerd, and give it any path.
+    let path = root.join(path.trim_start_matches('/'));
+    let configuration = foreign_file::read_text(&path, MAX_CONFIGURATION_BYTES).unwrap_or_default();
     !disables_cri(&configuration)
 }
 
@@ -141,6 +143,9 @@ const KUBELET_FILES: [&str; 10] = [
     "var/lib/k0s/kubelet.conf",
     "var/snap/microk8s/current/credentials/kubelet.config",
 ];
+
+/// A containerd's configuration has a few thousand octets.
+const MAX_CONFIGURATION_BYTES: u64 = 1 << 20;
 
 /// Process names, as the kernel cuts them at 15 characters.
 const KUBERNETES: [&str; 13] = [
@@ -236,6 +241,15 @@ mod tests {
             host.file("etc/containerd/config.toml", configuration);
             assert_eq!(host.life(), life, "{configuration}");
         }
+    }
+
+    #[test]
+    fn a_configuration_without_an_end_is_one_that_cannot_be_read() {
+        let host = Host::new();
+        host.process("7", "net:[1]", "containerd", "containerd --config /etc/endless");
+        host.file("etc/other", "");
+        std::os::unix::fs::symlink("/dev/zero", host.0.path().join("etc/endless")).unwrap();
+        assert_eq!(host.life(), Life::Live);
     }
 
     #[test]

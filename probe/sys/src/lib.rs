@@ -11,6 +11,7 @@
 pub mod capture;
 mod control;
 pub mod epoll;
+pub mod foreign_file;
 pub mod icmp_error;
 pub mod limits;
 pub mod netlink;
