@@ -93,10 +93,12 @@ pub struct Listener {
     pub pid: Option<u32>,
 }
 
-/// NodePorts of one transport that Services use.
+/// NodePorts of one family and transport that Services use. A Service is of one family unless it asks for both.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodePorts {
+    /// Family of the node's address at which they are served.
+    pub family: Family,
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Which ports.

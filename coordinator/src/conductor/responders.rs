@@ -21,8 +21,8 @@ pub(super) struct Responders {
     bound: BTreeMap<(NodeId, Transport), PortSet>,
     /// Ports of a live node on which no process is known to wait.
     unheld: BTreeMap<(NodeId, Transport), PortSet>,
-    /// Ports for which a live node's packet filter has a Service of type NodePort, in either family.
-    node_ports: BTreeMap<(NodeId, Protocol), PortSet>,
+    /// Ports for which a live node's packet filter has a Service of type NodePort.
+    node_ports: BTreeMap<(NodeId, Transport), PortSet>,
 }
 
 /// Targets, told apart by who may answer there.
@@ -41,9 +41,10 @@ impl Responders {
             match record {
                 Record::Armed(armed) => self.note_armed(batch.node, armed),
                 Record::Facts(facts) => {
-                    for of_protocol in &facts.node_ports {
-                        let known = self.node_ports.entry((batch.node, of_protocol.protocol));
-                        known.or_default().extend(&of_protocol.ports);
+                    for served in &facts.node_ports {
+                        let transport = (served.family, served.protocol);
+                        let known = self.node_ports.entry((batch.node, transport));
+                        known.or_default().extend(&served.ports);
                     }
                 }
                 Record::Reach(_) | Record::Heard(_) | Record::Seen(_) => {}
@@ -104,7 +105,7 @@ impl Responders {
             return rest;
         };
         let mut unserved = services.intersection(unheld);
-        if let Some(served) = self.node_ports.get(&(node, transport.1)) {
+        if let Some(served) = self.node_ports.get(&(node, transport)) {
             unserved = unserved.difference(served);
         }
         rest.difference(&unserved)
@@ -227,6 +228,7 @@ mod tests {
         responders.note(&batch(1, Record::Armed(live)));
         let facts = HostFacts {
             node_ports: vec![NodePorts {
+                family: Family::Ipv4,
                 protocol: Protocol::Tcp,
                 ports: "30080,30443".parse().unwrap(),
             }],
@@ -237,5 +239,45 @@ mod tests {
         let split = responders.split(vec![target(range, &[1, 2])], &duties);
         assert_eq!(split.ours, [target(range, &[2])]);
         assert_eq!(split.theirs, [target("10250,30080,30443,32000", &[1])]);
+    }
+
+    #[test]
+    fn a_service_of_one_family_is_not_asked_for_in_the_other() {
+        let both = [Family::Ipv4, Family::Ipv6];
+        let duty = Duty {
+            services: both
+                .map(|family| ((family, Protocol::Tcp), "30000-32767".parse().unwrap()))
+                .into(),
+            ..Duty::default()
+        };
+        let duties = Duties(BTreeMap::from([(node(1), duty)]));
+        let mut responders = Responders::default();
+        for family in both {
+            let live = Armed {
+                family,
+                protocol: Protocol::Tcp,
+                ports: PortSet::new(),
+                refused: vec![NotBound {
+                    ports: "30000-32767".parse().unwrap(),
+                    why: BindFailure::NoListener,
+                }],
+            };
+            responders.note(&batch(1, Record::Armed(live)));
+        }
+        let facts = HostFacts {
+            node_ports: vec![NodePorts {
+                family: Family::Ipv4,
+                protocol: Protocol::Tcp,
+                ports: "30080".parse().unwrap(),
+            }],
+            ..HostFacts::default()
+        };
+        responders.note(&batch(1, Record::Facts(Box::new(facts))));
+        let of = |family| Target {
+            family,
+            ..target("30000-32767", &[1])
+        };
+        let split = responders.split(both.map(of).into(), &duties);
+        assert_eq!(split.theirs, [target("30080", &[1])]);
     }
 }

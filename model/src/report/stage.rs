@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv6Addr,
+    net::{Ipv4Addr, Ipv6Addr},
 };
 
 use crate::{
@@ -225,21 +225,25 @@ impl Stage {
 
     /// A service of a live node waits at all addresses.
     pub(crate) fn serves(mut self, on: &str, at: &str, process: &str) -> Self {
-        let listener = Listener {
+        let everywhere = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let listener = |address| Listener {
             protocol: self.transport.1,
-            address: Ipv6Addr::UNSPECIFIED.into(),
+            address,
             ports: ports(at),
             process: Some(process.to_owned()),
             pid: Some(4711),
         };
-        self.live.entry(node(on)).or_default().listeners.push(listener);
+        let listeners = everywhere.map(listener);
+        self.live.entry(node(on)).or_default().listeners.extend(listeners);
         self
     }
 
     /// NodePorts of Services on a live node.
     pub(crate) fn has_services(mut self, on: &str, at: &str) -> Self {
+        let (family, protocol) = self.transport;
         let node_ports = NodePorts {
-            protocol: self.transport.1,
+            family,
+            protocol,
             ports: ports(at),
         };
         self.live.entry(node(on)).or_default().node_ports.push(node_ports);

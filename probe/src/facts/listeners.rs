@@ -23,15 +23,15 @@ pub struct Holder {
     pub process: Option<String>,
 }
 
-/// The processes that wait on these ports of this address, or of every address. A port whose holder cannot be seen,
+/// The processes that wait on these ports of this address, or of every address of its family. A port whose holder cannot be seen,
 /// because it is another user's, of another process namespace or the kernel itself, is left out.
 pub fn holders(protocol: Protocol, address: IpAddr, ports: &PortSet) -> BTreeMap<u16, Holder> {
     let Ok(sockets) = waiting(protocol) else {
         return BTreeMap::new();
     };
-    let conflicts = |socket: &&Socket| {
-        ports.contains(socket.port) && (socket.address.is_unspecified() || socket.address == address)
-    };
+    // A socket that serves both families stands at the unspecified address of each.
+    let is_at = |at: IpAddr| at == address || at.is_unspecified() && at.is_ipv4() == address.is_ipv4();
+    let conflicts = |socket: &&Socket| ports.contains(socket.port) && is_at(socket.address);
     let conflicting: Vec<&Socket> = sockets.iter().filter(conflicts).collect();
     let by_inode = by_inode(conflicting.iter().map(|socket| socket.inode).collect());
     let holder = |socket: &&Socket| Some((socket.port, by_inode.get(&socket.inode)?.clone()));
@@ -145,7 +145,7 @@ fn open_sockets(process: &Path) -> impl Iterator<Item = u32> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::net::{Ipv6Addr, SocketAddr};
 
     use super::*;
 
@@ -167,6 +167,8 @@ mod tests {
         let found = holders(Protocol::Tcp, IpAddr::from([127, 0, 0, 1]), &ports);
         assert_eq!(found[&address.port()].pid, std::process::id());
         assert!(found[&address.port()].process.is_some());
+        let in_the_other_family = holders(Protocol::Tcp, Ipv6Addr::LOCALHOST.into(), &ports);
+        assert_eq!(in_the_other_family, BTreeMap::new());
         assert_eq!(
             of_port(Protocol::Tcp, address),
             [(address.ip(), Some(std::process::id()), true)]

@@ -9,20 +9,23 @@
 //! design: by rules of the chain `KUBE-EXTERNAL-SERVICES` of the table `filter`, and by elements of the map
 //! `no-endpoint-nodeports`. Nobody serves them here.
 //!
+//! kube-proxy writes the same for each family into tables of that family. A Service is of one family unless it asks for both,
+//! and a port that is served in one is nobody's in the other.
+//!
 //! What the legacy iptables, IPVS or an eBPF data path serve is not among nf_tables' rules, and is not found here.
 
 use std::collections::BTreeMap;
 
 use plumbline_model::{
-    firewall::{Chain, CompareOp, Expression, Octets, PayloadBase, Rule, Ruleset, Set, Table},
+    firewall::{Chain, CompareOp, Expression, Octets, PayloadBase, Rule, Ruleset, Set, Table, TableFamily},
     observation::NodePorts,
-    port::{PortRange, PortSet, Protocol},
+    port::{Family, PortRange, PortSet, Protocol},
 };
 
-/// The ports by transport. Of a rule or element that is not understood nothing is concluded.
+/// The ports by family and transport. Of a rule or element that is not understood nothing is concluded.
 pub fn node_ports(ruleset: &Ruleset) -> Vec<NodePorts> {
-    let mut ports: BTreeMap<Protocol, PortSet> = BTreeMap::new();
-    let mut without_endpoint: BTreeMap<Protocol, PortSet> = BTreeMap::new();
+    let mut ports: BTreeMap<(Family, Protocol), PortSet> = BTreeMap::new();
+    let mut without_endpoint: BTreeMap<(Family, Protocol), PortSet> = BTreeMap::new();
     for table in &ruleset.tables {
         for (of_iptables, of_nftables, known) in [
             (("nat", "KUBE-NODEPORTS"), "service-nodeports", &mut ports),
@@ -35,18 +38,35 @@ pub fn node_ports(ruleset: &Ruleset) -> Vec<NodePorts> {
             let by_rules = of_chain(table, of_iptables);
             let found = by_rules.into_iter().chain(of_map(table, of_nftables));
             for (protocol, found) in found {
-                known.entry(protocol).or_default().extend(&PortSet::from(found));
+                let found = PortSet::from(found);
+                for family in families(table.family) {
+                    known.entry((*family, protocol)).or_default().extend(&found);
+                }
             }
         }
     }
-    for (protocol, unserved) in without_endpoint {
+    for (transport, unserved) in without_endpoint {
         ports
-            .entry(protocol)
+            .entry(transport)
             .and_modify(|ports| *ports = ports.difference(&unserved));
     }
     ports.retain(|_, ports| !ports.is_empty());
-    let node_ports = |(protocol, ports)| NodePorts { protocol, ports };
+    let node_ports = |((family, protocol), ports)| NodePorts {
+        family,
+        protocol,
+        ports,
+    };
     ports.into_iter().map(node_ports).collect()
+}
+
+/// The families whose packets a table sees.
+fn families(of: TableFamily) -> &'static [Family] {
+    match of {
+        TableFamily::Ip => &[Family::Ipv4],
+        TableFamily::Ip6 => &[Family::Ipv6],
+        TableFamily::Inet => &[Family::Ipv4, Family::Ipv6],
+        TableFamily::Arp | TableFamily::Bridge | TableFamily::Netdev => &[],
+    }
 }
 
 fn of_chain(table: &Table, (of, name): (&str, &str)) -> Vec<(Protocol, PortRange)> {
@@ -163,13 +183,17 @@ const META_L4PROTO: u32 = 16;
 
 #[cfg(test)]
 mod tests {
-    use plumbline_model::firewall::{Element, TableFamily};
+    use plumbline_model::firewall::Element;
 
     use super::*;
 
     fn table(name: &str, chains: Vec<Chain>, sets: Vec<Set>) -> Table {
+        table_of(TableFamily::Ip, name, chains, sets)
+    }
+
+    fn table_of(family: TableFamily, name: &str, chains: Vec<Chain>, sets: Vec<Set>) -> Table {
         Table {
-            family: TableFamily::Ip,
+            family,
             name: name.to_owned(),
             dormant: false,
             chains,
@@ -190,7 +214,16 @@ mod tests {
         }
     }
 
+    /// Of tables of IPv4.
     fn told(tables: Vec<Table>) -> Vec<(Protocol, String)> {
+        let told = told_of_both(tables);
+        assert!(told.iter().all(|(family, ..)| *family == Family::Ipv4));
+        told.into_iter()
+            .map(|(_, protocol, ports)| (protocol, ports))
+            .collect()
+    }
+
+    fn told_of_both(tables: Vec<Table>) -> Vec<(Family, Protocol, String)> {
         let ruleset = Ruleset {
             generation: 1,
             tables,
@@ -199,7 +232,7 @@ mod tests {
         };
         node_ports(&ruleset)
             .into_iter()
-            .map(|of| (of.protocol, of.ports.to_string()))
+            .map(|of| (of.family, of.protocol, of.ports.to_string()))
             .collect()
     }
 
@@ -374,5 +407,24 @@ mod tests {
             (Protocol::Udp, "30005".to_owned()),
         ];
         assert_eq!(told(vec![table("kube-proxy", Vec::new(), vec![map])]), expected);
+    }
+
+    #[test]
+    fn a_port_is_served_in_the_family_whose_tables_have_it_and_in_no_other() {
+        let nat = |family, ports: &[u16]| {
+            let rules = ports.iter().map(|port| by_xt("tcp", *port)).collect();
+            table_of(family, "nat", vec![chain("KUBE-NODEPORTS", rules)], Vec::new())
+        };
+        let without_endpoint = chain("KUBE-EXTERNAL-SERVICES", vec![by_xt("tcp", 30081)]);
+        let tables = vec![
+            nat(TableFamily::Ip, &[30080, 30081]),
+            nat(TableFamily::Ip6, &[30081, 30082]),
+            table_of(TableFamily::Ip6, "filter", vec![without_endpoint], Vec::new()),
+        ];
+        let expected = [
+            (Family::Ipv4, Protocol::Tcp, "30080-30081".to_owned()),
+            (Family::Ipv6, Protocol::Tcp, "30082".to_owned()),
+        ];
+        assert_eq!(told_of_both(tables), expected);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     ledger::Ledger,
     observation::{BindFailure, NotTried, Signal},
     port::{
-        Family::Ipv4,
+        Family::{Ipv4, Ipv6},
         PortRange,
         Protocol::{Tcp, Udp},
     },
@@ -98,17 +98,49 @@ fn node_ports_of_a_bare_node_are_tested_as_any_other() {
 }
 
 #[test]
+fn a_service_of_one_family_is_neither_tested_nor_missed_in_the_other() {
+    let nodes = &[LB, W1];
+    let stage = Stage::of(nodes)
+        .dual()
+        .rule("nodeport", "30000-30009", &[LB], &[W1])
+        .through_services()
+        .over(Ipv6, Tcp)
+        .rule("nodeport", "30000-30009", &[LB], &[W1])
+        .through_services()
+        .live(W1)
+        .over(Ipv4, Tcp)
+        .has_services(W1, "30001");
+    let outcome_in = |family| {
+        let report = stage.report();
+        let mut rows = report
+            .reachability
+            .into_iter()
+            .filter(|row| row.family == family && row.src == node(LB) && row.ports.contains(30001));
+        rows.next().unwrap().outcome
+    };
+    assert_eq!(outcome_in(Ipv4), "open_unverified");
+    assert_eq!(outcome_in(Ipv6), "not_measured");
+    assert_ne!(stage.report().verdict, crate::report::Verdict::Incomplete);
+}
+
+#[test]
 fn a_listener_at_another_address_serves_nobody_else() {
     let stage = node_ports().serves(W1, "30001", "haproxy");
     let entries = stage.entries();
     let ledger = Ledger::replay(&entries).unwrap();
     let facts = ledger.node(W1.parse().unwrap()).unwrap().facts.unwrap().what;
     let mut local = facts.clone();
+    local.listeners.truncate(1);
     local.listeners[0].address = "127.0.0.1".parse().unwrap();
     let address = W1.parse().unwrap();
     assert_eq!(served_ports(facts, address, Tcp).to_string(), "30001");
     assert!(served_ports(&local, address, Tcp).is_empty());
     assert!(served_ports(facts, address, Udp).is_empty());
+    // The probe tells of a socket that serves both families at the unspecified address of each.
+    local.listeners[0].address = "::".parse().unwrap();
+    assert!(served_ports(&local, address, Tcp).is_empty());
+    let ipv6 = "fd00::2".parse().unwrap();
+    assert_eq!(served_ports(&local, ipv6, Tcp).to_string(), "30001");
 }
 
 /// GENEVE on a live worker, kubelet beside it.
