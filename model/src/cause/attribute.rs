@@ -43,8 +43,8 @@ pub(super) fn blame(
         (Outcome::Filtered, Spot::SourceOut) | (Outcome::LocalBlocked, _) => {
             asked.convict(src, Way::Out, Proof::Denied)
         }
-        (Outcome::NoRoute, _) => asked.all(asked.routes(src, Setting::NoRoute)),
-        (Outcome::NeighborUnresolved, _) => asked.between(CauseKind::NotAdjacent, ""),
+        (Outcome::NoRoute, _) => asked.kept(&asked.routes(src, Setting::NoRoute).into()),
+        (Outcome::NeighborUnresolved, _) => asked.kept(&Pattern::between(CauseKind::NotAdjacent, "").into()),
         (Outcome::Lossy { .. }, _) => asked.between(CauseKind::LossyPath, ""),
         (Outcome::Resource { errno }, _) => asked.all(Local::HostSetting {
             node: src,
@@ -125,6 +125,14 @@ impl Asked<'_> {
             }
         }
         out
+    }
+
+    /// A question that its own host did not send, with an error that a rule of its packet filter may imitate.
+    fn kept(&self, otherwise: &Blame) -> Vec<(PortSet, Blame)> {
+        let by_rule = self.by_rule(self.ports, self.pair.src, Way::Out).into_iter();
+        by_rule
+            .map(|(range, blame)| (range.into(), blame.unwrap_or_else(|| otherwise.clone())))
+            .collect()
     }
 
     /// A host on which captures or errors place the end of a packet: its packet filter is asked for a rule, and if it

@@ -22,6 +22,7 @@ use super::{
     group::Group,
     host::{Opinion, ask},
     join::Joiner,
+    moment::Heard,
     pattern::{Admission, Pattern, Place},
     subnet::Subnets,
     tell::Teller,
@@ -39,6 +40,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         patterns: BTreeMap::new(),
         stuck: stuck(ledger, pairs),
         twins: Twins::of(ledger, pairs),
+        heard: Heard::of(pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -106,6 +108,7 @@ struct Blamed<'a> {
     /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
     stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
     twins: Twins,
+    heard: Heard,
 }
 
 type Patterns = BTreeMap<Pattern, Vec<Piece>>;
@@ -144,7 +147,11 @@ impl Blamed<'_> {
                 for (ports, blame) in blame(self.ledger, pair, cell, &ports) {
                     // A rule that stops it needs no twin.
                     let blame = match (&blame, &twin) {
-                        (Blame::Local(_) | Blame::Pattern(_), Some(twin)) => twin.clone().into(),
+                        (Blame::Rule(_), _) => blame,
+                        (_, Some(twin)) => twin.clone().into(),
+                        _ if self.heard.is_moment(pair, cell) => {
+                            Pattern::between(CauseKind::LossyPath, "").into()
+                        }
                         _ => blame,
                     };
                     self.put(index, pair, cell, &ports, blame);

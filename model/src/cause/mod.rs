@@ -12,6 +12,7 @@ mod group;
 mod host;
 mod join;
 mod minimal;
+mod moment;
 mod pattern;
 mod place;
 mod scope;

@@ -1,5 +1,6 @@
 mod counted;
 mod families;
+mod moment;
 mod twin;
 
 use crate::{

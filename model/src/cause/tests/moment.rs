@@ -1,0 +1,53 @@
+//! A link that goes down and comes back.
+
+use super::*;
+
+/// While the link of W1 was down nobody resolved it, it had no route, and some attempts vanished.
+fn flapped() -> Stage {
+    let mut stage = Stage::new();
+    for peer in [CP, LB, W2] {
+        stage = stage
+            .sees(W1, peer, "4240", Signal::NoRoute)
+            .sees(peer, W1, "10250", Signal::Silence)
+            .sees_again(peer, W1, "10250", Signal::Verified);
+    }
+    stage
+        .sees(W2, W1, "4240", Signal::NeighborUnresolved)
+        .sees(W1, CP, "6444", Signal::NoRoute)
+}
+
+#[test]
+fn a_link_that_was_down_for_a_moment_is_one_warning_at_its_node() {
+    let report = flapped().report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.status),
+        (CauseKind::LossyPath, Status::Warn)
+    );
+    let sides = finding.cause.between.clone().unwrap();
+    assert!(sides.contains(&nodes(&[W1])), "{sides:?}");
+    assert_eq!(finding.affects_total, 8);
+}
+
+#[test]
+fn a_neighbour_that_never_answers_on_any_port_is_not_a_moment() {
+    let mut stage = flapped();
+    for (src, dst) in [(LB, CP), (CP, LB)] {
+        stage = stage.sees(src, dst, "4240,10250", Signal::NeighborUnresolved);
+    }
+    let report = stage.sees(LB, CP, "6444", Signal::NeighborUnresolved).report();
+    let kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
+    assert_eq!(kinds, [CauseKind::NotAdjacent, CauseKind::LossyPath]);
+}
+
+#[test]
+fn a_rule_that_rejects_own_questions_as_routers_do_is_that_rule_and_no_missing_route() {
+    let report = Stage::new()
+        .filters(W1, nft_that_drops(Hook::Output, &[6444]))
+        .sees(W1, CP, "6444", Signal::NoRoute)
+        .report();
+    assert_eq!(
+        (only(&report).cause.kind, only(&report).cause.node),
+        (CauseKind::HostFirewall, Some(node(W1)))
+    );
+}
