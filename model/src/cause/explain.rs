@@ -22,7 +22,7 @@ use super::{
     group::Group,
     host::{Opinion, ask},
     join::Joiner,
-    moment::Heard,
+    moment::Moments,
     pattern::{Admission, Pattern, Place},
     subnet::Subnets,
     tell::Teller,
@@ -40,7 +40,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         patterns: BTreeMap::new(),
         stuck: stuck(ledger, pairs),
         twins: Twins::of(ledger, pairs),
-        heard: Heard::of(pairs),
+        moments: Moments::of(ledger, pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -108,7 +108,7 @@ struct Blamed<'a> {
     /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
     stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
     twins: Twins,
-    heard: Heard,
+    moments: Moments,
 }
 
 type Patterns = BTreeMap<Pattern, Vec<Piece>>;
@@ -144,15 +144,18 @@ impl Blamed<'_> {
             };
             if !cell.outcome.is_open() && !ports.is_empty() {
                 let twin = self.twins.explain(pair, cell).map(by_twin);
-                for (ports, blame) in blame(self.ledger, pair, cell, &ports) {
+                for (mut ports, blame) in blame(self.ledger, pair, cell, &ports) {
                     // A rule that stops it needs no twin.
                     let blame = match (&blame, &twin) {
                         (Blame::Rule(_), _) => blame,
                         (_, Some(twin)) => twin.clone().into(),
-                        _ if self.heard.is_moment(pair, cell) => {
-                            Pattern::between(CauseKind::LossyPath, "").into()
+                        _ => {
+                            let moment = self.moments.part(pair, cell, &ports);
+                            let lossy = Pattern::between(CauseKind::LossyPath, "");
+                            self.put(index, pair, cell, &moment, lossy.into());
+                            ports = ports.difference(&moment);
+                            blame
                         }
-                        _ => blame,
                     };
                     self.put(index, pair, cell, &ports, blame);
                 }
@@ -167,6 +170,9 @@ impl Blamed<'_> {
     }
 
     fn put(&mut self, index: usize, pair: &PairVerdict, cell: &Cell, ports: &PortSet, blame: Blame) {
+        if ports.is_empty() {
+            return;
+        }
         let severity = self.severity(pair, ports);
         let attempts = cell.attempts;
         let blame = self.way_back_is_stuck(pair, &blame).unwrap_or(blame);

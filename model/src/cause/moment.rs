@@ -1,38 +1,103 @@
-//! What was so for a moment only: a link that went down and came back.
+//! What was so for a moment only: a link that went down and came back, a host that stood still.
+//!
+//! Routes and link addresses know no ports: if another port was answered, what was missing was missing for a moment. And
+//! where every silent test of a pair that was asked again was answered then, those of which nobody asked again would have
+//! been, too: a sampled second look speaks for what failed beside it ([`super::place`]). It does not speak for a port that
+//! stayed silent in a second look from another source, or at another destination.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::NodeId,
-    port::Family,
+    ledger::{Ledger, Look, Transport},
+    observation::Signal,
+    port::{Family, PortSet},
     verdict::{Cell, Outcome, PairVerdict},
 };
 
-/// Who is known to have got an answer from whom.
-pub(super) struct Heard(BTreeSet<(NodeId, NodeId, Family)>);
+/// What is known to have got through, and what stayed silent.
+pub(super) struct Moments {
+    /// Who is known to have got an answer from whom.
+    heard: BTreeSet<(NodeId, NodeId, Family)>,
+    /// Pairs of which all silent tests that were asked again were answered.
+    recovered: BTreeSet<(NodeId, NodeId, Transport)>,
+    /// Ports that stayed silent, by their destination, and by their source.
+    silent_at: BTreeMap<(NodeId, Transport), PortSet>,
+    silent_from: BTreeMap<(NodeId, Transport), PortSet>,
+}
 
-impl Heard {
-    pub(super) fn of(pairs: &[PairVerdict]) -> Self {
+impl Moments {
+    pub(super) fn of(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Self {
         let answered = pairs
             .iter()
             .filter(|pair| pair.cells.iter().any(|cell| cell.outcome.answers()));
-        Self(
-            answered
+        let mut moments = Self {
+            heard: answered
                 .map(|pair| (pair.src, pair.dst, pair.transport.0))
                 .collect(),
-        )
+            recovered: BTreeSet::new(),
+            silent_at: BTreeMap::new(),
+            silent_from: BTreeMap::new(),
+        };
+        for pair in pairs {
+            if pair.cells.iter().any(|cell| !cell.outcome.is_open()) {
+                moments.look_again(ledger, pair);
+            }
+        }
+        moments
     }
 
-    /// Whether what kept a question from leaving its host was so for a moment only: routes and link addresses know no ports,
-    /// and another one was answered.
-    pub(super) fn is_moment(&self, pair: &PairVerdict, cell: &Cell) -> bool {
+    fn look_again(&mut self, ledger: &Ledger<'_>, pair: &PairVerdict) {
+        let looks = [Look::First, Look::Second]
+            .map(|look| ledger.node(pair.src)?.reach(pair.dst, pair.transport, look));
+        let [Some(first), Some(second)] = looks else {
+            return;
+        };
+        let (mut is_answered, mut silent) = (false, PortSet::new());
+        for (range, told) in second.runs() {
+            let before = first.get(range.first()).map(|told| &told.what.signal);
+            match (before, &told.what.signal) {
+                (Some(Signal::Silence), Signal::Verified) => is_answered = true,
+                (_, Signal::Silence) => silent.insert(*range),
+                _ => {}
+            }
+        }
+        if !silent.is_empty() {
+            let at = self.silent_at.entry((pair.dst, pair.transport)).or_default();
+            at.extend(&silent);
+            let from = self.silent_from.entry((pair.src, pair.transport)).or_default();
+            from.extend(&silent);
+        } else if is_answered {
+            self.recovered.insert((pair.src, pair.dst, pair.transport));
+        }
+    }
+
+    /// Which of these failing ports failed for a moment only.
+    pub(super) fn part(&self, pair: &PairVerdict, cell: &Cell, ports: &PortSet) -> PortSet {
         let family = pair.transport.0;
-        let there = self.0.contains(&(pair.src, pair.dst, family));
-        match cell.outcome {
+        let there = self.heard.contains(&(pair.src, pair.dst, family));
+        let is_all = match cell.outcome {
             Outcome::NoRoute => there,
             // Who answers has resolved the other's address.
-            Outcome::NeighborUnresolved => there || self.0.contains(&(pair.dst, pair.src, family)),
+            Outcome::NeighborUnresolved => there || self.heard.contains(&(pair.dst, pair.src, family)),
+            Outcome::Filtered | Outcome::FilteredForward | Outcome::FilteredReturn => {
+                return self.unasked(pair, ports);
+            }
             _ => false,
+        };
+        if is_all { ports.clone() } else { PortSet::new() }
+    }
+
+    /// Silent ports of a pair of which nobody asked again, where the others recovered.
+    fn unasked(&self, pair: &PairVerdict, ports: &PortSet) -> PortSet {
+        if !self.recovered.contains(&(pair.src, pair.dst, pair.transport)) {
+            return PortSet::new();
         }
+        let stubborn = [
+            self.silent_at.get(&(pair.dst, pair.transport)),
+            self.silent_from.get(&(pair.src, pair.transport)),
+        ];
+        let stubborn = stubborn.into_iter().flatten();
+        stubborn.fold(ports.clone(), |ports, stubborn| ports.difference(stubborn))
     }
 }

@@ -51,3 +51,37 @@ fn a_rule_that_rejects_own_questions_as_routers_do_is_that_rule_and_no_missing_r
         (CauseKind::HostFirewall, Some(node(W1)))
     );
 }
+
+/// Everybody's questions to W1 vanished for a while; of those that were asked again all were answered.
+fn stood_still() -> Stage {
+    let mut stage = Stage::new();
+    for peer in [CP, LB, W2] {
+        stage = stage
+            .sees(peer, W1, "4240,10250", Signal::Silence)
+            .sees_again(peer, W1, "10250", Signal::Verified)
+            .hears(W1, peer, "4240", 1, 1);
+    }
+    stage
+}
+
+#[test]
+fn what_nobody_asked_again_is_lost_for_the_same_moment_as_what_was_answered_then() {
+    let report = stood_still().report();
+    let finding = only(&report);
+    assert_eq!(finding.cause.kind, CauseKind::LossyPath);
+    assert_eq!(finding.affects_total, 6);
+}
+
+#[test]
+fn a_port_that_stays_silent_for_one_who_asks_again_is_not_a_moments_for_others() {
+    let stage = stood_still();
+    let report = stage.sees_again(CP, W1, "4240", Signal::Silence).report();
+    let mut kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
+    kinds.sort();
+    assert_eq!(kinds, [CauseKind::ReturnPathFilter, CauseKind::LossyPath]);
+    let of_filter = report
+        .findings
+        .iter()
+        .find(|finding| finding.cause.kind == CauseKind::ReturnPathFilter);
+    assert_eq!(of_filter.unwrap().affects_total, 3);
+}
