@@ -15,7 +15,7 @@ use crate::{
     profile::Profile,
     verdict::{
         Cell, Filter, Mismatch, Outcome, PairVerdict, Verdicts, Way, Why, infer_rejections, judge_busy,
-        pairs_of, recognise_loss, share_unresolved_neighbours,
+        pairs_of, recognise_lateness, recognise_loss, share_unresolved_neighbours,
     },
 };
 
@@ -38,6 +38,7 @@ pub(super) fn judge(
     let plan = &planned.without(&ledger.left_out());
     let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
     for pair in &mut pairs {
+        recognise_lateness(pair);
         recognise_loss(pair, |pair, ports| drops_silently(ledger, pair, ports));
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }

@@ -177,6 +177,9 @@ fn on_our_responder(point: &Point<'_>, ends: &Ends<'_>) -> (Outcome, Spot) {
     let Some(signal) = tried(point) else {
         return not_measured(untried(point, ends));
     };
+    if is_late(point) {
+        return (Outcome::Open, Spot::Destination);
+    }
     if let Some(answered) = flapping(point) {
         return (Outcome::Lossy { answered }, Spot::Unknown);
     }
@@ -252,6 +255,18 @@ fn flapping(point: &Point<'_>) -> Option<u32> {
     (0 < answered && failed).then_some(answered)
 }
 
+/// Whether one look was answered, and in every other the destination proved the connection and its answer came too late: a
+/// slow host. What a path loses of a connection that stands, TCP repeats.
+fn is_late(point: &Point<'_>) -> bool {
+    let looks = || [point.first, point.second].into_iter().flatten();
+    let count = |signal: &Signal| looks().filter(|told| told.what.signal == *signal).count();
+    let how = Unproven::Silent;
+    let (verified, late) = (count(&Signal::Verified), count(&Signal::Unproven { how }));
+    let proven = point.heard.map_or(0, |heard| heard.what.proven);
+    let made = u32::try_from(verified + late).unwrap_or(u32::MAX);
+    verified > 0 && late > 0 && looks().count() == verified + late && proven >= made
+}
+
 /// Why nothing was tried.
 fn untried(point: &Point<'_>, ends: &Ends<'_>) -> Why {
     let reason = [point.second, point.first]
@@ -281,9 +296,14 @@ fn untried(point: &Point<'_>, ends: &Ends<'_>) -> Why {
 fn unproven(point: &Point<'_>, how: Unproven) -> (Outcome, Spot) {
     let heard = point.heard.map(|heard| heard.what);
     match how {
-        // The peer's own responder took the connection and the question or its answer was lost.
+        // The peer's own responder took the connection and the question or its answer was lost. Nobody saw where, unless it was
+        // looked at again.
         Unproven::Silent | Unproven::Closed if heard.is_some_and(|heard| heard.proven > 0) => {
-            (Outcome::FilteredReturn, Spot::Return)
+            let spot = match point.second {
+                Some(_) => Spot::Return,
+                None => Spot::Unknown,
+            };
+            (Outcome::FilteredReturn, spot)
         }
         Unproven::Silent | Unproven::Closed if heard.is_some_and(|heard| heard.accepted > 0) => {
             (Outcome::FilteredForward, Spot::Forward)

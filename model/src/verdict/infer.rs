@@ -1,6 +1,6 @@
 //! What only the tests of a pair together tell.
 //!
-//! Loss: how many of them needed a second attempt. Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
+//! Slow hosts: whose answers came late. Loss: how many of them needed a second attempt. Rejections that an offender's rate limit hid: Linux sends one ICMP error a second and peer after a burst of six
 //! (`icmp_ratelimit`, `icmp_msgs_burst`), so that a host which rejects 2,768 ports looks as if it dropped most of them.
 
 use std::collections::BTreeSet;
@@ -45,6 +45,26 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
     }
 }
 
+/// Takes ports whose connections the destination proved, and whose answers did not come in time, for open, where some of the
+/// pair were looked at again, were answered then, and none was not: the host was slow, and both ends testify that the
+/// connections stood.
+pub(crate) fn recognise_lateness(pair: &mut PairVerdict) {
+    let is_late = |cell: &Cell| cell.outcome == Outcome::Open && cell.spot == Spot::Destination;
+    let is_unanswered = |cell: &Cell| cell.outcome == Outcome::FilteredReturn;
+    let is_looked_at = |cell: &Cell| cell.spot != Spot::Unknown;
+    let (mut late, mut lost) = (false, false);
+    for cell in &pair.cells {
+        late |= is_late(cell);
+        lost |= is_unanswered(cell) && is_looked_at(cell);
+    }
+    if late && !lost {
+        for cell in pair.cells.iter_mut().filter(|cell| is_unanswered(cell)) {
+            cell.outcome = Outcome::Open;
+            cell.spot = Spot::Destination;
+        }
+    }
+}
+
 /// Takes ports that answered only after a repetition for lossy, if there are too many of them for chance: a segment in a
 /// thousand is lost on good networks and a late one looks like a lost one, but three or more, and one in twenty, are not.
 ///
@@ -52,8 +72,11 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
 /// destination's packet filter is known to drop them (`is_dropped`). So are connections that were accepted and on which all
 /// repetitions of a hello were lost: they only look like those of somebody else.
 pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVerdict, &PortSet) -> bool) {
-    let is_repeated =
-        |cell: &Cell| matches!(cell.outcome, Outcome::Open | Outcome::OpenUnverified) && cell.attempts > 1;
+    let is_repeated = |cell: &Cell| {
+        matches!(cell.outcome, Outcome::Open | Outcome::OpenUnverified)
+            && cell.attempts > 1
+            && cell.spot == Spot::Unknown
+    };
     let repeated = count(pair, is_repeated);
     let planned = u64::from(pair.planned.count());
     if repeated < LOSS_FLOOR || repeated * LOSS_ONE_IN < planned {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 pub(crate) use busy::{Filter, Way, judge_busy};
 pub use decide::is_live_service;
-pub(crate) use infer::{infer_rejections, recognise_loss, share_unresolved_neighbours};
+pub(crate) use infer::{infer_rejections, recognise_lateness, recognise_loss, share_unresolved_neighbours};
 pub(crate) use pair::{Cell, PairVerdict, Verdicts, pairs_of};
 pub use services::served_ports;
 
@@ -118,7 +118,8 @@ pub enum Why {
     Unsupported,
 }
 
-/// Where a failing test ended, as far as captures and errors tell.
+/// Where a failing test ended, as far as captures and errors tell. An open one with a place was answered late, by a slow
+/// host there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Spot {
     /// Nobody saw it.

@@ -126,6 +126,34 @@ fn a_hello_that_was_proven_but_not_answered_was_lost_on_the_way_back() {
 }
 
 #[test]
+fn an_answer_that_comes_too_late_once_is_that_of_a_slow_host_and_no_loss() {
+    let silent = Signal::Unproven {
+        how: Unproven::Silent,
+    };
+    let stage =
+        Stage::new()
+            .sees(LB, CP, "10250", silent.clone())
+            .sees_again(LB, CP, "10250", Signal::Verified);
+    assert_eq!(of_10250(stage.clone().hears(CP, LB, "10250", 2, 2)), "open");
+    assert_eq!(
+        of_10250(stage.hears(CP, LB, "10250", 2, 1)),
+        "lossy",
+        "the first hello never came"
+    );
+    let outcome_of = |again: Signal| {
+        let stage = Stage::new()
+            .rule("range", "7000-7099", &[LB], &[CP])
+            .looks(LB, CP, "7060-7099", silent.clone(), 1, 1, false)
+            .sees_again(LB, CP, "7060-7063", again)
+            .hears(CP, LB, "7000-7059,7064-7099", 1, 1)
+            .hears(CP, LB, "7060-7063", 2, 2);
+        outcome(&stage, LB, CP, "7064-7099")
+    };
+    assert_eq!(outcome_of(Signal::Verified), "open");
+    assert_eq!(outcome_of(silent.clone()), "filtered_return");
+}
+
+#[test]
 fn a_reset_from_a_port_that_listens_is_a_rejection_and_from_another_is_closed() {
     assert_eq!(
         of_10250(Stage::new().sees(LB, CP, "10250", Signal::Refused)),
