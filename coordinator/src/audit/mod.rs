@@ -167,6 +167,7 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
         let settings = Settings {
             duties: Duties::of(&plan),
             shared: SharedRanges::of(&plan),
+            partial: parameters.partial.then_some(plan),
             pace,
             join_timeout,
         };

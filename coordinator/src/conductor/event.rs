@@ -5,6 +5,7 @@ use std::time::Duration;
 use plumbline_model::{
     evidence::{Batch, Member, SwarmEvent},
     id::NodeId,
+    plan::Plan,
 };
 use plumbline_proto::convert::{ProgressState, Work};
 
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) duties: Duties,
     /// The ranges that are shared among sources.
     pub(crate) shared: SharedRanges,
+    /// With `--partial`, the plan: what those who stay away would have tested of shared ranges falls to those who came.
+    pub(crate) partial: Option<Plan>,
     /// How sources test.
     pub(crate) pace: Pace,
     /// How long probes may take to join.

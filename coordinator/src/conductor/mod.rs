@@ -42,6 +42,7 @@ use std::{
 use plumbline_model::{
     evidence::{LostWhy, Member, SwarmEvent},
     id::NodeId,
+    plan::Plan,
 };
 use plumbline_proto::convert::{ProgressState, Work};
 
@@ -65,6 +66,8 @@ pub(crate) use self::{
 #[derive(Debug)]
 pub(crate) struct Conductor {
     duties: Duties,
+    /// With `--partial`, until it is known who came.
+    partial: Option<Plan>,
     pace: Pace,
     clock: AwakeClock,
     phase: Phase,
@@ -90,12 +93,14 @@ impl Conductor {
         let Settings {
             duties,
             shared,
+            partial,
             pace,
             join_timeout,
         } = settings;
         let seats = duties.0.keys().map(|node| (*node, Seat::new())).collect();
         Self {
             duties,
+            partial,
             pace,
             clock: AwakeClock::default(),
             phase: Phase::Joining,
@@ -319,6 +324,7 @@ impl Conductor {
             self.begin_finishing(now);
             return;
         }
+        self.deal_anew();
         let here = self.seats.values().filter(|seat| seat.takes_part());
         let roster: Vec<Member> = here.filter_map(|seat| seat.member.clone()).collect();
         self.actions
@@ -332,6 +338,19 @@ impl Conductor {
             if !duty.arm.is_empty() {
                 self.assign(node, Work::Arm(duty.arm));
             }
+        }
+    }
+
+    /// Gives what was theirs who stay away to those who came, as the report will plan it.
+    fn deal_anew(&mut self) {
+        let Some(plan) = self.partial.take() else { return };
+        let stays_away =
+            |(node, seat): (&NodeId, &Seat)| (seat.presence == Presence::NotJoined).then_some(*node);
+        let absent: BTreeSet<NodeId> = self.seats.iter().filter_map(stays_away).collect();
+        if !absent.is_empty() {
+            let rest = plan.without(&absent);
+            self.duties = Duties::of(&rest);
+            self.shared = SharedRanges::of(&rest);
         }
     }
 

@@ -129,7 +129,7 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source; nobody if every check
-    /// asked for is over the file. Blocks may name others ([`Plan::without`]); with these nothing is tested.
+    /// asked for is over the file. Blocks may name others; with these nothing is tested.
     pub participants: Vec<NodeId>,
     /// The tests, in the order of the profile's rules.
     pub blocks: Vec<Block>,
@@ -155,13 +155,24 @@ impl Plan {
         build::plan(inventory, profiles, parameters)
     }
 
-    /// The same plan without some of its participants: what the others test stays as it is, shares included.
+    /// The same plan without some of its participants. Their shares of ranges, and what they alone would have tried, fall to
+    /// the others, so that each port of each destination is still tested by somebody; what is not shared stays as it is.
     #[must_use]
     pub fn without(&self, left_out: &BTreeSet<NodeId>) -> Self {
-        let stays = |node: &&NodeId| !left_out.contains(*node);
+        let those_who_stay = |nodes: &[NodeId]| -> Vec<NodeId> {
+            let stays = |node: &&NodeId| !left_out.contains(*node);
+            nodes.iter().filter(stays).copied().collect()
+        };
+        // Blocks in which nobody is left stay, so that every rule keeps its place.
+        let without = |block: &Block| Block {
+            sources: those_who_stay(&block.sources),
+            destinations: those_who_stay(&block.destinations),
+            ..block.clone()
+        };
         Self {
-            participants: self.participants.iter().filter(stays).copied().collect(),
-            ..self.clone()
+            participants: those_who_stay(&self.participants),
+            blocks: self.blocks.iter().map(without).collect(),
+            no_vantage: self.no_vantage.clone(),
         }
     }
 

@@ -88,6 +88,7 @@ pub(super) fn mesh_of(
     Settings {
         duties: Duties(nodes.iter().map(|of| (*of, duty(*of))).collect()),
         shared: SharedRanges::default(),
+        partial: None,
         pace: Pace {
             attempts: 3,
             attempt_timeout: Duration::from_secs(1),

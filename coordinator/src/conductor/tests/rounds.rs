@@ -8,23 +8,29 @@ use plumbline_model::{
 
 use super::{super::*, rehearsal::*};
 
-/// Four nodes that share a range.
-fn shared() -> Settings {
-    let mut settings = mesh_of(4, &[(TCP4, "443,30000-30099")], &[]);
+/// A range that four nodes share.
+fn range() -> Block {
     let nodes: Vec<NodeId> = (1..=4).map(node).collect();
-    let block = Block {
+    Block {
         rule: "range".to_owned(),
         family: TCP4.0,
         protocol: TCP4.1,
         ports: ports("30000-30099"),
         sharing: Sharing::Strata,
         sources: nodes.clone(),
-        destinations: nodes.clone(),
+        destinations: nodes,
         expect: Expect::Open,
         severity: Severity::Warn,
         through_services: true,
         purpose: String::new(),
-    };
+    }
+}
+
+/// Four nodes that share a range.
+fn shared() -> Settings {
+    let mut settings = mesh_of(4, &[(TCP4, "443,30000-30099")], &[]);
+    let block = range();
+    let nodes = block.sources.clone();
     for (node, duty) in &mut settings.duties.0 {
         duty.targets = Vec::new();
         for other in nodes.iter().filter(|other| *other != node) {
@@ -99,4 +105,32 @@ fn a_source_that_freezes_in_a_round_ends_neither_the_rounds_nor_the_run() {
         node: node(3),
         why: LostWhy::Silent
     }));
+}
+
+#[test]
+fn what_was_theirs_who_stay_away_of_a_partial_run_falls_to_those_who_came() {
+    let plan = Plan {
+        participants: (1..=4).map(node).collect(),
+        blocks: vec![range()],
+        no_vantage: Vec::new(),
+    };
+    let settings = Settings {
+        duties: Duties::of(&plan),
+        shared: SharedRanges::of(&plan),
+        partial: Some(plan),
+        ..mesh(4)
+    };
+    let mut stage = Rehearsal::new(settings);
+    (1..=3).for_each(|last| stage.join(node(last)));
+    stage.wait(70_000);
+    assert!(stage.finished, "{:?}", stage.phases);
+    for destination in (1..=3).map(node) {
+        let asked = stage.asked().into_iter().flat_map(|(who, ask)| tests(who, ask));
+        let mut asked: Vec<u16> = asked
+            .filter(|test| test.dst == destination)
+            .map(|test| test.port)
+            .collect();
+        asked.sort_unstable();
+        assert_eq!(asked, (30_000..=30_099).collect::<Vec<u16>>(), "{destination}");
+    }
 }

@@ -6,8 +6,8 @@ use super::{id, inventory, parameters, plan, profiles};
 use crate::{
     evidence::{Parameters, Retest, Retested},
     id::{NodeId, RunId},
-    plan::Plan,
-    port::{Family, Protocol},
+    plan::{Plan, Sharing},
+    port::{Family, PortSet, Protocol},
     profile::Severity,
 };
 
@@ -130,15 +130,25 @@ fn without_some_of_its_participants_the_others_test_the_same() {
     let full = plan("user");
     let absent = BTreeSet::from(["10.210.1.11", "10.200.0.11"].map(id));
     let rest = full.without(&absent);
+    let mut dealt = PortSet::new();
+    for block in full
+        .blocks
+        .iter()
+        .filter(|block| block.sharing != Sharing::Exhaustive)
+    {
+        dealt.extend(&block.ports);
+    }
     let of = |plan: &Plan, source: NodeId| {
         let targets = plan.targets_from(source).into_iter();
         let mut tests: Vec<_> = targets
             .flat_map(|target| {
-                let (transport, ports) = ((target.family, target.protocol), target.ports);
+                let transport = (target.family, target.protocol);
+                // What one of them tests for all is dealt anew.
+                let ports = target.ports.difference(&dealt);
                 let destinations = target.destinations.into_iter();
                 destinations.map(move |destination| (destination, transport, ports.clone()))
             })
-            .filter(|(destination, ..)| !absent.contains(destination))
+            .filter(|(destination, _, ports)| !absent.contains(destination) && !ports.is_empty())
             .collect();
         tests.sort();
         tests

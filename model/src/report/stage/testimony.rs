@@ -15,7 +15,7 @@ use crate::{
     observation::{
         Armed, BindFailure, HostFacts, Interface, Life, NotBound, NotTried, Reach, Record, Signal,
     },
-    plan::{Block, Expect},
+    plan::{Block, Expect, Plan},
     port::{Family, PortSet, Protocol},
     source::SourceText,
     verdict::served_ports,
@@ -162,7 +162,9 @@ impl Stage {
     fn unless_told(&self, id: NodeId, other: NodeId, transport: Transport) -> Vec<(PortSet, Signal)> {
         let (family, protocol) = transport;
         let (mut asked, mut blocked) = (PortSet::new(), PortSet::new());
-        for block in self.blocks(transport) {
+        let plan = self.plan_of_those_who_came();
+        let of_transport = |block: &&Block| (block.family, block.protocol) == transport;
+        for block in plan.blocks.iter().filter(of_transport) {
             let ports = match block.expect {
                 Expect::Open => &mut asked,
                 Expect::Blocked => &mut blocked,
@@ -188,11 +190,13 @@ impl Stage {
         out
     }
 
-    fn blocks(&self, transport: Transport) -> impl Iterator<Item = &Block> {
-        self.plan
-            .blocks
-            .iter()
-            .filter(move |block| (block.family, block.protocol) == transport)
+    /// As a coordinator deals it out.
+    fn plan_of_those_who_came(&self) -> Plan {
+        if self.parameters.partial {
+            self.plan.without(&self.absent)
+        } else {
+            self.plan.clone()
+        }
     }
 
     fn facts(&self, id: NodeId, amendments: &[&BTreeMap<NodeId, Vec<Amendment>>]) -> HostFacts {
