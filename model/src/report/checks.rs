@@ -145,7 +145,7 @@ impl Tally {
             (outcome, _) if !outcome.is_measured() => &mut self.unmeasured,
             (Outcome::Lossy { .. }, Expect::Open) => &mut self.lossy,
             (outcome, Expect::Open) if outcome.is_open() => &mut self.good,
-            (outcome, Expect::Blocked) if !outcome.is_open() => &mut self.good,
+            (outcome, Expect::Blocked) if !outcome.answers() => &mut self.good,
             _ => &mut self.bad,
         };
         *field += count;

@@ -223,6 +223,24 @@ fn a_port_that_answers_and_must_not_is_a_warning_on_its_node_and_nothing_else_is
 }
 
 #[test]
+fn a_port_that_must_not_answer_and_does_at_times_is_not_closed() {
+    let closed = |stage: Stage, src, dst| stage.sees(src, dst, "9101", Signal::Refused);
+    let at_times = closed(closed(loopback(), CP, W1), LB, CP)
+        .sees(W1, LB, "9101", Signal::Silence)
+        .sees_again(W1, LB, "9101", Signal::Connected);
+    let report = at_times.report();
+    let kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
+    assert!(kinds.contains(&CauseKind::Exposure), "{kinds:?}");
+    let [row] = checks(&report, check::EXPOSURE.id)[..] else {
+        panic!("one rule")
+    };
+    assert_eq!(
+        (row.status, row.detail.as_str()),
+        (Status::Warn, "2 of 3 tests closed to the network, 1 not")
+    );
+}
+
+#[test]
 fn an_exposure_that_was_not_tried_is_not_passed() {
     let report = loopback().without(W2).reports_nothing(CP).report();
     assert_eq!(report.verdict, Verdict::Incomplete);
