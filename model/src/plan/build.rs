@@ -282,13 +282,22 @@ fn applies(rule: &Rule, own: &crate::version::Minor, parameters: &Parameters) ->
 }
 
 fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
+    let by_hand = match rule.protocol {
+        // Silence is what an open port and a filtered one have in common.
+        Protocol::Udp => {
+            "send into the port by hand, for example `nc -u -w 1 ADDRESS PORT`, while `tcpdump -ni any udp port PORT` on the \
+             host shows whether it arrives"
+        }
+        _ => "try the port by hand, for example `nc -vz ADDRESS PORT`",
+    };
     let remedy = match source {
         Source::AdminClusterNodes => {
-            "this build has no vantage at the admin cluster: on each of its nodes, try the port by hand, \
-             for example `nc -vz ADDRESS PORT`"
+            format!("this build has no vantage at the admin cluster: on each of its nodes, {by_hand}")
         }
-        Source::AdminWorkstation => "the admin workstation is excluded: run without `--exclude coordinator`",
-        _ => "this build has no vantage there: try the port by hand, for example `nc -vz ADDRESS PORT`",
+        Source::AdminWorkstation => {
+            "the admin workstation is excluded: run without `--exclude coordinator`".to_owned()
+        }
+        _ => format!("this build has no vantage there: {by_hand}"),
     };
     NoVantage {
         rule: rule.id.clone(),
@@ -296,7 +305,7 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
         destination: rule.destination,
         protocol: rule.protocol,
         ports: ports.clone(),
-        remedy: remedy.to_owned(),
+        remedy,
     }
 }
 

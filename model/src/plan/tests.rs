@@ -302,6 +302,19 @@ fn a_loopback_port_of_one_role_is_no_exposure_where_another_role_must_answer_on_
 }
 
 #[test]
+fn what_is_to_be_tried_by_hand_is_tried_over_its_own_transport() {
+    let mut profiles = profiles();
+    for rule in &mut profiles[0].rules {
+        rule.protocol = Protocol::Udp;
+    }
+    let plan = Plan::new(&inventory("user"), &profiles, &parameters());
+    let by_admin_cluster = |missing: &&NoVantage| missing.source == Source::AdminClusterNodes;
+    let missing = plan.no_vantage.iter().find(by_admin_cluster).unwrap();
+    assert!(missing.remedy.contains("`nc -u "), "{}", missing.remedy);
+    assert!(!missing.remedy.contains("nc -vz"), "{}", missing.remedy);
+}
+
+#[test]
 fn every_nodeport_of_a_destination_is_tested_by_exactly_one_source_whoever_stays_away() {
     let whole = plan("user");
     let absent = BTreeSet::from(["10.210.1.11", "10.200.0.11"].map(id));
