@@ -14,6 +14,7 @@ use crate::{
 
 use super::{
     CauseKind,
+    adjacency::Adjacency,
     attribute::blame,
     blame::{Blame, Local, Proof, Rule, Setting, Tests},
     counted::Counted,
@@ -41,6 +42,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         stuck: stuck(ledger, pairs),
         twins: Twins::of(ledger, pairs),
         moments: Moments::of(ledger, pairs),
+        adjacency: Adjacency::of(pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -109,6 +111,7 @@ struct Blamed<'a> {
     stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
     twins: Twins,
     moments: Moments,
+    adjacency: Adjacency,
 }
 
 type Patterns = BTreeMap<Pattern, Vec<Piece>>;
@@ -175,7 +178,10 @@ impl Blamed<'_> {
         }
         let severity = self.severity(pair, ports);
         let attempts = cell.attempts;
-        let blame = self.way_back_is_stuck(pair, &blame).unwrap_or(blame);
+        let stuck = self.way_back_is_stuck(pair, &blame);
+        let blame = stuck
+            .or_else(|| self.adjacency.explain(pair, &blame))
+            .unwrap_or(blame);
         match blame {
             Blame::Pattern(pattern) => {
                 let rejection = match &cell.outcome {

@@ -1,5 +1,6 @@
 //! From failing tests to the fewest causes that explain them, each with the node to touch and the command that mends it.
 
+mod adjacency;
 mod attribute;
 mod blame;
 mod candidate;

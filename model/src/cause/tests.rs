@@ -482,6 +482,25 @@ fn answers_that_find_no_neighbour_share_the_cause_of_the_questions_that_find_non
 }
 
 #[test]
+fn what_is_lost_one_way_between_hosts_that_do_not_find_each_other_is_one_fault() {
+    // The one learns the link address of the other from its question, and its own frames are swallowed.
+    let report = Stage::of(&[CP, W1])
+        .rule("there", "10250,10256", &[CP], &[W1])
+        .rule("back", "4240,7000", &[W1], &[CP])
+        .sees(CP, W1, "10250,10256", Signal::NeighborUnresolved)
+        .sees(W1, CP, "4240,7000", Signal::Silence)
+        .sees_again(W1, CP, "4240", Signal::Silence)
+        .captures(W1, End::Source, CP, "4240", 3, 0, 0)
+        .captures(CP, End::Destination, W1, "4240", 0, 0, 0)
+        .report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.affects_total),
+        (CauseKind::NotAdjacent, 4)
+    );
+}
+
+#[test]
 fn a_redirection_on_a_host_is_that_hosts_wrong_responder() {
     let garbage = Signal::Unproven {
         how: Unproven::Garbage,
