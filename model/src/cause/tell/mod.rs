@@ -16,9 +16,9 @@ use crate::{
     ledger::Ledger,
     observation::Life,
     plan::Plan,
-    port::Family,
+    port::{Family, Protocol},
     profile::Severity,
-    report::{Affect, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status},
+    report::{Affect, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status, check},
     verdict::Way,
 };
 
@@ -250,6 +250,15 @@ impl<'a> Teller<'a> {
     }
 }
 
+/// The check that fails: of reachability the one of these tests' transport, TCP's if they have both.
+fn check_of(told: &Told, tests: &Tests) -> &'static str {
+    let is_udp = tests.protocols().iter().eq(&[Protocol::Udp]);
+    match told.check {
+        check if check == check::REACH_TCP.id && is_udp => check::REACH_UDP.id,
+        check => check,
+    }
+}
+
 /// A family by its name.
 fn said_family(family: Family) -> &'static str {
     match family {
@@ -271,7 +280,7 @@ fn finding(told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> Find
     };
     Finding {
         id: String::new(),
-        check: told.check.to_owned(),
+        check: check_of(&told, tests).to_owned(),
         status,
         severity,
         cause: Cause {

@@ -2,12 +2,13 @@
 
 use crate::{
     id::NodeId,
+    observation::Listener,
     port::{PortSet, Protocol},
     report::{Status, check},
 };
 
 use super::{
-    super::{CauseKind, Fix, blame::Tests, fix::said_list},
+    super::{CauseKind, Fix, blame::Tests, fix::said_list, host::address_of},
     Teller, Told,
 };
 
@@ -80,19 +81,25 @@ impl Teller<'_> {
     }
 
     pub(super) fn no_listener(&self, node: NodeId, tests: &Tests) -> Told {
-        let ports = self.ports(tests);
+        let (name, ports) = (self.name(node), self.ports(tests));
+        let elsewhere = self.listeners(node, tests, |listener| !self.is_heard_at(listener, node, tests));
+        let (also, text) = if elsewhere.is_empty() {
+            let text = "Start the service that belongs there, or see why it listens on another address only.";
+            (String::new(), text)
+        } else {
+            let text = "Let the service listen on the node's data address, or on all addresses.";
+            (format!("; {} only", said_listeners(&elsewhere)), text)
+        };
         Told {
             check: check::LISTENER.id,
             kind: CauseKind::NoListener,
             node: Some(node),
             detail: format!(
-                "nothing listens on {ports} of {}: {} refused",
-                self.name(node),
+                "nothing listens on {ports} of {name}: {} refused{also}",
                 self.count(tests)
             ),
             fix: Fix {
-                text: "Start the service that belongs there, or see why it listens on another address only."
-                    .to_owned(),
+                text: text.to_owned(),
                 commands: vec!["ss -H -l -n -t -p".to_owned()],
             },
             most: Status::Fail,
@@ -126,21 +133,79 @@ impl Teller<'_> {
     }
 
     pub(super) fn exposure(&self, node: NodeId, tests: &Tests) -> Told {
+        let answering = self.listeners(node, tests, |listener| self.is_heard_at(listener, node, tests));
+        let who = if answering.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", said_listeners(&answering))
+        };
+        let protocols = tests.protocols().into_iter();
+        let commands = protocols.flat_map(|protocol| {
+            let ports = tests.ports_of(protocol);
+            let first = ports.ranges().iter().map(|range| range.first());
+            let shown = first.take(MAX_SHOWN_PORTS);
+            shown
+                .map(|port| format!("ss -H -l -n -p --{protocol} 'sport = :{port}'"))
+                .collect::<Vec<_>>()
+        });
         Told {
             check: check::EXPOSURE.id,
             kind: CauseKind::Exposure,
             node: Some(node),
             detail: format!(
-                "{} of {} answers over the network and must not: {}",
+                "{} of {} answers over the network and must not: {}{who}",
                 self.ports(tests),
                 self.name(node),
                 self.count(tests)
             ),
             fix: Fix {
                 text: "Bind the service to loopback, or close the port in the packet filter.".to_owned(),
-                commands: vec!["ss -H -l -n -t -p".to_owned()],
+                commands: commands.collect(),
             },
             most: Status::Fail,
         }
     }
+
+    /// Who waits on ports of these tests, as the node's probe saw it last.
+    fn listeners(&self, node: NodeId, tests: &Tests, is_meant: impl Fn(&Listener) -> bool) -> Vec<&Listener> {
+        let facts = self.ledger.node(node).and_then(|log| log.facts);
+        let all = facts.map_or(&[][..], |told| &told.what.listeners);
+        let waits = |listener: &&Listener| {
+            let asked = tests.ports_of(listener.protocol);
+            !asked.intersection(&listener.ports).is_empty() && is_meant(listener)
+        };
+        all.iter().filter(waits).collect()
+    }
+
+    /// Whether a listener can be asked at the node's address in these tests: it waits at that, or at all addresses.
+    fn is_heard_at(&self, listener: &Listener, node: NodeId, tests: &Tests) -> bool {
+        let families = tests.families().into_iter();
+        let mut asked = families.filter_map(|family| address_of(self.ledger, node, family));
+        // A socket at [::] takes IPv4, too, unless it was told not to.
+        asked.any(|address| {
+            listener.address == address
+                || listener.address.is_unspecified() && (listener.address.is_ipv6() || address.is_ipv4())
+        })
+    }
 }
+
+/// `kubelet (pid 812) listens on 10248/tcp at 0.0.0.0`, the first few.
+fn said_listeners(listeners: &[&Listener]) -> String {
+    let said = |listener: &&Listener| {
+        let who = match (&listener.process, listener.pid) {
+            (Some(process), Some(pid)) => format!("{process} (pid {pid})"),
+            (Some(process), None) => process.clone(),
+            (None, Some(pid)) => format!("the process with pid {pid}"),
+            (None, None) => "the kernel or a process that the probe may not see".to_owned(),
+        };
+        let (ports, protocol) = (&listener.ports, listener.protocol);
+        format!("{who} listens on {ports}/{protocol} at {}", listener.address)
+    };
+    let all: Vec<String> = listeners.iter().map(said).collect();
+    said_list(&all, MAX_SAID_LISTENERS)
+}
+
+/// More listeners than this in one sentence are not read by anybody.
+const MAX_SAID_LISTENERS: usize = 4;
+/// As many ports are shown by a command each.
+const MAX_SHOWN_PORTS: usize = 4;

@@ -136,6 +136,7 @@ fn a_lost_datagram_is_sought_with_a_capture_where_it_should_arrive() {
             .over(Family::Ipv4, Protocol::Udp)
             .rule("node.overlay", "6081", &[CP], &[W1]);
     let report = stage.silent(CP, W1, "6081", Some((1, 0)), Some((0, 0))).report();
+    assert_eq!(only(&report).check, "PORT-002");
     let commands = &only(&report).fix.commands;
     assert!(
         commands[0].starts_with("ssh 10.0.1.1 ") && commands[0].contains("tcpdump"),
