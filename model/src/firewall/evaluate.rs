@@ -59,16 +59,24 @@ pub(super) fn evaluate(ruleset: &Ruleset, packet: &Packet) -> Judgement {
         }
         before = outcome;
     }
-    if first.accepts() && !ruleset.legacy_tables.is_empty() {
+    let unread = unread_tables(ruleset, packet.family());
+    if first.accepts() && !unread.is_empty() {
         return unknown(
             None,
-            &format!(
-                "the legacy iptables ({}) were not read",
-                ruleset.legacy_tables.join(", ")
-            ),
+            &format!("the legacy iptables ({}) were not read", unread.join(", ")),
         );
     }
     first
+}
+
+/// Tables of the legacy iptables that may see packets of a family: all but those of the other one.
+fn unread_tables(ruleset: &Ruleset, family: Family) -> Vec<&str> {
+    let of_the_other = match family {
+        Family::Ipv4 => "ip6 ",
+        Family::Ipv6 => "ip ",
+    };
+    let tables = ruleset.legacy_tables.iter().map(String::as_str);
+    tables.filter(|table| !table.starts_with(of_the_other)).collect()
 }
 
 /// Every combination of decisions, depth first.

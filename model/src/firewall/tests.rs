@@ -203,6 +203,23 @@ fn legacy_rules_that_were_not_read_take_the_certainty_from_an_accept_only() {
 }
 
 #[test]
+fn legacy_rules_of_one_family_leave_the_other_certain() {
+    let over_ipv6 = Packet::incoming_syn("eth0", "fd00::2".parse().unwrap(), "fd00::1".parse().unwrap(), 1);
+    for (table, of_ipv4, of_ipv6) in [
+        ("ip filter", "unknown", "accepts"),
+        ("ip6 filter", "accepts", "unknown"),
+        ("list not readable", "unknown", "unknown"),
+    ] {
+        let ruleset = Ruleset {
+            legacy_tables: vec![table.to_owned()],
+            ..Ruleset::default()
+        };
+        let judged = [syn(1), over_ipv6.clone()].map(|packet| kind(&ruleset.evaluate(&packet)));
+        assert_eq!(judged, [of_ipv4, of_ipv6], "{table}");
+    }
+}
+
+#[test]
 fn an_undecided_rule_matters_only_if_it_changes_the_outcome() {
     let limit = || Expression::Limit {
         name: "limit".to_owned(),
