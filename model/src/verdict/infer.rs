@@ -103,23 +103,24 @@ pub(crate) fn recognise_loss(pair: &mut PairVerdict, is_dropped: impl Fn(&PairVe
 /// were lost before one was answered.
 fn may_be_chance(pair: &PairVerdict, attempts: u32, are: fn(&Cell) -> bool) -> bool {
     let answered = |cell: &&Cell| cell.outcome.is_open() || matches!(cell.outcome, Outcome::Lossy { .. });
-    let (mut lost, mut made) = (0_u64, 0_u64);
+    // Attempts are as many as a probe claims: products of two such numbers need more than 64 bits.
+    let (mut lost, mut made) = (0_u128, 0_u128);
     for cell in pair.cells.iter().filter(answered) {
-        let ports = u64::from(cell.ports.count());
-        lost += ports * u64::from(cell.attempts.saturating_sub(1));
-        made += ports * u64::from(cell.attempts.max(1));
+        let ports = u128::from(cell.ports.count());
+        lost += ports * u128::from(cell.attempts.saturating_sub(1));
+        made += ports * u128::from(cell.attempts.max(1));
     }
     if made == 0 {
         return false;
     }
-    let mut expected_thousandths = u64::from(pair.planned.count()) * 1000;
+    let mut expected_thousandths = u128::from(pair.planned.count()) * 1000;
     for _ in 0..attempts.min(MOST_ATTEMPTS_WEIGHED) {
         expected_thousandths = expected_thousandths * lost / made;
     }
     let found = count(pair, |cell| {
         are(cell) && (is_mute(cell) || cell.attempts >= attempts)
     });
-    found * 1000 <= expected_thousandths * CHANCE_MARGIN
+    u128::from(found) * 1000 <= expected_thousandths * CHANCE_MARGIN
 }
 
 fn is_silent(cell: &Cell) -> bool {
@@ -172,7 +173,7 @@ const LOSS_FLOOR: u64 = 3;
 /// One test in so many that needed a repetition is loss; a moment in which a busy host stands still stays below it.
 const LOSS_ONE_IN: u64 = 20;
 /// How many times as many as expected are still chance: with few of them expected, one in some hundred pairs has so many.
-const CHANCE_MARGIN: u64 = 3;
+const CHANCE_MARGIN: u128 = 3;
 /// How many times TCP sends a hello before its proof is given up: at once, and after 0.2, 0.6 and 1.4 s.
 const HELLO_SENDINGS: u32 = 4;
 /// After so many attempts in vain nothing is chance on a network that answers anybody.

@@ -237,6 +237,15 @@ fn a_port_that_fails_one_look_and_answers_the_other_is_lossy_never_open() {
 }
 
 #[test]
+fn a_probe_that_claims_any_number_of_attempts_breaks_no_judgement() {
+    let claims = Stage::of(&[LB, W1])
+        .rule("all", "1-65535", &[LB], &[W1])
+        .looks(LB, W1, "1-65000", Signal::Verified, u32::MAX, u32::MAX, false)
+        .looks(LB, W1, "65001-65535", Signal::Silence, u32::MAX, 0, false);
+    assert_eq!(outcome(&claims, LB, W1, "65001"), "lossy");
+}
+
+#[test]
 fn a_repetition_by_chance_is_open_and_repetitions_by_the_dozen_are_lossy() {
     let outcomes = |repeated: &str, at_once: &str| {
         let stage = Stage::new()
