@@ -255,16 +255,25 @@ fn flapping(point: &Point<'_>) -> Option<u32> {
     (0 < answered && failed).then_some(answered)
 }
 
-/// Whether one look was answered, and in every other the destination proved the connection and its answer came too late: a
-/// slow host. What a path loses of a connection that stands, TCP repeats.
+/// Whether one look was answered, and in every other a connection stood at both ends on which the question or the answer came
+/// too late: a slow host. What a path loses of a connection that stands, TCP repeats.
 fn is_late(point: &Point<'_>) -> bool {
     let looks = || [point.first, point.second].into_iter().flatten();
-    let count = |signal: &Signal| looks().filter(|told| told.what.signal == *signal).count();
-    let how = Unproven::Silent;
-    let (verified, late) = (count(&Signal::Verified), count(&Signal::Unproven { how }));
-    let proven = point.heard.map_or(0, |heard| heard.what.proven);
+    let stood = |signal: &Signal| {
+        matches!(
+            signal,
+            Signal::Unproven {
+                how: Unproven::Silent | Unproven::Closed
+            }
+        )
+    };
+    let verified = looks()
+        .filter(|told| told.what.signal == Signal::Verified)
+        .count();
+    let late = looks().filter(|told| stood(&told.what.signal)).count();
     let made = u32::try_from(verified + late).unwrap_or(u32::MAX);
-    verified > 0 && late > 0 && looks().count() == verified + late && proven >= made
+    let accepted = point.heard.map_or(0, |heard| heard.what.accepted);
+    verified > 0 && late > 0 && looks().count() == verified + late && accepted >= made
 }
 
 /// Why nothing was tried.
@@ -296,17 +305,12 @@ fn untried(point: &Point<'_>, ends: &Ends<'_>) -> Why {
 fn unproven(point: &Point<'_>, how: Unproven) -> (Outcome, Spot) {
     let heard = point.heard.map(|heard| heard.what);
     match how {
-        // The peer's own responder took the connection and the question or its answer was lost. Nobody saw where, unless it was
-        // looked at again.
+        // The peer's own responder took the connection and the question or its answer was lost.
         Unproven::Silent | Unproven::Closed if heard.is_some_and(|heard| heard.proven > 0) => {
-            let spot = match point.second {
-                Some(_) => Spot::Return,
-                None => Spot::Unknown,
-            };
-            (Outcome::FilteredReturn, spot)
+            (Outcome::FilteredReturn, unless_unwatched(point, Spot::Return))
         }
         Unproven::Silent | Unproven::Closed if heard.is_some_and(|heard| heard.accepted > 0) => {
-            (Outcome::FilteredForward, Spot::Forward)
+            (Outcome::FilteredForward, unless_unwatched(point, Spot::Forward))
         }
         _ => {
             let spot = match arrived(point) {
@@ -320,6 +324,15 @@ fn unproven(point: &Point<'_>, how: Unproven) -> (Outcome, Spot) {
             };
             (Outcome::IdentityMismatch { how }, spot)
         }
+    }
+}
+
+/// A place, if somebody looked again.
+fn unless_unwatched(point: &Point<'_>, spot: Spot) -> Spot {
+    if point.second.is_some() {
+        spot
+    } else {
+        Spot::Unknown
     }
 }
 

@@ -45,20 +45,19 @@ pub(crate) fn infer_rejections(pair: &mut PairVerdict, is_dropped: impl Fn(&Pair
     }
 }
 
-/// Takes ports whose connections the destination proved, and whose answers did not come in time, for open, where some of the
-/// pair were looked at again, were answered then, and none was not: the host was slow, and both ends testify that the
-/// connections stood.
+/// Takes ports whose connections stood at both ends, and on which the question or the answer did not come in time, for open,
+/// where some of the pair were looked at again, were answered then, and none was not: a host was slow.
 pub(crate) fn recognise_lateness(pair: &mut PairVerdict) {
     let is_late = |cell: &Cell| cell.outcome == Outcome::Open && cell.spot == Spot::Destination;
-    let is_unanswered = |cell: &Cell| cell.outcome == Outcome::FilteredReturn;
-    let is_looked_at = |cell: &Cell| cell.spot != Spot::Unknown;
-    let (mut late, mut lost) = (false, false);
-    for cell in &pair.cells {
-        late |= is_late(cell);
-        lost |= is_unanswered(cell) && is_looked_at(cell);
+    if !pair.cells.iter().any(is_late) {
+        return;
     }
-    if late && !lost {
-        for cell in pair.cells.iter_mut().filter(|cell| is_unanswered(cell)) {
+    for outcome in [Outcome::FilteredForward, Outcome::FilteredReturn] {
+        let is_watched = |cell: &Cell| cell.outcome == outcome && cell.spot != Spot::Unknown;
+        if pair.cells.iter().any(is_watched) {
+            continue;
+        }
+        for cell in pair.cells.iter_mut().filter(|cell| cell.outcome == outcome) {
             cell.outcome = Outcome::Open;
             cell.spot = Spot::Destination;
         }

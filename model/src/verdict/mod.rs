@@ -118,8 +118,8 @@ pub enum Why {
     Unsupported,
 }
 
-/// Where a failing test ended, as far as captures and errors tell. An open one with a place was answered late, by a slow
-/// host there.
+/// Where a failing test ended, as far as captures and errors tell. An open one with a place was answered late: one of
+/// the two hosts was slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Spot {
     /// Nobody saw it.
