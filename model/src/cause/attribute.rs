@@ -129,9 +129,16 @@ impl Asked<'_> {
 
     /// A question that its own host did not send, with an error that a rule of its packet filter may imitate.
     fn kept(&self, otherwise: &Blame) -> Vec<(PortSet, Blame)> {
-        let by_rule = self.by_rule(self.ports, self.pair.src, Way::Out).into_iter();
-        by_rule
-            .map(|(range, blame)| (range.into(), blame.unwrap_or_else(|| otherwise.clone())))
+        let node = self.pair.src;
+        let asked = self.ask(self.ports, Way::Out).into_iter();
+        asked
+            .map(|(range, opinion)| match opinion {
+                // What is dropped there gives another error, and without a route no filter is asked.
+                Opinion::Stops(judgement) if matches!(*judgement, Judgement::Rejects { .. }) => {
+                    (range.into(), stopped(node, Way::Out, Proof::Denied, &judgement))
+                }
+                _ => (range.into(), otherwise.clone()),
+            })
             .collect()
     }
 

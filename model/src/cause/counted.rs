@@ -8,8 +8,10 @@ use crate::{
 };
 
 use super::{
+    CauseKind,
     blame::{Setting, Tests},
     filter::HostCase,
+    group::Group,
 };
 
 /// Packets that a kernel says it dropped, and why.
@@ -75,6 +77,25 @@ impl HostCase {
             let looks = [log.facts_first, log.facts].into_iter().flatten();
             self.tests.lines.extend(looks.map(|told| told.line));
         }
+    }
+}
+
+impl HostCase {
+    /// Whether it explains that the node's own questions to these peers do not arrive: reverse path filtering drops what comes
+    /// from whom the node would answer by another way, and by that way its questions leave.
+    pub(super) fn misroutes(&self, kind: CauseKind, group: &Group) -> bool {
+        let is_lost = matches!(kind, CauseKind::PathFilter | CauseKind::NotAdjacent);
+        let peers = self.tests.peers_of(self.node);
+        matches!(self.counted, Some(Counted::ReversePath { .. }))
+            && is_lost
+            && group.tests.sources() == [self.node]
+            && group.tests.families() == self.tests.families()
+            && group.tests.destinations().iter().all(|peer| peers.contains(peer))
+    }
+
+    pub(super) fn take_own_questions(&mut self, group: &Group) {
+        self.goes_astray = true;
+        self.tests.merge(&group.tests);
     }
 }
 

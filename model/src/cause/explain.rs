@@ -6,7 +6,7 @@ use crate::{
     id::NodeId,
     ledger::Ledger,
     plan::{Expect, Plan},
-    port::{Family, PortSet},
+    port::PortSet,
     profile::Severity,
     report::Finding,
     verdict::{Cell, Mismatch, Outcome, PairVerdict, Spot, Way, Why},
@@ -21,10 +21,10 @@ use super::{
     cover::{Ground, Piece, Rejection, around_nodes, cover},
     filter::{FilterCase, HostCase},
     group::Group,
-    host::{Opinion, ask},
     join::Joiner,
     moment::Moments,
     pattern::{Admission, Pattern, Place},
+    stuck::Stuck,
     subnet::Subnets,
     tell::Teller,
     twin::{Twin, Twins},
@@ -39,7 +39,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         causes: BTreeMap::new(),
         rules: BTreeMap::new(),
         patterns: BTreeMap::new(),
-        stuck: stuck(ledger, pairs),
+        stuck: Stuck::of(ledger, pairs),
         twins: Twins::of(ledger, pairs),
         moments: Moments::of(ledger, pairs),
         adjacency: Adjacency::of(pairs),
@@ -61,32 +61,15 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         .map(|(blame, tests)| teller.at_node(blame, tests))
         .collect();
     let mut hosts = Vec::new();
-    for (pattern, group) in groups(blamed.patterns, joiner) {
-        match pattern.place {
-            Place::Between(CauseKind::LossyPath) if let Some(node) = overrun(ledger, &group) => {
-                HostCase::add(&mut hosts, node, Setting::Overrun, &group);
-            }
-            Place::Between(kind) => findings.push(teller.between_nodes(kind, &pattern.how, &group)),
-            Place::Host { node, setting } => HostCase::add(&mut hosts, node, setting, &group),
-            // What its kernel counted says more than a filter that nobody could read.
-            Place::Filter {
-                node,
-                way,
-                proof: Proof::Capture,
-            } if way != Way::Out && Counted::of_case(ledger, node, &group.tests).is_some() => {
-                let setting = match way {
-                    Way::AnswerIn => Setting::Unheard,
-                    _ => Setting::Unanswered,
-                };
-                HostCase::add(&mut hosts, node, setting, &group);
-            }
-            Place::Filter { node, way, proof } => {
-                FilterCase::add_unread(&mut cases, node, way, proof, &group)
-            }
+    let between = sort_out(groups(blamed.patterns, joiner), ledger, &mut cases, &mut hosts);
+    hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
+    for (kind, how, group) in between {
+        match hosts.iter_mut().find(|case| case.misroutes(kind, &group)) {
+            Some(case) => case.take_own_questions(&group),
+            None => findings.push(teller.between_nodes(kind, &how, &group)),
         }
     }
     findings.extend(cases.iter().map(|case| teller.in_filter(case)));
-    hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
     findings.extend(hosts.iter().map(|case| teller.on_host(case)));
     findings.sort_by_key(|finding| {
         (
@@ -101,14 +84,46 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     findings
 }
 
+/// Puts what ends at a node to the rest of that node, and returns what ends between nodes.
+fn sort_out(
+    groups: Vec<(Pattern, Group)>,
+    ledger: &Ledger<'_>,
+    cases: &mut Vec<FilterCase>,
+    hosts: &mut Vec<HostCase>,
+) -> Vec<(CauseKind, String, Group)> {
+    let mut between = Vec::new();
+    for (pattern, group) in groups {
+        match pattern.place {
+            Place::Between(CauseKind::LossyPath) if let Some(node) = overrun(ledger, &group) => {
+                HostCase::add(hosts, node, Setting::Overrun, &group);
+            }
+            Place::Between(kind) => between.push((kind, pattern.how, group)),
+            Place::Host { node, setting } => HostCase::add(hosts, node, setting, &group),
+            // What its kernel counted says more than a filter that nobody could read.
+            Place::Filter {
+                node,
+                way,
+                proof: Proof::Capture,
+            } if way != Way::Out && Counted::of_case(ledger, node, &group.tests).is_some() => {
+                let setting = match way {
+                    Way::AnswerIn => Setting::Unheard,
+                    _ => Setting::Unanswered,
+                };
+                HostCase::add(hosts, node, setting, &group);
+            }
+            Place::Filter { node, way, proof } => FilterCase::add_unread(cases, node, way, proof, &group),
+        }
+    }
+    between
+}
+
 struct Blamed<'a> {
     plan: &'a Plan,
     ledger: &'a Ledger<'a>,
     causes: BTreeMap<Local, Tests>,
     rules: BTreeMap<Rule, Tests>,
     patterns: Patterns,
-    /// Pairs whose source can send nothing at all to the destination: its answers do not leave either.
-    stuck: BTreeMap<(NodeId, NodeId, Family), Setting>,
+    stuck: Stuck,
     twins: Twins,
     moments: Moments,
     adjacency: Adjacency,
@@ -178,7 +193,7 @@ impl Blamed<'_> {
         }
         let severity = self.severity(pair, ports);
         let attempts = cell.attempts;
-        let stuck = self.way_back_is_stuck(pair, &blame);
+        let stuck = self.stuck.explain(pair, &blame);
         let blame = stuck
             .or_else(|| self.adjacency.explain(pair, &blame))
             .unwrap_or(blame);
@@ -235,40 +250,6 @@ impl Blamed<'_> {
                 .node(pair.dst)?
                 .translated_source(pair.transport, ports),
         }
-    }
-
-    /// Answers that do not leave have the cause of the questions in the same direction that do not leave.
-    fn way_back_is_stuck(&self, pair: &PairVerdict, blame: &Blame) -> Option<Blame> {
-        let family = pair.transport.0;
-        let setting = *self.stuck.get(&(pair.dst, pair.src, family))?;
-        let node = match blame {
-            Blame::Pattern(Pattern {
-                place:
-                    Place::Host {
-                        node,
-                        setting: Setting::Unanswered,
-                    }
-                    | Place::Filter {
-                        node,
-                        way: Way::In | Way::AnswerOut,
-                        proof: Proof::Capture,
-                    },
-                ..
-            }) => *node,
-            // The way is sought before the packet filter is asked.
-            Blame::Rule(Rule {
-                node,
-                way: Way::AnswerOut,
-                ..
-            }) if setting == Setting::NoRoute => *node,
-            _ => return None,
-        };
-        let routes = Local::Routes {
-            node,
-            family,
-            setting,
-        };
-        Some(routes.into())
     }
 
     /// The worst of the rules over these ports.
@@ -345,46 +326,6 @@ fn by_twin((owner, twin): (NodeId, Twin)) -> Local {
         Twin::Gateway(mac) => Local::ProxyArp { mac },
         twin => Local::DuplicateAddress { owner, twin },
     }
-}
-
-/// Directions in which every question ends at its source for want of a way, and by no rule: rules are asked about answers
-/// themselves.
-fn stuck(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> BTreeMap<(NodeId, NodeId, Family), Setting> {
-    let lets_out = |pair: &PairVerdict, cell: &Cell| {
-        let port = cell.ports.ranges().first().map(|range| range.first());
-        port.is_some_and(|port| {
-            ask(ledger, pair.src, pair.dst, pair.transport, port, Way::Out) == Opinion::Accepts
-        })
-    };
-    let setting = |pair: &PairVerdict, cell: &Cell| match cell.outcome {
-        Outcome::NoRoute => Some(Setting::NoRoute),
-        Outcome::LocalBlocked if lets_out(pair, cell) => Some(Setting::NothingLeaves),
-        _ => None,
-    };
-    // What was not measured contradicts nothing.
-    let ends = |pair: &PairVerdict| (pair.src, pair.dst, pair.transport.0);
-    let told = |pair: &PairVerdict| -> Vec<Option<Setting>> {
-        let measured = pair.cells.iter().filter(|cell| cell.outcome.is_measured());
-        measured.map(|cell| setting(pair, cell)).collect()
-    };
-    let mut found: BTreeMap<(NodeId, NodeId, Family), Setting> = BTreeMap::new();
-    for pair in pairs {
-        let is_kept = |cell: &Cell| matches!(cell.outcome, Outcome::NoRoute | Outcome::LocalBlocked);
-        if pair.cells.iter().any(is_kept)
-            && let Some(first) = told(pair).into_iter().flatten().next()
-        {
-            found.insert(ends(pair), first);
-        }
-    }
-    if !found.is_empty() {
-        for pair in pairs {
-            let is_other = |known: &mut Setting| told(pair).into_iter().any(|told| told != Some(*known));
-            if found.get_mut(&ends(pair)).is_some_and(is_other) {
-                found.remove(&ends(pair));
-            }
-        }
-    }
-    found
 }
 
 /// Covers each pattern by itself, in an order in which what one explains need not be explained again.

@@ -163,6 +163,8 @@ pub(super) struct HostCase {
     pub(super) setting: Setting,
     /// What the kernel says of it.
     pub(super) counted: Option<Counted>,
+    /// Whether the node's own questions to these peers go astray, too.
+    pub(super) goes_astray: bool,
     /// Each part the same ports of the same peers.
     pub(super) parts: Vec<Tests>,
     pub(super) tests: Tests,
@@ -181,6 +183,7 @@ impl HostCase {
                 node,
                 setting,
                 counted: None,
+                goes_astray: false,
                 parts: vec![group.tests.clone()],
                 tests: group.tests.clone(),
             }),

@@ -2,8 +2,8 @@
 //!
 //! Routes and link addresses know no ports: if another port was answered, what was missing was missing for a moment. And
 //! where every silent test of a pair that was asked again was answered then, those of which nobody asked again would have
-//! been, too: a sampled second look speaks for what failed beside it ([`super::place`]). It does not speak for a port that
-//! stayed silent in a second look from another source, or at another destination.
+//! been, too: a sampled second look speaks for what failed beside it ([`super::place`]). Neither speaks for
+//! a port that failed in a second look, too, be it from another source or at another destination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +15,15 @@ use crate::{
     verdict::{Cell, Outcome, PairVerdict},
 };
 
-/// What is known to have got through, and what stayed silent.
+/// What is known to have got through, and what failed again.
 pub(super) struct Moments {
     /// Who is known to have got an answer from whom.
     heard: BTreeSet<(NodeId, NodeId, Family)>,
     /// Pairs of which all silent tests that were asked again were answered.
     recovered: BTreeSet<(NodeId, NodeId, Transport)>,
-    /// Ports that stayed silent, by their destination, and by their source.
-    silent_at: BTreeMap<(NodeId, Transport), PortSet>,
-    silent_from: BTreeMap<(NodeId, Transport), PortSet>,
+    /// Ports that failed in a second look, too, by their destination, and by their source.
+    failed_at: BTreeMap<(NodeId, Transport), PortSet>,
+    failed_from: BTreeMap<(NodeId, Transport), PortSet>,
 }
 
 impl Moments {
@@ -36,8 +36,8 @@ impl Moments {
                 .map(|pair| (pair.src, pair.dst, pair.transport.0))
                 .collect(),
             recovered: BTreeSet::new(),
-            silent_at: BTreeMap::new(),
-            silent_from: BTreeMap::new(),
+            failed_at: BTreeMap::new(),
+            failed_from: BTreeMap::new(),
         };
         for pair in pairs {
             if pair.cells.iter().any(|cell| !cell.outcome.is_open()) {
@@ -53,20 +53,20 @@ impl Moments {
         let [Some(first), Some(second)] = looks else {
             return;
         };
-        let (mut is_answered, mut silent) = (false, PortSet::new());
+        let (mut is_answered, mut failed) = (false, PortSet::new());
         for (range, told) in second.runs() {
             let before = first.get(range.first()).map(|told| &told.what.signal);
             match (before, &told.what.signal) {
                 (Some(Signal::Silence), Signal::Verified) => is_answered = true,
-                (_, Signal::Silence) => silent.insert(*range),
-                _ => {}
+                (_, Signal::Verified | Signal::Connected | Signal::NotTried { .. }) => {}
+                _ => failed.insert(*range),
             }
         }
-        if !silent.is_empty() {
-            let at = self.silent_at.entry((pair.dst, pair.transport)).or_default();
-            at.extend(&silent);
-            let from = self.silent_from.entry((pair.src, pair.transport)).or_default();
-            from.extend(&silent);
+        if !failed.is_empty() {
+            let at = self.failed_at.entry((pair.dst, pair.transport)).or_default();
+            at.extend(&failed);
+            let from = self.failed_from.entry((pair.src, pair.transport)).or_default();
+            from.extend(&failed);
         } else if is_answered {
             self.recovered.insert((pair.src, pair.dst, pair.transport));
         }
@@ -76,26 +76,21 @@ impl Moments {
     pub(super) fn part(&self, pair: &PairVerdict, cell: &Cell, ports: &PortSet) -> PortSet {
         let family = pair.transport.0;
         let there = self.heard.contains(&(pair.src, pair.dst, family));
-        let is_all = match cell.outcome {
+        let is_moment = match cell.outcome {
             Outcome::NoRoute => there,
             // Who answers has resolved the other's address.
             Outcome::NeighborUnresolved => there || self.heard.contains(&(pair.dst, pair.src, family)),
             Outcome::Filtered | Outcome::FilteredForward | Outcome::FilteredReturn => {
-                return self.unasked(pair, ports);
+                self.recovered.contains(&(pair.src, pair.dst, pair.transport))
             }
             _ => false,
         };
-        if is_all { ports.clone() } else { PortSet::new() }
-    }
-
-    /// Silent ports of a pair of which nobody asked again, where the others recovered.
-    fn unasked(&self, pair: &PairVerdict, ports: &PortSet) -> PortSet {
-        if !self.recovered.contains(&(pair.src, pair.dst, pair.transport)) {
+        if !is_moment {
             return PortSet::new();
         }
         let stubborn = [
-            self.silent_at.get(&(pair.dst, pair.transport)),
-            self.silent_from.get(&(pair.src, pair.transport)),
+            self.failed_at.get(&(pair.dst, pair.transport)),
+            self.failed_from.get(&(pair.src, pair.transport)),
         ];
         let stubborn = stubborn.into_iter().flatten();
         stubborn.fold(ports.clone(), |ports, stubborn| ports.difference(stubborn))

@@ -49,6 +49,11 @@ impl Teller<'_> {
                 "questions to {what} reach {name}, by its capture,{accepts} and no answer leaves: {count}"
             ),
         };
+        let astray = match case.goes_astray {
+            true => ", and its own questions to them do not arrive",
+            false => "",
+        };
+        let detail = detail + astray;
         if let Some(counted) = case.counted {
             let mut said = self.dropped_by_count(node, detail, counted, tests);
             if case.setting == Setting::Overrun {

@@ -34,6 +34,21 @@ fn packets_that_reverse_path_filtering_dropped_are_named_by_its_counter_and_sett
 }
 
 #[test]
+fn questions_that_leave_by_the_way_that_answers_may_not_come_by_have_the_same_cause() {
+    let mut stage = swallowed_while("TcpExt.IPReversePathFilter", 5, 40);
+    for peer in [W1, W2] {
+        stage = stage.silent(CP, peer, "4240,10250", Some((1, 0)), Some((0, 0)));
+    }
+    let report = stage.report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.affects_total),
+        (CauseKind::HostSetting, 7)
+    );
+    assert!(finding.cause.detail.contains("its own questions"), "{finding:#?}");
+}
+
+#[test]
 fn a_counter_that_stood_there_before_explains_nothing() {
     let report = swallowed_while("TcpExt.IPReversePathFilter", 40, 40).report();
     assert_eq!(only(&report).cause.kind, CauseKind::HostFirewall);

@@ -1,6 +1,7 @@
 //! A link that goes down and comes back.
 
 use super::*;
+use crate::firewall::{Expression, RejectWith, Verdict};
 
 /// While the link of W1 was down nobody resolved it, it had no route, and some attempts vanished.
 fn flapped() -> Stage {
@@ -40,16 +41,30 @@ fn a_neighbour_that_never_answers_on_any_port_is_not_a_moment() {
     assert_eq!(kinds, [CauseKind::NotAdjacent, CauseKind::LossyPath]);
 }
 
-#[test]
-fn a_rule_that_rejects_own_questions_as_routers_do_is_that_rule_and_no_missing_route() {
+fn own_question_without_a_route(stops: Expression) -> CauseKind {
+    let mut ruleset = nft_that_drops(Hook::Output, &[6444]);
+    let expressions = &mut ruleset.tables[0].chains[0].rules[0].expressions;
+    *expressions.last_mut().unwrap() = stops;
     let report = Stage::new()
-        .filters(W1, nft_that_drops(Hook::Output, &[6444]))
+        .filters(W1, ruleset)
         .sees(W1, CP, "6444", Signal::NoRoute)
+        .sees_again(W1, CP, "6444", Signal::NoRoute)
         .report();
-    assert_eq!(
-        (only(&report).cause.kind, only(&report).cause.node),
-        (CauseKind::HostFirewall, Some(node(W1)))
-    );
+    only(&report).cause.kind
+}
+
+#[test]
+fn a_rule_that_rejects_own_questions_as_a_missing_route_does_is_that_rule() {
+    let with = RejectWith::Icmpx { code: 0 };
+    let kind = own_question_without_a_route(Expression::Reject { with });
+    assert_eq!(kind, CauseKind::HostFirewall);
+}
+
+#[test]
+fn a_rule_that_would_drop_a_question_without_a_route_is_not_asked() {
+    let verdict = Verdict::Drop;
+    let kind = own_question_without_a_route(Expression::Verdict { verdict });
+    assert_eq!(kind, CauseKind::HostSetting);
 }
 
 /// Everybody's questions to W1 vanished for a while; of those that were asked again all were answered.
