@@ -23,6 +23,7 @@
 //! ports are closed, what it saw is kept, and dialling goes on until the TTL. Ending the loop ends everything it owns.
 
 mod backoff;
+mod hear;
 mod link;
 mod outbox;
 mod queue;
@@ -40,26 +41,23 @@ use plumbline_identity::{
     join::JoinString,
     key::{AgreementKey, SigningKey, TlsKey, TlsKeyError},
 };
-use plumbline_model::observation::{HostFacts, Life, Record};
+use plumbline_model::observation::{HostFacts, Record};
 use plumbline_proto::{
-    convert::{
-        Assignment, FromProbe, Hello, Progress, ProgressState, Roster, ToProbe, Welcome, Work, roster_of,
-    },
+    convert::{FromProbe, Hello, Progress, ProgressState, Roster, Welcome},
     v1,
 };
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{debug, warn};
+use tracing::warn;
 
 use self::{
     link::{Credentials, Link, LinkEvent},
-    outbox::{Heading, NeverClosed, Outbox},
+    outbox::{Heading, Outbox},
     queue::{Queue, Settled},
     work::{Identity, WorkEvent, Works},
 };
 use crate::{
-    error_chain::chain,
     facts,
-    guard::{Guard, Own, Policy, Standing, nothing_tried},
+    guard::{Guard, Own, Policy},
 };
 
 /// What a probe is started with.
@@ -296,127 +294,6 @@ impl Session {
             None => Some(End::Refused {
                 reason: "the link to the coordinator ended".to_owned(),
             }),
-        }
-    }
-
-    fn on_message(&mut self, message: ToProbe) -> Option<End> {
-        match message {
-            ToProbe::Welcome(welcome) => self.on_welcome(welcome),
-            ToProbe::Ack { seq } => {
-                let result = self.outbox.acknowledge(seq);
-                self.check_acknowledgement(result);
-            }
-            ToProbe::Roster(roster) => self.on_roster(roster),
-            ToProbe::Assignment(assignment) => self.on_assignment(&assignment),
-            ToProbe::Release { assignment } => {
-                if self.works.is_running(assignment) {
-                    self.works.end(assignment);
-                } else {
-                    self.queue.repeat(assignment);
-                }
-            }
-            ToProbe::Finish { reason } => return Some(End::Finished { reason }),
-            ToProbe::Heartbeat => {}
-        }
-        None
-    }
-
-    fn on_welcome(&mut self, welcome: Welcome) {
-        let result = self.outbox.resume(welcome.applied_seq);
-        self.check_acknowledgement(result);
-        self.welcome = Some(welcome);
-        self.queue.restate(self.works.progress());
-    }
-
-    /// A coordinator that confirms what it was never sent is not to be trusted with testimony, but the testimony stays as it
-    /// is; it is said loudly, once a session.
-    fn check_acknowledgement(&self, result: Result<(), NeverClosed>) {
-        if let Err(error) = result {
-            warn!("{error}; ignored");
-        }
-    }
-
-    fn on_roster(&mut self, roster: Roster) {
-        let refused = self
-            .guard
-            .check_roster(&roster)
-            .err()
-            .map(|refused| refused.to_string());
-        if let Some(reason) = &refused {
-            warn!("refused the roster: {reason}");
-        }
-        self.roster = Some(AcceptedRoster {
-            roster: Arc::new(roster),
-            refused,
-        });
-    }
-
-    fn on_assignment(&mut self, wire: &v1::Assignment) {
-        let id = wire.id;
-        if self.works.is_running(id) {
-            let progress = self
-                .works
-                .progress()
-                .into_iter()
-                .filter(|progress| progress.assignment == id);
-            progress.for_each(|progress| self.queue.push(FromProbe::Progress(progress)));
-        } else if self.queue.repeat(id) {
-            debug!("assignment {id} was given again");
-        } else if self.flush_until.is_some() {
-            self.refuse(id, "the probe is ending".to_owned());
-        } else if !self.outbox.has_room() {
-            self.refuse(id, "too much testimony waits for its acknowledgement".to_owned());
-        } else {
-            self.take_on(wire);
-        }
-    }
-
-    fn take_on(&mut self, wire: &v1::Assignment) {
-        let id = wire.id;
-        let Some(AcceptedRoster { roster, refused }) = &self.roster else {
-            return self.refuse(id, "no roster was given".to_owned());
-        };
-        if let Some(reason) = refused.clone() {
-            return self.refuse(id, reason);
-        }
-        let roster = Arc::clone(roster);
-        let assignment = match roster_of(wire).and_then(|_| Assignment::from_wire(wire, &roster)) {
-            Ok(assignment) => assignment,
-            Err(invalid) => return self.refuse(id, invalid.to_string()),
-        };
-        let standing = match assignment.work {
-            Work::Arm(_) => self.standing(),
-            Work::Ask(_) | Work::Look(_) | Work::Survey => Standing::Bare,
-        };
-        let asked = assignment.work.clone();
-        match self.guard.permit(assignment, &roster, &standing) {
-            Ok(permit) => {
-                debug!("assignment {id} starts");
-                self.works.start(id, permit, roster);
-            }
-            Err(refused) => {
-                self.testify(id, nothing_tried(&asked));
-                self.refuse(id, refused.to_string());
-            }
-        }
-    }
-
-    /// Bare or live, as it is now: a kubelet may have come since the probe started. Reading `/proc` takes milliseconds, once a
-    /// run.
-    fn standing(&mut self) -> Standing {
-        if self.facts.life == Life::Bare {
-            self.facts.life = facts::life();
-        }
-        match self.facts.life {
-            Life::Bare => Standing::Bare,
-            Life::Live => {
-                let listeners = facts::listeners::listeners();
-                if let Err(error) = &listeners {
-                    warn!("failed to {}", chain(error));
-                }
-                let listeners = listeners.ok();
-                Standing::Live { listeners }
-            }
         }
     }
 
