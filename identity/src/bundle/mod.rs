@@ -184,22 +184,8 @@ pub fn check(
     faults.append(&mut evidence.faults);
     // Only a report of this analysis version can be read; another's is covered by its digest.
     if let Some((run, ANALYSIS_VERSION)) = &evidence.first {
-        match canonical::decode::<Report>(sealed.report_json) {
-            Err(fault) => faults.push(BundleFault::Report(fault)),
-            Ok(report) if report.run != *run => {
-                faults.push(BundleFault::OtherRun {
-                    report: report.run,
-                    evidence: run.clone(),
-                });
-            }
-            Ok(report)
-                if faults.is_empty()
-                    && attested != Some(statement(sealed, &report, evidence.annotations.clone())) =>
-            {
-                faults.push(BundleFault::OtherStatement);
-            }
-            Ok(_) => {}
-        }
+        let restate = |report: &Report| statement(sealed, report, evidence.annotations.clone());
+        check_report(sealed.report_json, run, attested.as_ref(), restate, &mut faults);
     }
     match evidence.first {
         Some((run, analysis)) if faults.is_empty() => Ok(Checked {
@@ -217,6 +203,29 @@ pub fn check(
                 .collect(),
         }),
         _ => Err(capped(faults)),
+    }
+}
+
+/// Whether the report reads, is of the evidence's run, and is what was attested: `restate` says what a report's attestation
+/// has to be.
+fn check_report(
+    report_json: &[u8],
+    run: &RunId,
+    attested: Option<&Statement>,
+    restate: impl Fn(&Report) -> Statement,
+    faults: &mut Vec<BundleFault>,
+) {
+    match canonical::decode::<Report>(report_json) {
+        Err(fault) => faults.push(BundleFault::Report(fault)),
+        Ok(report) if report.run != *run => faults.push(BundleFault::OtherRun {
+            report: report.run,
+            evidence: run.clone(),
+        }),
+        // An earlier fault explains a difference.
+        Ok(report) if faults.is_empty() && attested != Some(&restate(&report)) => {
+            faults.push(BundleFault::OtherStatement);
+        }
+        Ok(_) => {}
     }
 }
 
