@@ -20,16 +20,24 @@ pub(crate) fn json(report: &Report) -> Vec<u8> {
 }
 
 /// Text of others (a file's names, a host's) as a terminal may have it: control characters, which could move the cursor or
-/// colour a failure green, are shown as U+FFFD. Line feeds and tabs stay.
+/// colour a failure green, and those that turn the direction of writing, which could show a command as another, are shown as
+/// U+FFFD. Line feeds and tabs stay.
 pub(crate) fn printable(text: &str) -> String {
-    let shown = |c: char| {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        // Bidirectional marks, embeddings, overrides and isolates; line and paragraph separators.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
             char::REPLACEMENT_CHARACTER
-        } else {
-            c
         }
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
     };
     text.chars().map(shown).collect()
+}
+
+/// The same for what stands within a line of ours: a line feed of others could begin one that we did not write.
+pub(crate) fn on_one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], "\u{fffd}")
 }
 
 /// The verdict in one word.
@@ -135,6 +143,18 @@ mod tests {
         assert_eq!(
             printable("a\x1b[32mb\u{9b}c\r\n\td"),
             "a\u{fffd}[32mb\u{fffd}c\u{fffd}\n\td"
+        );
+        assert_eq!(
+            printable("a\u{202e}b\u{2066}c\u{2028}d é 日"),
+            "a\u{fffd}b\u{fffd}c\u{fffd}d é 日"
+        );
+    }
+
+    #[test]
+    fn text_of_others_cannot_begin_a_line_of_ours() {
+        assert_eq!(
+            on_one_line("sshd\n\nPASSED\tall"),
+            "sshd\u{fffd}\u{fffd}PASSED\u{fffd}all"
         );
     }
 }

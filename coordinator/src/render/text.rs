@@ -8,9 +8,9 @@ use plumbline_model::{
 };
 
 use super::{
-    Standing, absent_line,
+    Standing, absent_line, on_one_line,
     outcome::{outcome_words, short_ports, transport_words},
-    printable, retest_line, standing, status_word, summary, verdict_word,
+    retest_line, standing, status_word, summary, verdict_word,
 };
 
 /// Whether the text may carry colours.
@@ -43,14 +43,14 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
     let _ = writeln!(
         out,
         "{painted}  {} {}  (run {}, {})",
-        printable(&report.cluster),
+        on_one_line(&report.cluster),
         report.version,
         report.run,
         report.started
     );
     let _ = writeln!(out, "{}", summary(report));
     if let Some(line) = absent_line(report) {
-        let _ = writeln!(out, "{}", printable(&line));
+        let _ = writeln!(out, "{}", on_one_line(&line));
     }
     push_retest(&mut out, report, style);
     for finding in &report.findings {
@@ -105,7 +105,7 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         style.paint(colour, label),
         finding.id,
         finding.check,
-        printable(&finding.cause.detail)
+        on_one_line(&finding.cause.detail)
     );
     if finding.affects_total > 0 {
         let _ = writeln!(
@@ -115,10 +115,10 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         );
     }
     if !finding.fix.text.is_empty() {
-        let _ = writeln!(out, "    fix: {}", printable(&finding.fix.text));
+        let _ = writeln!(out, "    fix: {}", on_one_line(&finding.fix.text));
     }
     for command in &finding.fix.commands {
-        let _ = writeln!(out, "      {}", style.paint("36", &printable(command)));
+        let _ = writeln!(out, "      {}", style.paint("36", &on_one_line(command)));
     }
 }
 
@@ -149,7 +149,7 @@ fn push_gaps(out: &mut String, report: &Report) {
         out.push('\n');
     }
     for row in &report.not_measured {
-        let _ = writeln!(out, "not measured: {}: {}", printable(&row.what), row.why);
+        let _ = writeln!(out, "not measured: {}: {}", on_one_line(&row.what), row.why);
     }
 }
 

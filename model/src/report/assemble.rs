@@ -23,6 +23,7 @@ use super::{
     Absent, Basis, CheckRow, Coverage, Finding, FindingSeverity, Input, NotMeasuredRow, ReachabilityRow,
     Report, ReportNode, SCHEMA, Status, Verdict, check,
     checks::{self, Judged},
+    paste::withhold,
     retest,
     time::rfc3339,
 };
@@ -49,7 +50,8 @@ pub(super) fn judge(
     );
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
-    let findings = explain(plan, ledger, &pairs);
+    let mut findings = explain(plan, ledger, &pairs);
+    withhold(ledger, &mut findings);
     let coverage = coverage(plan, ledger, &pairs, inferred);
     let absent = absent(planned, ledger);
     let checks = checks::rows(&Judged {

@@ -3,6 +3,7 @@
 mod assemble;
 pub mod check;
 mod checks;
+mod paste;
 mod retest;
 #[cfg(test)]
 pub(crate) mod stage;
