@@ -5,7 +5,11 @@ use std::{fs, os::unix::fs::PermissionsExt as _, process::ExitCode};
 
 use plumbline_identity::join::JoinString;
 use plumbline_lab::Entered;
-use plumbline_model::{cause::CauseKind, id::NodeId, report::Verdict};
+use plumbline_model::{
+    cause::CauseKind,
+    id::NodeId,
+    report::{ReachabilityRow, Verdict},
+};
 use plumbline_tests::{
     rehearsal::{BYSTANDER, FIRST, Probe, Rehearsal, SECOND, id},
     trials::{self, Trial},
@@ -23,6 +27,10 @@ const TRIALS: &[Trial] = &[
     (
         "an_expired_join_string_is_refused_and_its_node_is_named_in_the_report",
         expired,
+    ),
+    (
+        "who_stays_away_of_a_partial_run_is_listed_and_not_missed",
+        stays_away,
     ),
     (
         "a_changed_pin_is_refused_by_the_probe_before_it_says_anything",
@@ -93,6 +101,23 @@ fn expired(entered: &Entered) -> Result<(), String> {
         .any(|finding| finding.cause.kind == CauseKind::ProbeLost && finding.cause.node == Some(second));
     if !named {
         return Err(format!("no finding names {SECOND}: {:?}", report.findings));
+    }
+    ended_well(&[&present])
+}
+
+fn stays_away(entered: &Entered) -> Result<(), String> {
+    let mut run = Rehearsal::start(entered, &["--join-timeout", "3", "--partial"])?;
+    let present = run.join(FIRST)?;
+    let report = run.end(0)?.report;
+    is(report.verdict, Verdict::Warned)?;
+    let absent: Vec<NodeId> = report.absent.iter().map(|absent| absent.node).collect();
+    is(absent, vec![id(SECOND)?])?;
+    is(report.findings.len(), 0)?;
+    is(report.coverage.measured, report.coverage.planned)?;
+    let second = id(SECOND)?;
+    let of_second = |row: &&ReachabilityRow| row.src == second || row.dst == second;
+    if let Some(row) = report.reachability.iter().find(of_second) {
+        return Err(format!("{SECOND} stayed away and is judged: {row:?}"));
     }
     ended_well(&[&present])
 }
