@@ -1,5 +1,7 @@
 //! What a host's kernel counted between the first and the last look at it, as far as it says why packets end there.
 
+use std::collections::BTreeMap;
+
 use crate::{
     id::NodeId,
     ledger::{Ledger, NodeLog, Told},
@@ -9,8 +11,8 @@ use crate::{
 
 use super::{
     CauseKind,
-    blame::{Setting, Tests},
-    filter::HostCase,
+    blame::{Local, Setting, Tests},
+    filter::{HostCase, OwnQuestions},
     group::Group,
 };
 
@@ -94,8 +96,43 @@ impl HostCase {
     }
 
     pub(super) fn take_own_questions(&mut self, group: &Group) {
-        self.goes_astray = true;
+        self.own_questions = OwnQuestions::Astray;
         self.tests.merge(&group.tests);
+    }
+}
+
+/// Where a table is so full that a node swallows questions, its own that do not leave have that cause.
+pub(super) fn join_full_tables(
+    causes: &mut BTreeMap<Local, Tests>,
+    cases: &mut [HostCase],
+    ledger: &Ledger<'_>,
+) {
+    let full = |case: &&mut HostCase| matches!(case.counted, Some(Counted::TableFull { .. }));
+    for case in cases.iter_mut().filter(full) {
+        causes.retain(|cause, tests| {
+            let kept = keeps_in(cause) == Some(case.node)
+                && matches!(
+                    Counted::of_case(ledger, case.node, tests),
+                    Some(Counted::TableFull { .. })
+                );
+            if kept {
+                case.own_questions = OwnQuestions::Kept;
+                case.tests.merge(tests);
+            }
+            !kept
+        });
+    }
+}
+
+/// The node whose kernel lets nothing leave.
+fn keeps_in(cause: &Local) -> Option<NodeId> {
+    match cause {
+        Local::HostSetting { node, setting } | Local::Routes { node, setting, .. }
+            if *setting == Setting::NothingLeaves =>
+        {
+            Some(*node)
+        }
+        _ => None,
     }
 }
 

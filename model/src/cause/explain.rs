@@ -17,7 +17,7 @@ use super::{
     adjacency::Adjacency,
     attribute::blame,
     blame::{Blame, Local, Proof, Rule, Setting, Tests},
-    counted::Counted,
+    counted::{Counted, join_full_tables},
     cover::{Ground, Piece, Rejection, around_nodes, cover},
     filter::{FilterCase, HostCase},
     group::Group,
@@ -55,14 +55,15 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     };
     joiner.join_routes(&mut blamed.causes);
     let mut cases = FilterCase::of_rules(blamed.rules, joiner);
+    let mut hosts = Vec::new();
+    let between = sort_out(groups(blamed.patterns, joiner), ledger, &mut cases, &mut hosts);
+    hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
+    join_full_tables(&mut blamed.causes, &mut hosts, ledger);
     let mut findings: Vec<Finding> = blamed
         .causes
         .iter()
         .map(|(blame, tests)| teller.at_node(blame, tests))
         .collect();
-    let mut hosts = Vec::new();
-    let between = sort_out(groups(blamed.patterns, joiner), ledger, &mut cases, &mut hosts);
-    hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
     for (kind, how, group) in between {
         match hosts.iter_mut().find(|case| case.misroutes(kind, &group)) {
             Some(case) => case.take_own_questions(&group),

@@ -156,6 +156,17 @@ impl FilterCase {
     }
 }
 
+/// What becomes of a node's own questions where something on it swallows those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnQuestions {
+    /// Nothing that has this cause.
+    Unconcerned,
+    /// Those to the same peers do not arrive, too.
+    Astray,
+    /// Some do not leave.
+    Kept,
+}
+
 /// Something on a node that swallows what its packet filter accepts.
 #[derive(Debug)]
 pub(super) struct HostCase {
@@ -163,8 +174,8 @@ pub(super) struct HostCase {
     pub(super) setting: Setting,
     /// What the kernel says of it.
     pub(super) counted: Option<Counted>,
-    /// Whether the node's own questions to these peers go astray, too.
-    pub(super) goes_astray: bool,
+    /// What becomes of the node's own questions.
+    pub(super) own_questions: OwnQuestions,
     /// Each part the same ports of the same peers.
     pub(super) parts: Vec<Tests>,
     pub(super) tests: Tests,
@@ -183,7 +194,7 @@ impl HostCase {
                 node,
                 setting,
                 counted: None,
-                goes_astray: false,
+                own_questions: OwnQuestions::Unconcerned,
                 parts: vec![group.tests.clone()],
                 tests: group.tests.clone(),
             }),

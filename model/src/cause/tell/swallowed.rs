@@ -10,7 +10,7 @@ use super::{
         CauseKind,
         blame::{Setting, Tests},
         counted::Counted,
-        filter::HostCase,
+        filter::{HostCase, OwnQuestions},
         fix::said_list,
     },
     Teller, Told,
@@ -49,9 +49,10 @@ impl Teller<'_> {
                 "questions to {what} reach {name}, by its capture,{accepts} and no answer leaves: {count}"
             ),
         };
-        let astray = match case.goes_astray {
-            true => ", and its own questions to them do not arrive",
-            false => "",
+        let astray = match case.own_questions {
+            OwnQuestions::Unconcerned => "",
+            OwnQuestions::Astray => ", and its own questions to them do not arrive",
+            OwnQuestions::Kept => ", and not all of its own questions leave",
         };
         let detail = detail + astray;
         if let Some(counted) = case.counted {

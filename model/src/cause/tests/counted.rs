@@ -100,6 +100,21 @@ fn a_full_connection_tracking_table_is_told_with_a_limit_that_is_twice_as_high()
 }
 
 #[test]
+fn what_a_node_with_a_full_table_neither_answers_nor_sends_is_one_finding() {
+    let mut stage = swallowed_while("conntrack.drop", 0, 9).filters(CP, nft_that_drops(Hook::Input, &[9999]));
+    for peer in [W1, W2] {
+        stage = stage.silent(CP, peer, "4240,10250", Some((0, 0)), None);
+    }
+    let report = stage.report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.cause.node, finding.affects_total),
+        (CauseKind::Capacity, Some(node(CP)), 7)
+    );
+    assert!(finding.cause.detail.contains("its own questions"), "{finding:#?}");
+}
+
+#[test]
 fn loss_around_a_node_whose_table_was_full_is_that_table() {
     let mut stage = Stage::new()
         .knows(W1, counts("conntrack.drop", 0))
