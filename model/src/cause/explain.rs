@@ -40,7 +40,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         rules: BTreeMap::new(),
         patterns: BTreeMap::new(),
         stuck: Stuck::of(ledger, pairs),
-        twins: Twins::of(ledger, pairs),
+        twins: Twins::of(ledger, pairs, &subnets),
         moments: Moments::of(ledger, pairs),
         adjacency: Adjacency::of(pairs),
     };

@@ -24,6 +24,8 @@ use crate::{
     verdict::{Cell, Mismatch, Outcome, PairVerdict, Spot},
 };
 
+use super::subnet::Subnets;
+
 /// Who else has, or answers for, a node's data address.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Twin {
@@ -31,6 +33,8 @@ pub(super) enum Twin {
     Member(NodeId),
     /// A host that is no node answers for it, with this link address.
     Stranger(String),
+    /// Somebody on its link answers in its place, and nobody's neighbour table tells who.
+    Unknown,
     /// The gateway answers for it, with this link address: proxy ARP.
     Gateway(String),
 }
@@ -47,7 +51,7 @@ pub(super) struct Twins {
 }
 
 impl Twins {
-    pub(super) fn of(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Self {
+    pub(super) fn of(ledger: &Ledger<'_>, pairs: &[PairVerdict], subnets: &Subnets) -> Self {
         let owners = owners(ledger);
         let mut twins = Self::default();
         for (node, log) in &ledger.nodes {
@@ -60,6 +64,9 @@ impl Twins {
             }
         }
         twins.ask_neighbors(ledger, &owners);
+        for key in impersonated(pairs, subnets) {
+            twins.doubles.entry(key).or_insert(Twin::Unknown);
+        }
         if !twins.proxied.is_empty() {
             for pair in pairs {
                 // A proxy that delivers is none that anybody suffers from.
@@ -148,6 +155,31 @@ impl Twins {
             .filter(|_| came_as_another(&cell.outcome));
         owner.map(|owner| (*owner, Twin::Member(src)))
     }
+}
+
+/// Whose connections somebody on their own link resets now and then: no router is there who could, and a filter in a bridge
+/// would always do it.
+fn impersonated(pairs: &[PairVerdict], subnets: &Subnets) -> BTreeSet<(NodeId, Family)> {
+    let (mut reset, mut lossy) = (BTreeSet::new(), BTreeSet::new());
+    for pair in pairs {
+        let (src, dst, family) = (pair.src, pair.dst, pair.transport.0);
+        let place = subnets.get(dst, family);
+        if place.is_none() || place != subnets.get(src, family) {
+            continue;
+        }
+        for cell in &pair.cells {
+            match (&cell.outcome, cell.spot) {
+                // Where the host's own filter resets, a second look places it there.
+                (Outcome::Rejected { icmp: None, .. }, Spot::Forward | Spot::Return | Spot::Unknown) => {
+                    reset.insert((src, dst, family))
+                }
+                (Outcome::Lossy { .. }, _) => lossy.insert((src, dst, family)),
+                _ => continue,
+            };
+        }
+    }
+    let both = reset.intersection(&lossy);
+    both.map(|(_, dst, family)| (*dst, *family)).collect()
 }
 
 /// Whether somebody else in the destination's place explains it.

@@ -39,6 +39,18 @@ impl Teller<'_> {
                 ),
                 self.seek(owner, address, &format!("Let {} stop answering for the address.", self.name(*twin))),
             ),
+            (Twin::Unknown, _) => (
+                Some(owner),
+                format!(
+                    "somebody else on its link answers for {said}, the address of {name}, now and then, and resets connections: \
+                     {count}"
+                ),
+                self.seek(
+                    owner,
+                    address,
+                    "Ask on the link who else has the address, and give that host another one.",
+                ),
+            ),
             (Twin::Stranger(mac) | Twin::Gateway(mac), _) => (
                 Some(owner),
                 format!(

@@ -166,3 +166,55 @@ fn a_rule_that_stops_a_port_is_told_beside_an_address_that_two_have() {
     assert!(kinds.contains(&CauseKind::DuplicateAddress), "{kinds:?}");
     assert_eq!(kinds.len(), 2);
 }
+
+/// On one link some of the questions to W1 are answered late, and others are reset by somebody before they arrive.
+fn reset_on_the_link() -> Stage {
+    Stage::new()
+        .sees(W2, W1, "10250", Signal::Refused)
+        .sees_again(W2, W1, "10250", Signal::Refused)
+        .captures(W1, End::Destination, W2, "10250", 0, 0, 0)
+}
+
+#[test]
+fn connections_that_somebody_on_the_link_resets_now_and_then_are_a_double_without_a_name() {
+    let report = reset_on_the_link()
+        .sees(W2, W1, "4240", Signal::Silence)
+        .sees_again(W2, W1, "4240", Signal::Verified)
+        .report();
+    let finding = only(&report);
+    assert_eq!(
+        (finding.cause.kind, finding.cause.node),
+        (CauseKind::DuplicateAddress, Some(node(W1)))
+    );
+    assert_eq!(finding.affects_total, 2);
+}
+
+#[test]
+fn resets_that_nobody_saw_again_are_a_doubles_beside_late_answers() {
+    let report = Stage::new()
+        .sees(W2, W1, "10250", Signal::Refused)
+        .sees(W2, W1, "4240", Signal::Silence)
+        .sees_again(W2, W1, "4240", Signal::Verified)
+        .report();
+    assert_eq!(only(&report).cause.kind, CauseKind::DuplicateAddress);
+}
+
+#[test]
+fn connections_that_something_on_the_link_always_resets_are_rejected_there() {
+    let report = reset_on_the_link().report();
+    assert_eq!(only(&report).cause.kind, CauseKind::PathReject);
+}
+
+#[test]
+fn resets_that_a_second_look_places_at_the_host_are_its_own_beside_lost_packets() {
+    let report = Stage::new()
+        .sees(W2, W1, "10250", Signal::Refused)
+        .sees_again(W2, W1, "10250", Signal::Refused)
+        .captures(W1, End::Destination, W2, "10250", 1, 0, 1)
+        .sees(W2, W1, "4240", Signal::Silence)
+        .sees_again(W2, W1, "4240", Signal::Verified)
+        .report();
+    let mut kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
+    kinds.sort();
+    assert_eq!(kinds, [CauseKind::HostFirewall, CauseKind::LossyPath]);
+}
