@@ -325,7 +325,8 @@ pub struct Coverage {
     pub planned: u64,
     /// Tests with an outcome of their own.
     pub measured: u64,
-    /// Pair-ports that no source tests, because ranges are shared among sources.
+    /// Pair-ports that their source did not test, because ranges are shared among sources, and that are known by what another
+    /// source measured at the same destination. What nobody measured is not among them.
     pub inferred: u64,
     /// Ports of live nodes that only a Service would serve, and none does: neither planned nor missed.
     pub no_service: u64,

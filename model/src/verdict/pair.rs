@@ -66,10 +66,7 @@ pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Verdicts {
     for src in index.sources() {
         let from = verdicts.pairs.len();
         for asked in index.asked_by(src) {
-            let shared: PortSet = union(asked.shares.iter().filter_map(|(index, _)| {
-                let block = &plan.blocks[*index];
-                (block.sharing == Sharing::Strata).then_some(&block.ports)
-            }));
+            let shared = shared(plan, &asked.shares);
             let planned = union(asked.shares.iter().map(|(_, ports)| ports));
             let blocked = blocked(plan, &asked.shares);
             for &dst in asked.nodes {
@@ -87,7 +84,6 @@ pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Verdicts {
                         ports.extend(&plan.blocks[*index].ports.intersection(&tried));
                     }
                 }
-                verdicts.inferred += inferred(&shared, &asks);
                 if asks.planned.is_empty() {
                     continue;
                 }
@@ -104,6 +100,7 @@ pub(crate) fn pairs_of(plan: &Plan, ledger: &Ledger<'_>) -> Verdicts {
         }
         verdicts.pairs[from..].sort_by_key(|pair| (pair.dst, pair.transport));
     }
+    verdicts.inferred = inferred(plan, ledger, &verdicts.pairs);
     verdicts
 }
 
@@ -123,16 +120,45 @@ fn tried_beyond(
     }
 }
 
-/// How many ports of shared ranges nobody tried for a pair. Of ports that no Service serves nothing is claimed.
-fn inferred(shared: &PortSet, asks: &Asks<'_>) -> u64 {
-    if shared.is_empty() {
-        return 0;
+/// How many ports of shared ranges were not tried for a pair and are known by what others measured at the same destination.
+/// Of a source that took no part nothing is inferred.
+fn inferred(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> u64 {
+    let mut measured: BTreeMap<(NodeId, Transport), PortSet> = BTreeMap::new();
+    for pair in pairs {
+        let known = measured.entry((pair.dst, pair.transport)).or_default();
+        for cell in pair.cells.iter().filter(|cell| cell.outcome.is_measured()) {
+            known.extend(&cell.ports);
+        }
     }
-    let untried = shared.difference(&asks.planned);
-    let unserved = asks
-        .unserved
-        .map_or(0, |ports| ports.intersection(&untried).count());
-    u64::from(untried.count() - unserved)
+    let index = plan.index();
+    let mut inferred = 0;
+    for src in index.sources().into_iter().filter(|src| !ledger.is_gone(*src)) {
+        for asked in index.asked_by(src) {
+            let shared = shared(plan, &asked.shares);
+            if shared.is_empty() {
+                continue;
+            }
+            for &dst in asked.nodes {
+                let Some(measured) = measured.get(&(dst, asked.transport)) else {
+                    continue;
+                };
+                let place = (src, dst, asked.transport);
+                let own = pairs.binary_search_by_key(&place, |pair| (pair.src, pair.dst, pair.transport));
+                let known = shared.intersection(measured);
+                let untried = own.map_or_else(|_| known.clone(), |own| known.difference(&pairs[own].planned));
+                inferred += u64::from(untried.count());
+            }
+        }
+    }
+    inferred
+}
+
+/// The ranges of which sources take shares.
+fn shared(plan: &Plan, shares: &[(usize, PortSet)]) -> PortSet {
+    union(shares.iter().filter_map(|(index, _)| {
+        let block = &plan.blocks[*index];
+        (block.sharing == Sharing::Strata).then_some(&block.ports)
+    }))
 }
 
 /// What is asked of a pair.

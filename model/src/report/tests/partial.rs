@@ -3,7 +3,7 @@
 use crate::{
     evidence::{Group, Retest, Retested, SwarmEvent},
     id::RunId,
-    observation::Signal,
+    observation::{NotTried, Signal},
     port::{Family, Protocol},
     report::{
         Change, Report, Status, Verdict, check,
@@ -122,6 +122,23 @@ fn shares_of_who_stays_away_fall_to_those_who_came() {
     let rest = shared(rest);
     // Nothing is inferred of a port that nobody tried.
     assert_eq!((rest.planned, rest.measured, rest.inferred), (9, 9, 9));
+}
+
+#[test]
+fn nothing_is_inferred_from_a_test_that_was_not_made_nor_for_a_source_that_took_no_part() {
+    let stage = || {
+        Stage::of(&[CP, LB, W1, W2])
+            .rule("nodeport", "30000-30008", &[CP, LB, W2], &[W1])
+            .shared()
+    };
+    let inferred = |stage: Stage| stage.report().coverage.inferred;
+    assert_eq!(inferred(stage()), 18);
+    // Three of nine ports were W2's share: nobody measured them, and of the others nothing is known for W2.
+    assert_eq!(inferred(stage().without(W2)), 6);
+    let refused = Signal::NotTried {
+        why: NotTried::Policy,
+    };
+    assert_eq!(inferred(stage().sees(LB, W1, "30001", refused)), 16);
 }
 
 #[test]
