@@ -20,12 +20,19 @@ impl Teller<'_> {
         let address = families
             .filter_map(|family| address_of(self.ledger, owner, family))
             .next();
-        let said = address.map_or_else(|| name.clone(), |address| address.to_string());
+        // A node whose name tells nothing is called by its address.
+        let whose = address.map_or_else(
+            || name.clone(),
+            |address| match address.to_string() {
+                said if said == name => said,
+                said => format!("{said}, the address of {name},"),
+            },
+        );
         let (node, detail, fix) = match (twin, address) {
             (Twin::Member(twin), Some(address)) if self.interface_with(*twin, address).is_some() => (
                 None,
                 format!(
-                    "{said}, the address of {name}, is also an address of {}: packets go now to the one and now to the other: \
+                    "{whose} is also an address of {}: packets go now to the one and now to the other: \
                      {count}",
                     self.place(*twin, address)
                 ),
@@ -34,7 +41,7 @@ impl Teller<'_> {
             (Twin::Member(twin), _) => (
                 None,
                 format!(
-                    "{} answers with its link address for {said}, the address of {name}: {count}",
+                    "{} answers with its link address for {whose} in {count}",
                     self.name(*twin)
                 ),
                 self.seek(owner, address, &format!("Let {} stop answering for the address.", self.name(*twin))),
@@ -42,7 +49,7 @@ impl Teller<'_> {
             (Twin::Unknown, _) => (
                 Some(owner),
                 format!(
-                    "somebody else on its link answers for {said}, the address of {name}, now and then, and resets connections: \
+                    "somebody else on its link answers for {whose} now and then, and resets connections: \
                      {count}"
                 ),
                 self.seek(
@@ -54,8 +61,7 @@ impl Teller<'_> {
             (Twin::Stranger(mac) | Twin::Gateway(mac), _) => (
                 Some(owner),
                 format!(
-                    "a host that is no node of the cluster, with the link address {mac}, answers for {said}, the address of \
-                     {name}: {count}"
+                    "a host that is no node of the cluster, with the link address {mac}, answers for {whose} in {count}"
                 ),
                 self.seek(
                     owner,
