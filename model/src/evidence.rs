@@ -188,6 +188,10 @@ pub enum SwarmEvent {
     NotJoined {
         /// Who.
         node: NodeId,
+        /// Why the last one that asked to join as this node was refused, in the coordinator's words; absent if nobody asked.
+        /// Nothing proves who it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
     },
     /// The roster that probes were given: digest (lower-case hexadecimal SHA-256) of its canonical JSON.
     Roster {

@@ -49,6 +49,8 @@ pub(crate) struct Ledger<'a> {
 pub(crate) struct NodeLog<'a> {
     pub(crate) joined: Option<Told<&'a Member>>,
     pub(crate) not_joined: Option<u32>,
+    /// Why whoever asked to join as this node was refused.
+    pub(crate) turned_away: Option<&'a str>,
     pub(crate) lost: Option<Told<(LostWhy, u64)>>,
     pub(crate) late: Option<u32>,
     pub(crate) refused: Option<Told<&'a str>>,

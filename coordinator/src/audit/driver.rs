@@ -158,7 +158,15 @@ impl Driver<'_> {
                 });
             }
             Incoming::Batch(batch) => self.batch(*batch)?,
-            Incoming::NotAdmitted { address, reason } => {
+            Incoming::NotAdmitted {
+                node,
+                address,
+                reason,
+            } => {
+                if let Some(node) = node {
+                    let reason = reason.clone();
+                    self.tell(Event::NotAdmitted { node, reason });
+                }
                 self.complain(&progress::Event::NotAdmitted { address, reason });
             }
             Incoming::Ended { node, session, fault } => {
@@ -376,7 +384,7 @@ impl Driver<'_> {
                     expected,
                 });
             }
-            SwarmEvent::NotJoined { node } => self.sink.show(&progress::Event::NotJoined {
+            SwarmEvent::NotJoined { node, .. } => self.sink.show(&progress::Event::NotJoined {
                 node: *node,
                 left_out: self.partial,
             }),

@@ -33,6 +33,13 @@ pub(crate) struct Settings {
 pub(crate) enum Event {
     /// A probe proved its join string and its keys.
     Joined(Box<Member>),
+    /// Somebody who asked to join as a node was refused.
+    NotAdmitted {
+        /// As whom.
+        node: NodeId,
+        /// Why.
+        reason: String,
+    },
     /// A joined probe opened a session, for the first time or again.
     SessionOpened {
         /// Who.

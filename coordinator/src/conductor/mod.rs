@@ -152,6 +152,11 @@ impl Conductor {
     fn note(&mut self, now: Awake, event: Event) {
         match event {
             Event::Joined(member) => self.joined(now, *member),
+            Event::NotAdmitted { node, reason } => {
+                if let Some(seat) = self.seats.get_mut(&node) {
+                    seat.turned_away = Some(reason);
+                }
+            }
             Event::SessionOpened {
                 node,
                 last_closed_seq,
@@ -269,7 +274,8 @@ impl Conductor {
             match (self.phase, seat.presence) {
                 (Phase::Joining, Presence::Expected) => {
                     seat.presence = Presence::NotJoined;
-                    self.record(SwarmEvent::NotJoined { node });
+                    let refused = seat.turned_away.take();
+                    self.record(SwarmEvent::NotJoined { node, refused });
                 }
                 (Phase::Joining, Presence::Away { .. }) => self.lose(node, LostWhy::StreamEnded),
                 // Its tests are still under way while ports are about to be closed: what it will say of them tells of that,

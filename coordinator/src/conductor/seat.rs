@@ -49,6 +49,8 @@ pub(super) enum Presence {
 pub(super) struct Seat {
     pub(super) presence: Presence,
     pub(super) member: Option<Member>,
+    /// Why the last one that asked to join in its place was refused.
+    pub(super) turned_away: Option<String>,
     /// Whether its facts have come: the first thing that a probe says.
     pub(super) facts: bool,
     /// Whether it can open packet sockets.
@@ -70,6 +72,7 @@ impl Seat {
         Self {
             presence: Presence::Expected,
             member: None,
+            turned_away: None,
             facts: false,
             captures: false,
             conntrack: None,

@@ -67,6 +67,7 @@ impl v1::control_server::Control for ControlService {
                 let reason = refusal.to_string();
                 // A stranger must not make the driver's queue grow: what does not fit is only told to him.
                 let _ = self.shared.events.try_send(Incoming::NotAdmitted {
+                    node: refusal.node(),
                     address,
                     reason: reason.clone(),
                 });

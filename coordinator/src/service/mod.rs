@@ -78,6 +78,8 @@ pub(crate) enum Incoming {
     Joined(Box<Member>),
     /// Somebody was not admitted.
     NotAdmitted {
+        /// As whom, if that is somebody who is expected. Nothing proves it.
+        node: Option<NodeId>,
         /// From where he came.
         address: IpAddr,
         /// Why, as he was told.

@@ -72,6 +72,20 @@ pub enum JoinRefused {
     },
 }
 
+impl JoinRefused {
+    /// The node as which it came, if that is somebody who is expected. Nothing proves it.
+    pub fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Protocol { .. } | Self::OtherRun | Self::UnknownNode { .. } => None,
+            Self::FromElsewhere { node, .. }
+            | Self::AlreadyUsed { node }
+            | Self::Expired { node, .. }
+            | Self::BadKey { node, .. }
+            | Self::BadProof { node, .. } => Some(*node),
+        }
+    }
+}
+
 /// A probe's keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {

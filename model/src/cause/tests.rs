@@ -469,6 +469,20 @@ fn a_probe_that_never_joined_is_named_once() {
 }
 
 #[test]
+fn why_a_probe_was_refused_is_told() {
+    let refused = SwarmEvent::NotJoined {
+        node: node(W2),
+        refused: Some("join: the join string of node W2 expired 7 s ago".to_owned()),
+    };
+    let report = Stage::new().event(refused).without(W2).report();
+    let told = &only(&report).cause.detail;
+    assert!(
+        told.contains("did not join: it was refused (the join string of node W2 expired 7 s ago)"),
+        "{told}"
+    );
+}
+
+#[test]
 fn answers_that_find_no_neighbour_share_the_cause_of_the_questions_that_find_none() {
     let stage = Stage::of(&[CP, W1])
         .rule("there", "10250", &[CP], &[W1])

@@ -100,8 +100,10 @@ impl<'a> Replay<'a> {
                     .joined
                     .get_or_insert(Told { what: member, line });
             }
-            SwarmEvent::NotJoined { node } => {
-                self.log(*node).not_joined.get_or_insert(line);
+            SwarmEvent::NotJoined { node, refused } => {
+                let log = self.log(*node);
+                log.not_joined.get_or_insert(line);
+                log.turned_away = log.turned_away.or(refused.as_deref());
             }
             SwarmEvent::Lost { node, why } => {
                 self.log(*node).lost.get_or_insert(Told {

@@ -403,7 +403,10 @@ impl Stage {
     /// A probe that never joins.
     pub(crate) fn without(mut self, who: &str) -> Self {
         self.absent.insert(node(who));
-        self.events.push(SwarmEvent::NotJoined { node: node(who) });
+        self.events.push(SwarmEvent::NotJoined {
+            node: node(who),
+            refused: None,
+        });
         self
     }
 

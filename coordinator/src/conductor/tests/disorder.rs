@@ -73,7 +73,7 @@ proptest! {
         for who in (1..=3).map(node) {
             let told = |event: &&SwarmEvent| match event {
                 SwarmEvent::Joined { member } => member.node == who,
-                SwarmEvent::NotJoined { node } => *node == who,
+                SwarmEvent::NotJoined { node, .. } => *node == who,
                 _ => false,
             };
             let times = stage.events.iter().filter(told).count();

@@ -29,13 +29,39 @@ fn a_run_goes_on_without_those_who_do_not_join() {
     stage.join(node(2));
     stage.wait(61_000);
     assert!(stage.finished);
-    assert!(stage.events.contains(&SwarmEvent::NotJoined { node: node(3) }));
+    assert!(stage.events.contains(&SwarmEvent::NotJoined {
+        node: node(3),
+        refused: None
+    }));
     let asked = stage
         .works
         .iter()
         .filter(|(_, work)| matches!(work, Work::Ask(_)))
         .count();
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn why_the_last_one_that_asked_to_join_was_refused_is_told_unless_it_joined_after_all() {
+    let mut stage = Rehearsal::new(mesh(3));
+    for (who, reason) in [(1, "too old"), (3, "too old"), (3, "from elsewhere")] {
+        stage.tell(Event::NotAdmitted {
+            node: node(who),
+            reason: reason.to_owned(),
+        });
+    }
+    stage.join(node(1));
+    stage.join(node(2));
+    stage.wait(61_000);
+    let mut not_joined = stage.events.iter();
+    let not_joined = not_joined.find(|event| matches!(event, SwarmEvent::NotJoined { .. }));
+    assert_eq!(
+        not_joined,
+        Some(&SwarmEvent::NotJoined {
+            node: node(3),
+            refused: Some("from elsewhere".to_owned())
+        })
+    );
 }
 
 #[test]

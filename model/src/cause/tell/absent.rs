@@ -33,7 +33,13 @@ impl Teller<'_> {
                 let seconds = at_ms / 1_000;
                 format!("the probe on {name} was lost {seconds} s after the start: {how}{late}")
             }
-            None => format!("the probe on {name} did not join"),
+            None => match log.and_then(|log| log.turned_away) {
+                Some(why) => format!(
+                    "the probe on {name} did not join: it was refused ({})",
+                    why.trim_start_matches("join: ")
+                ),
+                None => format!("the probe on {name} did not join"),
+            },
         };
         let coordinator = self.ledger.node(NodeId::Coordinator).and_then(|log| log.joined);
         let coordinator = coordinator.and_then(|joined| joined.what.addresses.first());
