@@ -39,11 +39,10 @@ pub(super) fn follow(
     });
     let mut script = Script::new(events);
     let mut log = String::new();
+    let deadline = Instant::now() + PATIENCE;
     loop {
-        let wait = script
-            .next_due()
-            .map_or(PATIENCE, |due| due.saturating_duration_since(Instant::now()));
-        match lines.recv_timeout(wait) {
+        let until = script.next_due().map_or(deadline, |due| due.min(deadline));
+        match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(line) => {
                 let line = line.map_err(|error| format!("read the coordinator's events: {error}"))?;
                 let parsed: Option<serde_json::Value> = serde_json::from_str(&line).ok();
@@ -53,8 +52,13 @@ pub(super) fn follow(
                 log.push_str(&line);
                 log.push('\n');
             }
-            Err(RecvTimeoutError::Timeout) if script.next_due().is_none() => {
-                return Err(format!("the coordinator says nothing any more:\n{log}"));
+            Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
+                // Only that it ends matters.
+                let _ = coordinator.kill();
+                return Err(format!(
+                    "the coordinator did not end within {} s:\n{log}",
+                    PATIENCE.as_secs()
+                ));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
