@@ -241,6 +241,19 @@ impl PortSet {
         }
     }
 
+    /// Beyond this many ranges a list is not read any more.
+    pub const READABLE: usize = 8;
+
+    /// For a person: a set of hundreds of single ports is told by its number and its ends, a shorter one as it is.
+    pub fn in_brief(&self) -> String {
+        match self.ranges() {
+            [first, .., last] if self.ranges().len() > Self::READABLE => {
+                format!("{} ports within {}-{}", self.count(), first.first(), last.last())
+            }
+            _ => self.to_string(),
+        }
+    }
+
     /// The ranges, ascending.
     pub fn ranges(&self) -> &[PortRange] {
         &self.ranges

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use plumbline_identity::bundle;
 use plumbline_model::{
     canonical,
-    evidence::{Retest, Retested},
+    evidence::{Retest, Retested, SwarmKind},
     plan::Plan,
     port::PortSet,
     report::{ReachabilityRow, Report},
@@ -25,6 +25,8 @@ use crate::{
 pub(super) struct Earlier {
     /// Its cluster's name.
     pub(super) cluster: String,
+    /// Where its probes came from, if its report says so.
+    pub(super) swarm: Option<SwarmKind>,
     /// What is to be made again; without tests if everything was as expected.
     pub(super) retest: Retest,
 }
@@ -68,6 +70,7 @@ pub(super) fn read(dir: &Path) -> Result<Earlier, Failure> {
     })?;
     Ok(Earlier {
         cluster: report.cluster.clone(),
+        swarm: report.swarm,
         retest: Retest {
             run: checked.run,
             report_sha256: canonical::sha256(bytes),

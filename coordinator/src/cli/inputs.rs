@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use plumbline_model::{
     cluster,
     evidence::{Group, Parameters, SwarmKind},
-    id::NodeId,
+    id::{NodeId, RunId},
     inventory::Inventory,
     plan::Plan,
     profile::{self, Profile, VersionStanding},
@@ -77,6 +77,20 @@ const ATTEMPTS: u32 = 3;
 /// How long one attempt waits: under the kernel's own SYN retransmission at one second, and three of them over one second.
 const ATTEMPT_TIMEOUT_MS: u32 = 600;
 
+/// What a rehearsal found is no news of real nodes, nor the reverse.
+fn unlike(run: &RunId, then: SwarmKind) -> String {
+    match then {
+        SwarmKind::Lab => format!(
+            "retest run {run}: it was a rehearsal (--swarm lab) and says nothing of real nodes; retest a report of real nodes, or \
+             give --swarm lab"
+        ),
+        SwarmKind::Joined => format!(
+            "retest run {run}: it was of real nodes (--swarm joined), and a rehearsal (--swarm lab) mends nothing there; give \
+             --swarm joined"
+        ),
+    }
+}
+
 /// Everything that was read and understood.
 #[derive(Debug)]
 pub(super) struct Inputs {
@@ -122,6 +136,12 @@ impl InputArgs {
                 "retest run {}: its report is of cluster {:?}, {} is of {:?}",
                 earlier.retest.run, earlier.cluster, cluster_text.name, inventory.name
             )));
+        }
+        if let Some(earlier) = &aim.earlier
+            && let Some(then) = earlier.swarm
+            && then != swarm
+        {
+            return Err(Failure::usage_message(unlike(&earlier.retest.run, then)));
         }
         let parameters = self.parameters(swarm, aim);
         if !inventory.nodes.iter().any(|node| parameters.takes_part(node.id)) {
@@ -240,6 +260,41 @@ impl InputArgs {
             max_rate_pair,
             partial: aim.partial,
             retest: aim.earlier.map(|earlier| earlier.retest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plumbline_model::evidence::Retest;
+
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_retests_no_run_of_real_nodes_nor_the_reverse() {
+        let load = |then: Option<SwarmKind>, now: SwarmKind| {
+            let earlier = Earlier {
+                cluster: Inventory::derive(&cluster::read(&crate::demo::cluster()).unwrap()).name,
+                swarm: then,
+                retest: Retest {
+                    run: RunId::from_bytes([1; 8]),
+                    report_sha256: String::new(),
+                    tests: Vec::new(),
+                },
+            };
+            let aim = Aim {
+                partial: false,
+                earlier: Some(earlier),
+            };
+            InputArgs::default().understand(crate::demo::cluster(), now, aim)
+        };
+        let (lab, joined) = (SwarmKind::Lab, SwarmKind::Joined);
+        for (then, now) in [(lab, joined), (joined, lab)] {
+            let refused = load(Some(then), now).unwrap_err();
+            assert!(refused.to_string().contains("rehearsal"), "{refused}");
+        }
+        for (then, now) in [(Some(lab), lab), (Some(joined), joined), (None, lab)] {
+            assert!(load(then, now).is_ok());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod csv;
 mod html;
 mod outcome;
+mod scope;
 mod text;
 
 use plumbline_model::report::{FindingSeverity, Report, RetestSummary, Status, Verdict};
@@ -61,36 +62,10 @@ fn status_word(status: Status, severity: FindingSeverity) -> &'static str {
     }
 }
 
-/// One line that says how much was tested.
-fn summary(report: &Report) -> String {
-    let coverage = &report.coverage;
-    let open = coverage.planned.saturating_sub(coverage.measured);
-    let mut line = format!(
-        "{} of {} tests over {} pairs of {} nodes measured",
-        coverage.measured,
-        coverage.planned,
-        coverage.pairs,
-        report.nodes.len()
-    );
-    if open > 0 {
-        line.push_str(&format!(", {open} not"));
-    }
-    if coverage.inferred > 0 {
-        line.push_str(&format!("; {} further pair-ports inferred", coverage.inferred));
-    }
-    if coverage.no_service > 0 {
-        line.push_str(&format!(
-            "; {} ports of live nodes have no Service and were not asked",
-            coverage.no_service
-        ));
-    }
-    line
-}
-
 /// What became of an earlier run's failures, in one line.
 fn retest_line(retest: &RetestSummary) -> String {
-    let mut line = format!("fixed {} of {} tests", retest.fixed, retest.tests);
-    for (count, what) in [
+    let mut line = format!("fixed {} of {}", retest.fixed, count(retest.tests, "test"));
+    for (number, what) in [
         (retest.still_failing, "still failing"),
         (retest.not_measured, "not measured"),
         (
@@ -98,40 +73,17 @@ fn retest_line(retest: &RetestSummary) -> String {
             "left out (no rule asks for them now, or a node takes no part)",
         ),
     ] {
-        if count > 0 {
-            line.push_str(&format!("; {count} {what}"));
+        if number > 0 {
+            line.push_str(&format!("; {number} {what}"));
         }
     }
     line.push_str(". Nothing else was tested");
     line
 }
 
-/// The nodes that were left out, in one sentence; nothing if there are none.
-fn absent_line(report: &Report) -> Option<String> {
-    let nodes: Vec<String> = report
-        .absent
-        .iter()
-        .map(|absent| absent.node.to_string())
-        .collect();
-    let why = &report.absent.first()?.why;
-    Some(match nodes.as_slice() {
-        [node] => format!("{node} is left out: {why}; nothing is said of it"),
-        nodes => format!(
-            "{} are left out: of each, {why}; nothing is said of them",
-            listed(nodes)
-        ),
-    })
-}
-
-/// Names in a sentence, the first of many.
-fn listed(names: &[String]) -> String {
-    /// Beyond this a number says more.
-    const LISTED: usize = 8;
-    if names.len() <= LISTED {
-        names.join(", ")
-    } else {
-        format!("{} and {} more", names[..LISTED].join(", "), names.len() - LISTED)
-    }
+/// A number of things, with the plural in `s`.
+fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use plumbline_model::{
     plan::Expect,
-    port::{Family, PortSet, Protocol},
+    port::{Family, Protocol},
     report::{Basis, ReachabilityRow},
 };
 
@@ -55,7 +55,8 @@ pub(super) fn outcome_words(row: &ReachabilityRow) -> String {
     let mut beside = Vec::new();
     if let (Some(kind), Some(code)) = (row.icmp_type, row.icmp_code) {
         let from = row.offender.map(|offender| format!(" from {offender}"));
-        beside.push(format!("ICMP {kind}/{code}{}", from.unwrap_or_default()));
+        let name = icmp_name(row.family, kind, code).map_or_else(String::new, |name| format!(" {name}"));
+        beside.push(format!("ICMP {kind}/{code}{name}{}", from.unwrap_or_default()));
     }
     if row.inferred == Some(true) {
         beside.push("concluded from other ports of the pair".to_owned());
@@ -85,21 +86,26 @@ pub(super) fn outcome_words(row: &ReachabilityRow) -> String {
     }
 }
 
-/// Ports for a person: a stratum of hundreds of single ports is told by its ends and its number.
-pub(super) fn short_ports(ports: &PortSet) -> String {
-    /// Beyond this many ranges a list is not read any more.
-    const LISTED: usize = 8;
-    match (ports.ranges().first(), ports.ranges().last()) {
-        (Some(first), Some(last)) if ports.ranges().len() > LISTED => {
-            format!(
-                "{} ports from {} to {}",
-                ports.count(),
-                first.first(),
-                last.last()
-            )
-        }
-        _ => ports.to_string(),
-    }
+/// What an ICMP error says: RFC 792, RFC 1122 (section 3.2.2.1) and RFC 1812 (section 5.2.7.1) for IPv4, RFC 4443 for IPv6.
+/// The names of the codes are those of iptables and nft.
+fn icmp_name(family: Family, kind: u8, code: u8) -> Option<&'static str> {
+    Some(match (family, kind, code) {
+        (Family::Ipv4, 3, 0) => "net-unreachable",
+        (Family::Ipv4, 3, 1) => "host-unreachable",
+        (Family::Ipv4, 3, 2) => "protocol-unreachable",
+        (Family::Ipv4, 3, 3) | (Family::Ipv6, 1, 4) => "port-unreachable",
+        (Family::Ipv4, 3, 4) => "fragmentation-needed",
+        (Family::Ipv4, 3, 9) => "net-prohibited",
+        (Family::Ipv4, 3, 10) => "host-prohibited",
+        (Family::Ipv4, 3, 13) | (Family::Ipv6, 1, 1) => "admin-prohibited",
+        (Family::Ipv4, 11, 0) | (Family::Ipv6, 3, 0) => "time-exceeded",
+        (Family::Ipv6, 1, 0) => "no-route",
+        (Family::Ipv6, 1, 3) => "addr-unreachable",
+        (Family::Ipv6, 1, 5) => "policy-fail",
+        (Family::Ipv6, 1, 6) => "reject-route",
+        (Family::Ipv6, 2, 0) => "packet-too-big",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -138,7 +144,7 @@ pub(super) mod tests {
                 "rejected",
                 serde_json::json!({"icmp_type": 1, "icmp_code": 1, "offender": "fd00::1", "inferred": true})
             ),
-            "rejected (ICMP 1/1 from fd00::1; concluded from other ports of the pair)"
+            "rejected (ICMP 1/1 admin-prohibited from fd00::1; concluded from other ports of the pair)"
         );
         assert_eq!(
             words(Expect::Open, "open", serde_json::json!({"by": "ruleset"})),

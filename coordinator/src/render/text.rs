@@ -8,9 +8,9 @@ use plumbline_model::{
 };
 
 use super::{
-    Standing, absent_line, on_one_line,
-    outcome::{outcome_words, short_ports, transport_words},
-    retest_line, standing, status_word, summary, verdict_word,
+    Standing, count, on_one_line,
+    outcome::{outcome_words, transport_words},
+    retest_line, scope, standing, status_word, verdict_word,
 };
 
 /// Whether the text may carry colours.
@@ -48,9 +48,14 @@ pub(crate) fn text(report: &Report, style: Style) -> String {
         report.run,
         report.started
     );
-    let _ = writeln!(out, "{}", summary(report));
-    if let Some(line) = absent_line(report) {
+    for line in scope::scope(report) {
         let _ = writeln!(out, "{}", on_one_line(&line));
+    }
+    for line in scope::driven(report) {
+        let _ = writeln!(out, "  {}", on_one_line(&line));
+    }
+    for line in scope::warnings(report) {
+        let _ = writeln!(out, "{} {}", style.paint("1;33", "warning"), on_one_line(&line));
     }
     push_retest(&mut out, report, style);
     for finding in &report.findings {
@@ -84,7 +89,7 @@ fn push_retest(out: &mut String, report: &Report, style: Style) {
             row.src,
             row.dst,
             transport_words(row.family, row.protocol),
-            short_ports(&row.ports),
+            row.ports.in_brief(),
             outcome_words(row)
         );
     }
@@ -107,12 +112,8 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
         finding.check,
         on_one_line(&finding.cause.detail)
     );
-    if finding.affects_total > 0 {
-        let _ = writeln!(
-            out,
-            "    under it: {}",
-            tests(finding.affects_total, &finding.status)
-        );
+    if let Some(line) = under_it(finding) {
+        let _ = writeln!(out, "    {line}");
     }
     if !finding.fix.text.is_empty() {
         let _ = writeln!(out, "    fix: {}", on_one_line(&finding.fix.text));
@@ -122,17 +123,14 @@ fn push_finding(out: &mut String, finding: &Finding, style: Style) {
     }
 }
 
-fn tests(count: u64, status: &Status) -> String {
-    let what = if *status == Status::NotMeasured {
-        "without a result"
-    } else {
-        "failing"
-    };
-    if count == 1 {
-        format!("1 test {what}")
-    } else {
-        format!("{count} tests {what}")
-    }
+/// How many tests a finding explains, where its sentence does not say so already. Whether each failed or was not made is in
+/// its rows.
+fn under_it(finding: &Finding) -> Option<String> {
+    let tests = count(finding.affects_total, "test");
+    let mut words = finding.cause.detail.split(' ');
+    let says_so =
+        finding.cause.detail.contains(&tests) && words.any(|word| word == finding.affects_total.to_string());
+    (finding.affects_total > 0 && !says_so).then(|| format!("under it: {tests}"))
 }
 
 fn push_gaps(out: &mut String, report: &Report) {

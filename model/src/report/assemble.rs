@@ -75,6 +75,7 @@ pub(super) fn judge(
         run: run.run.clone(),
         cluster: inventory.name.clone(),
         version: inventory.version.clone(),
+        swarm: Some(run.parameters.swarm),
         started: rfc3339(run.started_unix_ms),
         finished: ledger
             .took_ms
@@ -84,6 +85,7 @@ pub(super) fn judge(
         inputs: inputs(ledger),
         nodes: nodes(inventory, ledger),
         absent,
+        excluded: excluded(inventory, ledger),
         findings,
         reachability: reachability(plan, &pairs),
         latency: Vec::new(),
@@ -147,6 +149,15 @@ fn absent(planned: &Plan, ledger: &Ledger<'_>) -> Vec<Absent> {
             why: "its probe did not join in time".to_owned(),
         })
         .collect()
+}
+
+/// Nodes of the cluster that this run was told to leave alone.
+fn excluded(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<NodeId> {
+    let parameters = &ledger.run.parameters;
+    let mut excluded: Vec<NodeId> = inventory.nodes.iter().map(|node| node.id).collect();
+    excluded.retain(|node| !parameters.takes_part(*node));
+    excluded.sort_unstable();
+    excluded
 }
 
 fn inputs(ledger: &Ledger<'_>) -> Vec<Input> {
@@ -306,15 +317,29 @@ fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRo
         };
         let place = node.map_or_else(String::new, |node| format!(" {preposition} {node}"));
         NotMeasuredRow {
-            what: format!("{count} tests{place}, ports {ports}"),
+            what: format!(
+                "{}{place}, {}",
+                tests(count),
+                if ports.count() == 1 {
+                    format!("port {ports}")
+                } else if ports.ranges().len() > PortSet::READABLE {
+                    ports.in_brief()
+                } else {
+                    format!("ports {ports}")
+                }
+            ),
             why: said(why).to_owned(),
         }
     });
     let resources = exhausted.into_iter().map(|(node, count)| NotMeasuredRow {
-        what: format!("{count} tests from {node}"),
+        what: format!("{} from {node}", tests(count)),
         why: "the probe ran out of a resource".to_owned(),
     });
     rows.chain(resources).collect()
+}
+
+fn tests(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "test" } else { "tests" })
 }
 
 fn place_is_source(why: Why) -> bool {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cause::{Cause, Fix},
-    evidence::Entry,
+    evidence::{Entry, SwarmKind},
     id::{NodeId, Role, RunId},
     inventory::Inventory,
     ledger::Ledger,
@@ -43,6 +43,9 @@ pub struct Report {
     pub cluster: String,
     /// The cluster's version.
     pub version: Version,
+    /// Where probes came from: a lab is a rehearsal and says nothing of real nodes. Absent in reports of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmKind>,
     /// Start, RFC 3339 UTC with milliseconds.
     pub started: String,
     /// End, RFC 3339 UTC with milliseconds; absent if the evidence has no end.
@@ -58,6 +61,9 @@ pub struct Report {
     pub nodes: Vec<ReportNode>,
     /// Nodes that `--partial` left out, ascending: nothing is said of them.
     pub absent: Vec<Absent>,
+    /// Nodes that `--nodes` or `--exclude` left out, ascending: nothing is said of them. Absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<NodeId>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
     /// What became of every planned test, run-length by rule and outcome.

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::render::{
     Standing,
-    outcome::{outcome_words, short_ports, transport_words},
+    outcome::{outcome_words, transport_words},
     standing,
 };
 
@@ -230,7 +230,7 @@ fn page_row(row: &ReachabilityRow, transports: &[(Family, Protocol)]) -> Row {
     Row {
         rule: row.rule.clone(),
         transport: transport.unwrap_or(0),
-        ports: short_ports(&row.ports),
+        ports: row.ports.in_brief(),
         outcome: outcome_words(row),
         class: look(standing(row)).0,
     }

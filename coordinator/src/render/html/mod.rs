@@ -14,7 +14,7 @@ use plumbline_model::{
 };
 
 use self::matrix::Matrix;
-use super::{absent_line, retest_line, status_word, summary, text::gaps_by_source, verdict_word};
+use super::{count, retest_line, scope, status_word, text::gaps_by_source, verdict_word};
 
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
@@ -54,8 +54,7 @@ fn head(report: &Report) -> Markup {
         header class=(verdict_class(report.verdict)) {
             p.verdict { (verdict_word(report.verdict)) }
             h1 { (report.cluster) " " span.version { (report.version) } }
-            p { (summary(report)) "." }
-            @if let Some(line) = absent_line(report) { p { (line) "." } }
+            @for line in scope::scope(report) { p { (line) "." } }
             @if let Some(retest) = &report.retest {
                 p { strong { "Retest of run " code { (retest.run) } ": " } (retest_line(retest)) "." }
             }
@@ -102,7 +101,15 @@ fn findings(report: &Report) -> Markup {
         section aria-labelledby="causes" {
             h2 id="causes" { "What is wrong" }
             @if report.findings.is_empty() {
-                p { "Nothing was found." }
+                @match report.verdict {
+                    Verdict::Passed => p { "Nothing was found." },
+                    Verdict::Warned => p { "Nothing failed. What the warning is about:" },
+                    Verdict::Incomplete | Verdict::Failed => p { "Nothing that was measured is wrong." },
+                }
+                @let warnings = scope::all_warnings(report);
+                @if !warnings.is_empty() { ul { @for line in &warnings { li { (line) } } } }
+            } @else {
+                @for line in scope::warnings(report) { p { span.label { "warning" } " " (line) } }
             }
             @for finding in &report.findings {
                 (finding_card(finding))
@@ -133,7 +140,7 @@ fn finding_card(finding: &Finding) -> Markup {
             }
             @if finding.affects_total > 0 {
                 details {
-                    summary { (finding.affects_total) " tests under it" }
+                    summary { (count(finding.affects_total, "test")) " under it" }
                     table.rows {
                         thead { tr { th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Port" } } }
                         tbody {
@@ -155,7 +162,7 @@ fn finding_card(finding: &Finding) -> Markup {
                 }
             }
             p.small {
-                "Check " (finding.check) ", " (finding.attempts) " attempts"
+                "Check " (finding.check) ", " (count(finding.attempts, "attempt"))
                 @if !finding.evidence.is_empty() {
                     ", evidence lines "
                     (finding.evidence.iter().take(12).map(u32::to_string).collect::<Vec<_>>().join(" "))
@@ -173,7 +180,7 @@ fn gaps(report: &Report) -> Markup {
     html! {
         section aria-labelledby="gaps" {
             h2 id="gaps" { "What was not measured" }
-            table.rows {
+            table.rows.wrapped {
                 thead { tr { th scope="col" { "What" } th scope="col" { "Why" } } }
                 tbody {
                     @for row in &report.not_measured {
@@ -231,6 +238,8 @@ fn node_row(node: &ReportNode, report: &Report) -> Markup {
                 None => td colspan="3" {
                     @match report.absent.iter().find(|absent| absent.node == node.id) {
                         Some(absent) => { "left out: " (absent.why) }
+                        None if report.excluded.contains(&node.id) => "took no part (--nodes, --exclude)",
+                        None if !scope::asked_somebody(report) => "not asked: checks of the file alone",
                         None => "no probe joined"
                     }
                 }
@@ -243,8 +252,9 @@ fn checks(report: &Report) -> Markup {
     html! {
         section aria-labelledby="checks" {
             h2 id="checks" { "Checks" }
-            details {
-                summary { (report.checks.len()) " results" }
+            // Where no port was tested they are the result.
+            details open[report.coverage.planned == 0] {
+                summary { (count(u64::try_from(report.checks.len()).unwrap_or(u64::MAX), "result")) }
                 table.rows {
                     thead { tr {
                         th scope="col" { "Check" } th scope="col" { "Status" } th scope="col" { "About" } th scope="col" { "Detail" }
@@ -253,12 +263,7 @@ fn checks(report: &Report) -> Markup {
                         @for check in &report.checks {
                             tr {
                                 td { (check.id) }
-                                td { (match check.status {
-                                    Status::Pass => "pass",
-                                    Status::Warn => "warning",
-                                    Status::NotMeasured => "not measured",
-                                    Status::Fail => "failure",
-                                }) }
+                                td { (scope::status(check.status)) }
                                 td { (check.subject) }
                                 td { (check.detail) }
                             }
@@ -281,5 +286,34 @@ fn foot(report: &Report) -> Markup {
             "Inputs: "
             @for input in &report.inputs { (input.name) " sha256 " code { (input.sha256) } " " }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plumbline_model::report::check;
+
+    use super::{super::scope::tests::report, *};
+
+    #[test]
+    fn a_node_that_options_left_out_is_not_said_to_have_stayed_away() {
+        let page = html(&report(serde_json::json!({
+            "excluded": ["10.0.0.3"],
+            "swarm": "lab",
+            "checks": [{"id": check::SWARM.id, "status": "not_measured", "subject": "10.0.0.2", "detail": ""}],
+        })));
+        assert_eq!(page.matches("took no part (--nodes, --exclude)").count(), 1);
+        assert_eq!(page.matches("no probe joined").count(), 2);
+        assert!(page.contains("REHEARSAL"), "{page}");
+    }
+
+    #[test]
+    fn a_page_that_passed_with_warnings_does_not_say_that_nothing_was_found() {
+        let absent = serde_json::json!([{"node": "10.0.0.2", "why": "its probe did not join in time"}]);
+        let page = html(&report(
+            serde_json::json!({"verdict": "warned", "absent": absent}),
+        ));
+        assert!(!page.contains("Nothing was found"));
+        assert!(page.contains("<li>10.0.0.2 is left out"), "{page}");
     }
 }

@@ -268,3 +268,35 @@ fn a_node_that_cannot_be_reached_or_refuses_to_work_is_no_pass() {
     let refused = access(Stage::of(&[CP, W1]).event(refused));
     assert!(row(&refused).detail.contains("not in the policy"));
 }
+
+#[test]
+fn nodes_that_options_left_out_are_named_and_their_swarm_is_told() {
+    let mut stage = Stage::of(&[CP, LB, W1, W2]).rule("health", "4240", &[CP], &[LB]);
+    assert_eq!(stage.report().excluded, []);
+    stage.parameters.nodes = vec![node(CP), node(LB), node(W1)];
+    stage.parameters.exclude = vec![node(W1)];
+    let report = stage.report();
+    assert_eq!(report.excluded, [node(W1), node(W2)]);
+    assert_eq!(report.swarm, Some(stage.parameters.swarm));
+}
+
+#[test]
+fn what_was_not_measured_of_scattered_ports_is_told_in_brief() {
+    let scattered: Vec<String> = (0..20).map(|step| (30_002 + 2 * step).to_string()).collect();
+    let what = |ports: &str| {
+        let report = Stage::of(&[CP, LB])
+            .rule("np", ports, &[CP], &[LB])
+            .reports_nothing(CP)
+            .report();
+        report
+            .not_measured
+            .iter()
+            .map(|row| row.what.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        what(&scattered.join(",")),
+        [format!("20 tests from {CP}, 20 ports within 30002-30040")]
+    );
+    assert_eq!(what("9100"), [format!("1 test from {CP}, port 9100")]);
+}
