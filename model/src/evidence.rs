@@ -1,6 +1,8 @@
 //! What stands in `evidence.jsonl`: every line is a DSSE envelope over one of these payloads in canonical JSON, integers
 //! only. Line 1 is the run record; swarm events and probes' batches follow in the order in which they were accepted.
 
+mod text;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use crate::{
     source::SourceText,
     version::Version,
 };
+
+pub use self::text::{MAX_TEXT_BYTES, overlong_text};
 
 /// The version of the analysis: what [`crate::report::report`] makes of evidence. Another version's evidence is verified but
 /// not recomputed.

@@ -9,7 +9,7 @@ use plumbline_identity::{
 };
 use plumbline_model::{
     canonical::{self, NotCanonical},
-    evidence::{Member, PAYLOAD_TYPE, Payload},
+    evidence::{MAX_TEXT_BYTES, Member, PAYLOAD_TYPE, Payload, overlong_text},
     id::{NodeId, RunId},
 };
 use plumbline_proto::{
@@ -160,6 +160,12 @@ pub(super) enum BadBatch {
         /// How many it has.
         octets: usize,
     },
+    /// A name or another text that nothing real has.
+    #[error("accept a batch: a text in it has {octets} octets, more than {MAX_TEXT_BYTES}")]
+    Text {
+        /// How many it has.
+        octets: usize,
+    },
     /// The payload does not read.
     #[error("read the payload of a batch")]
     Payload(#[source] NotCanonical),
@@ -201,6 +207,9 @@ pub(super) fn signed_batch(
     let Payload::Batch(batch) = canonical::decode(&payload).map_err(BadBatch::Payload)? else {
         return Err(BadBatch::NotABatch);
     };
+    if let Some(octets) = overlong_text(&payload) {
+        return Err(BadBatch::Text { octets });
+    }
     if batch.run != *run || batch.node != node {
         return Err(BadBatch::Misplaced {
             run: batch.run,

@@ -13,6 +13,7 @@ use plumbline_identity::{
 use plumbline_model::{
     canonical,
     evidence::{PAYLOAD_TYPE, Payload},
+    observation::{HostFacts, Record},
 };
 use plumbline_proto::convert::{BatchEnvelope, FromProbe, Hello, ProgressState};
 use tokio::net::TcpSocket;
@@ -158,6 +159,10 @@ impl Client {
     }
 
     fn batch(&self, run: &RunId, key: &SigningKey) -> FromProbe {
+        self.batch_of(run, key, Vec::new())
+    }
+
+    fn batch_of(&self, run: &RunId, key: &SigningKey, records: Vec<Record>) -> FromProbe {
         let batch = Batch {
             run: run.clone(),
             node: self.node,
@@ -166,7 +171,7 @@ impl Client {
             roster_sha256: String::new(),
             assignment: 0,
             closed_unix_ms: 0,
-            records: Vec::new(),
+            records,
         };
         let payload = canonical::encode(&Payload::Batch(batch));
         let envelope = Envelope::sign(key, PAYLOAD_TYPE, &payload).to_bytes();
@@ -266,6 +271,30 @@ async fn testimony_arrives_if_its_member_signed_it_and_ends_the_session_if_not()
     assert_eq!(node, client.node);
     assert!(matches!(next(&mut stand).await, Incoming::Batch(signed) if signed.batch.seq == 1));
     assert!(matches!(next(&mut stand).await, Incoming::Ended { .. }));
+    drop(outbox);
+    assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_text_of_a_length_that_nothing_real_has_ends_the_session() {
+    let mut stand = stand(&[NODE]).await;
+    let client = Client::connect(&stand.strings[0]).await;
+    client.join(&stand.strings[0]).await.unwrap();
+    let facts = HostFacts {
+        hostname: "h".repeat(1_000_000),
+        ..HostFacts::default()
+    };
+    let batch = client.batch_of(&stand.run, &client.signing, vec![Record::Facts(Box::new(facts))]);
+    let hello = client.hello(&stand.run);
+    let mut answers = client.session(vec![hello, batch]).await.unwrap();
+    assert!(matches!(next(&mut stand).await, Incoming::Joined(_)));
+    let Incoming::Opened { outbox, .. } = next(&mut stand).await else {
+        panic!("no session")
+    };
+    let Incoming::Ended { fault, .. } = next(&mut stand).await else {
+        panic!("the batch was taken")
+    };
+    assert!(fault.is_some_and(|fault| fault.contains("1000000 octets")));
     drop(outbox);
     assert_eq!(answers.message().await.unwrap_err().code(), Code::InvalidArgument);
 }

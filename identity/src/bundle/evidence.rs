@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plumbline_model::{
     canonical,
-    evidence::{ANALYSIS_VERSION, Entry, Member, PAYLOAD_TYPE, Payload, SwarmEvent},
+    evidence::{ANALYSIS_VERSION, Entry, Member, PAYLOAD_TYPE, Payload, SwarmEvent, overlong_text},
     id::{NodeId, RunId},
 };
 use serde::Deserialize;
@@ -198,7 +198,11 @@ impl Reader<'_> {
         self.place(line, &outline)?;
         let analysis = self.first.as_ref().map(|(_, analysis)| *analysis);
         let payload = if analysis == Some(ANALYSIS_VERSION) {
-            Some(canonical::decode::<Payload>(&payload)?)
+            let read = canonical::decode::<Payload>(&payload)?;
+            if let (Payload::Batch(_), Some(octets)) = (&read, overlong_text(&payload)) {
+                return Err(LineFault::Text { octets });
+            }
+            Some(read)
         } else {
             None
         };

@@ -2,6 +2,7 @@
 
 use plumbline_model::{
     canonical::NotCanonical,
+    evidence::MAX_TEXT_BYTES,
     id::{NodeId, RunId},
 };
 
@@ -148,6 +149,12 @@ pub enum LineFault {
     /// Its payload is signed, and yet not what this version writes.
     #[error("its payload is not canonical evidence")]
     Payload(#[from] NotCanonical),
+    /// A probe's name or another text that nothing real has.
+    #[error("a text in it has {octets} octets, more than {MAX_TEXT_BYTES}")]
+    Text {
+        /// How many it has.
+        octets: usize,
+    },
     /// Not even the frame of a payload.
     #[error("its payload is not evidence")]
     Outline(#[source] serde_json::Error),

@@ -24,7 +24,12 @@ pub(super) fn rule(rule: &Rule, table: &Table, ruleset: &Ruleset) -> String {
     if let Some(comment) = &rule.comment {
         writer.words.push(format!("comment {comment:?}"));
     }
-    writer.words.join(" ")
+    let mut text = writer.words.join(" ");
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARACTERS) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 struct Writer<'a> {
@@ -504,5 +509,7 @@ fn before(value: &[u8]) -> Vec<u8> {
 
 /// linux/netfilter.h.
 const NFPROTO_IPV6: u8 = 10;
+/// A rule is named to be found, and every test that it stops carries its text: what is longer is not read by anybody.
+const MAX_CHARACTERS: usize = 2048;
 /// Elements of an anonymous set that are spelled out; longer sets stand by their name.
 const MAX_ELEMENTS: usize = 16;

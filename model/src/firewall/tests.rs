@@ -269,6 +269,28 @@ fn forty_undecided_rules_end_in_unknown_and_not_in_a_long_wait() {
 }
 
 #[test]
+fn a_rule_without_end_is_named_by_its_beginning() {
+    let mut ruleset = crate::report::stage::nft_that_drops(Hook::Input, &[6444]);
+    let rule = &mut ruleset.tables[0].chains[0].rules[0];
+    let logs = std::iter::repeat_n(Expression::Log, 10_000);
+    rule.expressions.splice(0..0, logs);
+    let packet = Packet::incoming(
+        "eth0",
+        Protocol::Tcp,
+        "10.0.0.2".parse().unwrap(),
+        "10.0.0.1".parse().unwrap(),
+        6444,
+    );
+    let judgement = ruleset.evaluate(&packet);
+    let text = &judgement.stopped_at().unwrap().rule;
+    assert!(
+        text.starts_with("log log") && text.len() < 3_000,
+        "{}",
+        text.len()
+    );
+}
+
+#[test]
 fn a_reset_for_a_datagram_is_a_silent_drop() {
     let ruleset = ruleset(vec![vec![Expression::Reject {
         with: RejectWith::TcpReset,
