@@ -17,6 +17,7 @@ mod moment;
 mod pattern;
 mod place;
 mod scope;
+mod span;
 mod stuck;
 mod subnet;
 mod tell;

@@ -469,6 +469,29 @@ fn a_probe_that_never_joined_is_named_once() {
 }
 
 #[test]
+fn of_a_range_that_is_shared_what_one_source_asked_is_told_as_the_range() {
+    let shared = |failing: &str| {
+        let stage = Stage::of(&[CP, LB, W1])
+            .rule("nodeport", "30000-30039", &[CP, LB], &[W1])
+            .shared();
+        let report = silent_at(stage, &[CP], W1, failing)
+            .captures(CP, End::Source, W1, "30000", 3, 0, 0)
+            .captures(W1, End::Destination, CP, "30000", 0, 0, 0)
+            .report();
+        only(&report).cause.detail.clone()
+    };
+    // CP asks the even ports.
+    let even = |first: u16, last: u16| {
+        let ports: Vec<String> = (first..=last).step_by(2).map(|port| port.to_string()).collect();
+        ports.join(",")
+    };
+    let all = shared(&even(30000, 30038));
+    assert!(all.contains("30000-30039/tcp (20 of them asked) from"), "{all}");
+    let some = shared(&even(30000, 30020));
+    assert!(some.contains("30000-30020/tcp (11 of them asked) from"), "{some}");
+}
+
+#[test]
 fn why_a_probe_was_refused_is_told() {
     let refused = SwarmEvent::NotJoined {
         node: node(W2),

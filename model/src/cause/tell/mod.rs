@@ -26,9 +26,10 @@ use super::{
     Cause, CauseKind, Fix,
     blame::{Local, Tests},
     filter::{FilterCase, HostCase},
-    fix::{said_list, said_ports},
+    fix::said_list,
     group::Group,
     host::{address_of, judge},
+    span::said_spans,
     subnet::Subnets,
     twin::Twin,
 };
@@ -156,7 +157,7 @@ impl<'a> Teller<'a> {
 
     /// Ports as a person says them; where the cluster has both families and only one fails, with that family.
     pub(super) fn ports(&self, tests: &Tests) -> String {
-        let ports = said_ports(tests);
+        let ports = said_spans(self.plan, tests);
         let mut planned = self.plan.blocks.iter().map(|block| block.family);
         let families = tests.families();
         let mut own = families.iter();
