@@ -21,6 +21,8 @@ pub(super) struct Subnets {
     /// The prefix that stands for the link.
     places: BTreeMap<(NodeId, Family), IpNet>,
     counts: BTreeMap<Family, usize>,
+    /// Who never joined, and so never told its addresses of both families.
+    absent: BTreeSet<NodeId>,
 }
 
 impl Subnets {
@@ -44,11 +46,13 @@ impl Subnets {
             let own = places.iter().filter(|((_, of), _)| *of == family);
             own.map(|(_, place)| *place).collect::<BTreeSet<_>>().len()
         };
+        let never_joined = |node: &NodeId| ledger.node(*node).is_none_or(|log| log.joined.is_none());
         let counts = [Family::Ipv4, Family::Ipv6].map(|family| (family, count(family)));
         Self {
             counts: counts.into_iter().collect(),
             prefixes,
             places,
+            absent: participants.iter().copied().filter(never_joined).collect(),
         }
     }
 
@@ -72,12 +76,23 @@ impl Subnets {
         self.counts.get(&family).copied().unwrap_or(0)
     }
 
-    /// Every participant with an address of a prefix, ascending.
-    pub(super) fn nodes_in(&self, prefix: IpNet) -> impl Iterator<Item = NodeId> + '_ {
-        self.prefixes
-            .iter()
-            .filter(move |(_, own)| **own == prefix)
-            .map(|((node, _), _)| *node)
+    /// The prefix whose participants are these nodes and nobody else. Who never joined may have an address in it where its
+    /// address of the other family is on the same link: the prefix is not named then.
+    pub(super) fn all_of(&self, nodes: &[NodeId], family: Family) -> Option<IpNet> {
+        let first = *nodes.first()?;
+        let subnet = self.prefix(first, family)?;
+        let other = match family {
+            Family::Ipv4 => Family::Ipv6,
+            Family::Ipv6 => Family::Ipv4,
+        };
+        let link = |node: NodeId| self.prefix(node, other);
+        let is_in = |node: &NodeId| match self.prefix(*node, family) {
+            Some(own) => own == subnet,
+            None => self.absent.contains(node) && link(*node).is_some() && link(*node) == link(first),
+        };
+        let known: BTreeSet<NodeId> = self.prefixes.keys().map(|(node, _)| *node).collect();
+        let inside = known.into_iter().filter(is_in);
+        inside.eq(nodes.iter().copied()).then_some(subnet)
     }
 }
 

@@ -21,14 +21,16 @@ impl Teller<'_> {
         let ports = self.ports(&group.tests);
         let count = self.count(&group.tests);
         let [from, to] = [0, 1].map(|side: usize| self.side(&group.sides[side], &group.tests));
-        let way = if group.is_across_subnets() {
+        // A retest asks few of them for little.
+        let is_whole = group.is_whole && !self.is_retest();
+        let way = if group.is_across_subnets() && !self.is_retest() {
             "from each subnet to the others".to_owned()
         } else if group.both_ways {
             format!("between {from} and {to}")
         } else {
             format!("from {from} to {to}")
         };
-        let what = if group.is_whole {
+        let what = if is_whole {
             format!("nothing passes {way} (asked: {ports})")
         } else {
             format!("{ports} {way}")
@@ -74,7 +76,7 @@ impl Teller<'_> {
                 Status::Warn,
                 format!("some attempts at {ports} {way} were answered and some were not: {count}"),
             ),
-            _ if group.is_placed && group.is_whole => (
+            _ if group.is_placed && is_whole => (
                 Status::Fail,
                 format!("{what}: {count}; questions leave their hosts and do not arrive"),
             ),

@@ -8,7 +8,7 @@ mod setting;
 mod swallowed;
 mod twin;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     firewall::{Judgement, Ruleset},
@@ -132,20 +132,11 @@ impl<'a> Teller<'a> {
     /// Nodes as a person says them: a whole subnet by its prefix (in the family of these tests), everybody as everybody, else
     /// by name.
     pub(super) fn side(&self, nodes: &[NodeId], tests: &Tests) -> String {
-        if nodes.len() > 1 && nodes.len() == self.plan.participants.len() {
-            return "every participant".to_owned();
-        }
-        let families = tests.families().into_iter();
-        let subnets = families.filter_map(|family| {
-            let subnet = self.subnets.prefix(*nodes.first()?, family)?;
-            let is_it = self.subnets.nodes_in(subnet).eq(nodes.iter().copied());
-            is_it.then(|| subnet.to_string())
-        });
-        let subnets: Vec<String> = subnets.collect();
-        match subnets.as_slice() {
-            [subnet] if nodes.len() > 1 => return subnet.clone(),
-            [v4, v6] if nodes.len() > 1 => return format!("{v4} ({v6})"),
-            _ => {}
+        if nodes.len() > 1
+            && !self.is_retest()
+            && let Some(whole) = self.whole(nodes, tests)
+        {
+            return whole;
         }
         if let [node] = nodes {
             return self.name(*node);
@@ -153,6 +144,30 @@ impl<'a> Teller<'a> {
         // Hostnames of several nodes make a sentence that nobody reads to its end.
         let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
         said_list(&names, MAX_SAID_NODES)
+    }
+
+    /// What these nodes are all of, if they are.
+    fn whole(&self, nodes: &[NodeId], tests: &Tests) -> Option<String> {
+        if nodes.len() == self.plan.participants.len() {
+            return Some("every participant".to_owned());
+        }
+        let families = tests.families().into_iter();
+        let subnets = families.filter_map(|family| {
+            let subnet = self.subnets.all_of(nodes, family)?;
+            Some(subnet.to_string())
+        });
+        let subnets: Vec<String> = subnets.collect();
+        match subnets.as_slice() {
+            [subnet] => Some(subnet.clone()),
+            [v4, v6] => Some(format!("{v4} ({v6})")),
+            _ => None,
+        }
+    }
+
+    /// Whether only what failed before was asked again: what these tests have in common says nothing of others, since nobody
+    /// asked them.
+    pub(super) fn is_retest(&self) -> bool {
+        self.ledger.run.parameters.retest.is_some()
     }
 
     /// Ports as a person says them; where the cluster has both families and only one fails, with that family.
@@ -171,7 +186,10 @@ impl<'a> Teller<'a> {
 
     pub(super) fn count(&self, tests: &Tests) -> String {
         let total = tests.total();
-        let pairs = tests.by_pair.len();
+        // Each direction between two nodes once, over however many transports.
+        let pairs: BTreeSet<(NodeId, NodeId)> =
+            tests.by_pair.keys().map(|(src, dst, _)| (*src, *dst)).collect();
+        let pairs = pairs.len();
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let pair_count = u64::try_from(pairs).unwrap_or(u64::MAX);
         format!(
