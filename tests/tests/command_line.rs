@@ -197,7 +197,11 @@ fn a_port_that_is_taken_and_an_address_that_is_not_ours_are_refused_and_named() 
     let place = Place::new();
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
-    for (listen, words) in [(taken.as_str(), "in use"), ("203.0.113.77:7443", "Cannot assign")] {
+    for (listen, words) in [
+        (taken.as_str(), "another port"),
+        ("203.0.113.77:7443", "[::]:PORT"),
+        ("[::1]:0", "every node is known by IPv4 alone"),
+    ] {
         let arguments = [
             "check",
             &sample(),
@@ -212,13 +216,61 @@ fn a_port_that_is_taken_and_an_address_that_is_not_ours_are_refused_and_named() 
             "--out",
             "report",
         ];
-        place.refused(&arguments, &[listen, words]);
+        place.refused(&arguments, &[listen.trim_end_matches('0'), words]);
         assert!(
             !place.path("join.json").exists(),
             "no join string for a port that is not ours"
         );
         assert!(!place.path("report").exists());
     }
+}
+
+#[test]
+fn a_listener_without_a_port_is_refused_with_one() {
+    let place = Place::new();
+    let sample = sample();
+    for (listen, words) in [
+        ("10.0.0.9", "the port is missing: 10.0.0.9:7443"),
+        ("fd00::9", "[fd00::9]:7443"),
+        ("localhost:7443", "expected an IP address"),
+    ] {
+        let ended = place.run(&[
+            "check",
+            &sample,
+            "--swarm",
+            "joined",
+            "--listen",
+            listen,
+            "--join-file",
+            "j",
+        ]);
+        assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+        assert!(unwrapped(&ended.stderr).contains(words), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_join_file_is_not_overwritten_by_one() {
+    let place = Place::new();
+    place.write("join.json", b"kind: Cluster # mine\n");
+    place.refused(
+        &check_arguments(&sample(), &["--out", "report"]),
+        &["join.json", "another name"],
+    );
+    assert_eq!(
+        fs::read(place.path("join.json")).unwrap(),
+        b"kind: Cluster # mine\n"
+    );
+}
+
+#[test]
+fn a_directory_without_a_report_cannot_be_retested() {
+    let place = Place::new();
+    fs::create_dir(place.path("empty")).unwrap();
+    place.refused(
+        &check_arguments(&sample(), &["--retest", "empty"]),
+        &["no report directory"],
+    );
 }
 
 #[test]
@@ -318,6 +370,24 @@ fn checks_over_the_file_alone_pass_without_a_probe_and_their_report_verifies() {
             assert!(!rendered.stdout.is_empty(), "{format}");
         }
     }
+}
+
+#[test]
+fn a_plan_that_tests_no_port_lists_no_transport() {
+    let place = Place::new();
+    let access = place.run(&["plan", &sample(), "--only", "access"]);
+    assert_eq!(access.code, Some(0), "{}", access.stderr);
+    assert!(
+        access.stdout.contains("No port is tested: each node"),
+        "{}",
+        access.stdout
+    );
+    assert!(!access.stdout.contains("0 tests"), "{}", access.stdout);
+    assert!(
+        !access.stdout.contains("CAP_NET_BIND_SERVICE"),
+        "{}",
+        access.stdout
+    );
 }
 
 #[test]

@@ -64,6 +64,9 @@ pub(super) struct State {
     roster: Option<Roster>,
     tally: Tally,
     joined: usize,
+    /// When to say next who is missing, and how long after that again.
+    remind_at: Duration,
+    remind_after: Duration,
     complaints: u32,
     interrupted: bool,
 }
@@ -77,6 +80,8 @@ impl State {
             roster: None,
             tally: Tally::begin(Duration::ZERO, Phase::Joining),
             joined: 0,
+            remind_at: FIRST_REMINDER,
+            remind_after: FIRST_REMINDER,
             complaints: 0,
             interrupted: false,
         }
@@ -104,6 +109,7 @@ impl Driver<'_> {
                         self.heartbeat();
                     }
                     self.show_tests();
+                    self.show_missing();
                     self.tell(Event::Tick);
                 }
                 () = self.interrupts.next() => self.interrupted()?,
@@ -289,6 +295,27 @@ impl Driver<'_> {
         }
     }
 
+    /// Says who is waited for, at growing intervals.
+    fn show_missing(&mut self) {
+        let now = self.started.elapsed();
+        if now < self.state.remind_at {
+            return;
+        }
+        self.state.remind_after = (self.state.remind_after * 2).min(LONGEST_REMINDER);
+        self.state.remind_at = now + self.state.remind_after;
+        let (mut missing, left) = self.conductor.awaited();
+        if missing.is_empty() {
+            return;
+        }
+        let total = missing.len();
+        missing.truncate(progress::NAMED);
+        self.sink.show(&progress::Event::Waiting {
+            missing,
+            total,
+            left_s: left.as_secs(),
+        });
+    }
+
     fn enter(&mut self, phase: Phase) {
         let now = self.started.elapsed();
         if let Some((phase, done, took)) = self.state.tally.end(now) {
@@ -439,6 +466,12 @@ impl Driver<'_> {
 
 /// Deadlines are seconds, so a quarter of one is soon enough; and a gap of eight ticks shows that we stood still.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Probes that are started by a tool are here within seconds; who is not is worth a line.
+const FIRST_REMINDER: Duration = Duration::from_secs(5);
+
+/// Intervals between reminders double up to a minute: somebody who looks sees life, and a log stays short.
+const LONGEST_REMINDER: Duration = Duration::from_secs(60);
 
 /// Whoever can reach the port can make us complain; a screenful is enough to see what is going on.
 const MOST_COMPLAINTS: u32 = 40;

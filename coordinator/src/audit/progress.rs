@@ -20,11 +20,25 @@ pub(crate) enum Event {
     Listening {
         /// Where they find the coordinator.
         addresses: Vec<String>,
-        /// How many are expected.
+        /// How many are expected, a probe of this machine among them.
         expected: usize,
+        /// Whether one of them is this machine's own, which nobody has to start.
+        own: bool,
         /// The file with the join strings, if one was written.
         #[serde(skip_serializing_if = "Option::is_none")]
         join_file: Option<String>,
+        /// Whether there was a join file of that name, which is gone now.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        replaced: bool,
+    },
+    /// Probes are still waited for: now and then, as long as some are missing.
+    Waiting {
+        /// Who has not joined, ascending: the first [`NAMED`] of them.
+        missing: Vec<NodeId>,
+        /// How many have not joined.
+        total: usize,
+        /// How long they may still take, in seconds.
+        left_s: u64,
     },
     /// A probe joined.
     Joined {
@@ -125,6 +139,9 @@ pub(crate) struct Pace {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) eta_s: Option<u64>,
 }
+
+/// How many of the missing are named: enough to go and look, few enough for a line.
+pub(crate) const NAMED: usize = 8;
 
 /// Shows events. Called from the run's own task: it must not block for long.
 pub(crate) trait Sink: Send {

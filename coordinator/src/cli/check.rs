@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -38,7 +38,7 @@ pub(crate) struct CheckArgs {
     swarm: SwarmArg,
     /// Where probes find this coordinator; a wildcard address advertises every global address, `[::]` those of both families
     /// (joined).
-    #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"))]
+    #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"), value_parser = listener)]
     listen: Option<SocketAddr>,
     /// Write the join strings here, one a node, mode 0600 (joined).
     #[arg(long, value_name = "FILE", required_if_eq("swarm", "joined"))]
@@ -99,6 +99,23 @@ enum SwarmArg {
     Lab,
     /// Probes are started by you, each with its join string.
     Joined,
+}
+
+/// An address with its port.
+fn listener(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let bare = text
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
+        bare.map_or_else(
+            |_| {
+                "expected an IP address of this machine and a port, for example 10.0.0.9:7443 or [::]:7443"
+                    .to_owned()
+            },
+            |address| format!("the port is missing: {}", SocketAddr::new(address, 7443)),
+        )
+    })
 }
 
 /// Runs one audit.

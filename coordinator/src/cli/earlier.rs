@@ -43,6 +43,17 @@ pub(super) fn read(dir: &Path) -> Result<Earlier, Failure> {
             ),
         )
     };
+    let parts = [
+        bundle::REPORT_JSON,
+        bundle::EVIDENCE_JSONL,
+        bundle::ATTESTATION_JSON,
+    ];
+    if dir.is_dir() && !parts.iter().any(|part| dir.join(part).exists()) {
+        return Err(Failure::usage_message(format!(
+            "retest {shown}: it is no report directory (it holds no {}); give the one that the run named at its end",
+            bundle::REPORT_JSON
+        )));
+    }
     let Examined {
         files,
         checked,

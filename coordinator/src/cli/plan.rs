@@ -76,7 +76,9 @@ fn table(inputs: &Inputs) -> String {
     }
     let _ = writeln!(out, "{}\n", nodes.trim_fmt());
 
-    let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
+    if !plan.blocks.is_empty() {
+        let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
+    }
 
     for (source, remedy, rules) in render::gaps_by_source(&plan.no_vantage) {
         let _ = writeln!(
@@ -88,16 +90,27 @@ fn table(inputs: &Inputs) -> String {
         out.push('\n');
     }
     let effort = Effort::of(plan, parameters);
-    let _ = writeln!(
-        out,
-        "{} tests over {} ordered pairs, {} more pair-ports inferred; the busiest node makes {}.",
-        effort.tests, effort.pairs, effort.inferred, effort.busiest_source_tests
-    );
-    let _ = writeln!(
-        out,
-        "About {} s if everything answers; at most {} s if nothing does, and seconds more to look again at what failed.\n",
-        effort.seconds_at_least, effort.seconds_at_most
-    );
+    if effort.tests == 0 {
+        out.push_str(if plan.participants.is_empty() {
+            "No port is tested and no node is asked: the file alone is checked.\n"
+        } else {
+            "No port is tested: each node is asked whether it can be reached and driven.\n\n"
+        });
+    } else {
+        let _ = writeln!(
+            out,
+            "{} tests over {} ordered pairs, {} more pair-ports inferred; the busiest node makes {}.",
+            effort.tests, effort.pairs, effort.inferred, effort.busiest_source_tests
+        );
+        let _ = writeln!(
+            out,
+            "About {} s if everything answers; at most {} s if nothing does, and seconds more to look again at what failed.\n",
+            effort.seconds_at_least, effort.seconds_at_most
+        );
+    }
+    if plan.participants.is_empty() {
+        return out;
+    }
     out.push_str(&sent(&effort, parameters));
     out
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use plumbline_model::evidence::LostWhy;
+use plumbline_model::{evidence::LostWhy, id::NodeId};
 
 use crate::{
     audit::progress::{Event, Pace, Sink},
@@ -108,6 +108,12 @@ impl Sink for Bar {
                     .set_message(format!("{joined} of {expected} probes joined"));
                 self.bar.tick();
             }
+            waiting @ Event::Waiting { .. } => {
+                if let Some(sentence) = sentence(waiting) {
+                    self.bar.set_message(printable(&sentence));
+                    self.bar.tick();
+                }
+            }
             Event::Phase { phase } => {
                 if let Some(words) = phase_words(*phase) {
                     self.bar.unset_length();
@@ -164,25 +170,51 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Listening {
             addresses,
             expected,
+            own,
             join_file,
+            replaced,
         } => {
             let file = join_file.as_ref().map_or_else(String::new, |file| {
-                format!("; join strings are in {file}: on each node, `plumbline-probe join -` reads its own")
+                let before = if *replaced { ", in place of those of an earlier run" } else { "" };
+                format!("; join strings are in {file}{before}: on each node, `plumbline-probe join -` reads its own")
             });
-            format!("waiting for {expected} probes on {}{file}", addresses.join(", "))
+            let nodes = expected.saturating_sub(usize::from(*own));
+            let plural = if nodes == 1 { "" } else { "s" };
+            let also = if *own { " (and this machine)" } else { "" };
+            format!(
+                "waiting for {nodes} node{plural}{also} on {}{file}",
+                addresses.join(", ")
+            )
+        }
+        Event::Waiting {
+            missing,
+            total,
+            left_s,
+        } => {
+            let names: Vec<String> = missing.iter().map(|node| who(*node)).collect();
+            let more = match total.saturating_sub(names.len()) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!(
+                "still waiting for {}{more}, for {} at most",
+                names.join(", "),
+                span(*left_s)
+            )
         }
         Event::Joined { joined, expected, .. } => format!("{joined} of {expected} probes joined"),
         Event::NotAdmitted { address, reason } => format!("{address} was not admitted: {reason}"),
-        Event::CutOff { node, reason } => format!("the session of {node} was ended: {reason}"),
+        Event::CutOff { node, reason } => format!("the session of {} was ended: {reason}", who(*node)),
         Event::NotJoined { node, left_out: true } => {
-            format!("{node} did not join in time and is left out")
+            format!("{} did not join in time and is left out", who(*node))
         }
         Event::NotJoined {
             node,
             left_out: false,
         } => {
             format!(
-                "{node} did not join in time; the audit goes on without it (is its probe running, can it reach this machine?)"
+                "{} did not join in time; the audit goes on without it (is its probe running, can it reach this machine?)",
+                who(*node)
             )
         }
         Event::Lost { node, why } => {
@@ -191,10 +223,13 @@ fn sentence(event: &Event) -> Option<String> {
                 LostWhy::Silent => "it has fallen silent",
                 LostWhy::Overdue => "it did not finish its work in time",
             };
-            format!("{node} was given up: {why}; the audit goes on without it")
+            format!("{} was given up: {why}; the audit goes on without it", who(*node))
         }
-        Event::Late { node } => format!("{node} came back too late and is not used again in this run"),
-        Event::Refused { node, reason } => format!("{node} refused its assignment: {reason}"),
+        Event::Late { node } => format!(
+            "{} came back too late and is not used again in this run",
+            who(*node)
+        ),
+        Event::Refused { node, reason } => format!("{} refused its assignment: {reason}", who(*node)),
         Event::ConntrackTight { node, entries, limit } => format!(
             "{node} tracks {entries} of at most {limit} connections: tests take no more than half of what is left, and go \
              slower where that needs it (net.netfilter.nf_conntrack_max raises the limit)"
@@ -216,6 +251,14 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Interrupted => "interrupted: what there is will be signed; once more ends at once".to_owned(),
         Event::Judging { lines } => format!("judging {lines} lines of evidence"),
     })
+}
+
+/// A participant in a sentence.
+fn who(node: NodeId) -> String {
+    match node {
+        NodeId::Coordinator => "this machine's own probe".to_owned(),
+        NodeId::Address(address) => address.to_string(),
+    }
 }
 
 fn phase_words(phase: Phase) -> Option<&'static str> {
@@ -268,6 +311,30 @@ mod tests {
             "testing: 0 of 16995 tests"
         );
         assert_eq!(span(3_660), "1 h 1 min");
+    }
+
+    #[test]
+    fn who_is_waited_for_is_named_and_the_rest_counted() {
+        let waiting = Event::Waiting {
+            missing: vec!["10.0.0.7".parse().unwrap(), NodeId::Coordinator],
+            total: 5,
+            left_s: 130,
+        };
+        assert_eq!(
+            sentence(&waiting).unwrap(),
+            "still waiting for 10.0.0.7, this machine's own probe and 3 more, for 2 min 10 s at most"
+        );
+        let listening = Event::Listening {
+            addresses: vec!["10.0.0.9:7443".to_owned()],
+            expected: 5,
+            own: true,
+            join_file: None,
+            replaced: false,
+        };
+        assert_eq!(
+            sentence(&listening).unwrap(),
+            "waiting for 4 nodes (and this machine) on 10.0.0.9:7443"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Who is here: what joining, coming, going and falling silent do to a participant's seat.
 
+use std::time::Duration;
+
 use plumbline_model::{
     evidence::{Batch, LostWhy, Member, SwarmEvent},
     id::NodeId,
@@ -18,6 +20,19 @@ impl Conductor {
         let seat = self.seats.get_mut(&node).filter(|seat| seat.takes_part())?;
         seat.heard = now;
         Some(seat)
+    }
+
+    /// Whom a run waits for that has just begun, and for how long still; nobody once it has gone on.
+    pub(crate) fn awaited(&self) -> (Vec<NodeId>, Duration) {
+        let left = self.phase_deadline.since(self.clock.awake());
+        if self.phase != Phase::Joining {
+            return (Vec::new(), left);
+        }
+        let missing = self
+            .seats
+            .iter()
+            .filter(|(_, seat)| seat.presence == Presence::Expected);
+        (missing.map(|(node, _)| *node).collect(), left)
     }
 
     pub(super) fn joined(&mut self, now: Awake, member: Member) {

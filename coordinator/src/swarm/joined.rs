@@ -2,8 +2,8 @@
 
 use std::{
     fs, io,
-    io::Write as _,
-    net::SocketAddr,
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -68,6 +68,13 @@ pub(super) async fn start(
     if advertised.is_empty() {
         return Err(SwarmError::NoAddress(bound));
     }
+    if let Some(error) = unheard(&advertised, inventory, participants) {
+        return Err(error);
+    }
+    let replaced = match &join_file {
+        Some(path) => replaces(path)?,
+        None => false,
+    };
     let Invited { service, mut strings } = invite(Invitation {
         run,
         inventory,
@@ -87,6 +94,8 @@ pub(super) async fn start(
     sink.show(&Event::Listening {
         addresses: advertised.iter().map(ToString::to_string).collect(),
         expected: participants.len(),
+        own: participants.contains(&NodeId::Coordinator),
+        replaced,
         join_file: join_file.map(|path| path.display().to_string()),
     });
     let vantage = match own {
@@ -99,6 +108,56 @@ pub(super) async fn start(
         guard: Guard::Joined(vantage),
     })
 }
+
+/// A join string is good from its node's own addresses alone. Where all of these are of the family that is not listened to,
+/// nobody could ever join.
+fn unheard(advertised: &[SocketAddr], inventory: &Inventory, participants: &[NodeId]) -> Option<SwarmError> {
+    let nodes = participants
+        .iter()
+        .filter_map(|node| Some((*node, node.address()?)));
+    let addresses: Vec<IpAddr> = nodes
+        .flat_map(|(node, address)| [Some(address), inventory.node(node).map(|of| of.ssh)])
+        .flatten()
+        .collect();
+    let is_heard = |address: &IpAddr| advertised.iter().any(|at| at.is_ipv4() == address.is_ipv4());
+    let first = addresses.first()?;
+    (!addresses.iter().any(is_heard)).then(|| SwarmError::Unheard {
+        address: advertised.first().copied().unwrap_or(SocketAddr::new(*first, 0)),
+        family: if first.is_ipv4() { "IPv4" } else { "IPv6" },
+        wildcard: SocketAddr::from((
+            Ipv6Addr::UNSPECIFIED,
+            advertised.first().map_or(0, SocketAddr::port),
+        )),
+    })
+}
+
+/// Whether an earlier join file is going to be replaced. What is no join file is not ours to overwrite.
+fn replaces(path: &Path) -> Result<bool, SwarmError> {
+    let failed = |source| SwarmError::JoinFile {
+        path: path.to_owned(),
+        source,
+    };
+    let occupied = || SwarmError::JoinFileOccupied {
+        path: path.to_owned(),
+    };
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(occupied()),
+        Ok(found) if found.len() == 0 => return Ok(false),
+        Ok(_) => {}
+        // What else is wrong with the place is told when it is written.
+        Err(_) => return Ok(false),
+    }
+    let mut head = [0; JOIN_FILE_HEAD.len()];
+    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)) {
+        Ok(()) if head == *JOIN_FILE_HEAD.as_bytes() => Ok(true),
+        Ok(()) => Err(occupied()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(occupied()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// How a join file begins.
+const JOIN_FILE_HEAD: &str = "{\"nodes\":{";
 
 /// Binds the listener; the IPv6 wildcard hears IPv4 as well, whatever the host's default is (`net.ipv6.bindv6only`).
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
@@ -121,7 +180,7 @@ const BACKLOG: u32 = 1024;
 
 /// Writes `{"nodes":{"<id>":"<string>"}}`, whole or not at all, readable by its owner only from the first moment.
 fn write_join_file<'a>(path: &Path, strings: impl Iterator<Item = &'a JoinString>) -> io::Result<()> {
-    let mut text = zeroize::Zeroizing::new(String::from("{\"nodes\":{"));
+    let mut text = zeroize::Zeroizing::new(String::from(JOIN_FILE_HEAD));
     for (index, string) in strings.enumerate() {
         // Neither an id nor a join string has a character that JSON would escape.
         let separator = if index == 0 { "" } else { "," };
@@ -224,6 +283,48 @@ mod tests {
             assert_eq!(text.parse::<JoinString>().unwrap().node, string.node);
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_listener_that_no_node_may_join_through_is_refused() {
+        let inventory = Inventory::derive(&plumbline_model::cluster::read(&crate::demo::cluster()).unwrap());
+        let participants: Vec<NodeId> = inventory.nodes.iter().map(|node| node.id).collect();
+        let unheard = |advertised: &[&str], participants: &[NodeId]| {
+            let advertised: Vec<SocketAddr> = advertised.iter().map(|text| text.parse().unwrap()).collect();
+            unheard(&advertised, &inventory, participants).map(|error| error.to_string())
+        };
+        let refused = unheard(&["[fd00::9]:7443"], &participants).unwrap();
+        assert!(
+            refused.contains("IPv4") && refused.contains("[::]:7443"),
+            "{refused}"
+        );
+        assert_eq!(unheard(&["10.0.0.9:7443"], &participants), None);
+        assert_eq!(unheard(&["[fd00::9]:7443", "10.0.0.9:7443"], &participants), None);
+        let ipv6: NodeId = "fd00::1".parse().unwrap();
+        assert!(unheard(&["10.0.0.9:7443"], &[ipv6]).unwrap().contains("IPv6"));
+        assert_eq!(unheard(&["[fd00::9]:7443"], &[NodeId::Coordinator]), None);
+    }
+
+    #[test]
+    fn only_a_join_file_is_replaced_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("join.json");
+        assert!(!replaces(&path).unwrap());
+        fs::write(&path, "").unwrap();
+        assert!(!replaces(&path).unwrap());
+        write_join_file(&path, [string("10.0.0.1")].iter()).unwrap();
+        assert!(replaces(&path).unwrap());
+        for mine in ["kind: Cluster of some length", "x"] {
+            fs::write(&path, mine).unwrap();
+            assert!(matches!(
+                replaces(&path),
+                Err(SwarmError::JoinFileOccupied { .. })
+            ));
+        }
+        assert!(matches!(
+            replaces(directory.path()),
+            Err(SwarmError::JoinFileOccupied { .. })
+        ));
     }
 
     #[test]

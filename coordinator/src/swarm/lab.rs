@@ -72,7 +72,9 @@ pub(super) async fn start(
     sink.show(&Event::Listening {
         addresses: vec![bound.to_string()],
         expected: participants.len(),
+        own: participants.contains(&NodeId::Coordinator),
         join_file: None,
+        replaced: false,
     });
     // Namespaces are entered on threads that are waited for, so this blocks, too.
     let lab = tokio::task::spawn_blocking(move || -> Result<Lab, SwarmError> {

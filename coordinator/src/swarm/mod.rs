@@ -74,7 +74,7 @@ pub(crate) enum Guard {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SwarmError {
     /// The listening address.
-    #[error("bind the listener on {address}")]
+    #[error("bind the listener on {address}{}", remedy(source))]
     Bind {
         /// Where.
         address: SocketAddr,
@@ -88,6 +88,25 @@ pub(crate) enum SwarmError {
     /// A wildcard address was asked for and there is nothing to advertise.
     #[error("advertise {0}: this host has no global address; give --listen one that the nodes reach")]
     NoAddress(SocketAddr),
+    /// Nobody could join through what is listened to.
+    #[error(
+        "listen on {address}: every node is known by {family} alone, and a join string counts from its node's own addresses \
+         only; give --listen {wildcard}, which hears both families, or an {family} address of this machine"
+    )]
+    Unheard {
+        /// Where.
+        address: SocketAddr,
+        /// That of the nodes.
+        family: &'static str,
+        /// What would do.
+        wildcard: SocketAddr,
+    },
+    /// The join file would take the place of something else.
+    #[error("write the join file {}: there is something else of that name; give --join-file another name", path.display())]
+    JoinFileOccupied {
+        /// Which.
+        path: PathBuf,
+    },
     /// The join file.
     #[error("write the join file {}", path.display())]
     JoinFile {
@@ -127,6 +146,20 @@ pub(crate) enum SwarmError {
     /// The user interrupted before there was anything to sign.
     #[error("start the swarm: interrupted before any probe joined, nothing was measured")]
     Abandoned,
+}
+
+/// What helps where a listener cannot be bound; nothing if we do not know.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (another program holds the port, perhaps another run: give --listen another port)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            " (no interface of this machine has that address: give --listen one of its own, or [::]:PORT for all of them)"
+        }
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need privilege: give --listen a higher one)",
+        _ => "",
+    }
 }
 
 /// Starts a swarm for these participants.

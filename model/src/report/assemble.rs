@@ -315,7 +315,7 @@ fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRo
             _ if place_is_source(why) => "from",
             _ => "to",
         };
-        let place = node.map_or_else(String::new, |node| format!(" {preposition} {node}"));
+        let place = node.map_or_else(String::new, |node| format!(" {preposition} {}", named(node)));
         NotMeasuredRow {
             what: format!(
                 "{}{place}, {}",
@@ -332,7 +332,7 @@ fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRo
         }
     });
     let resources = exhausted.into_iter().map(|(node, count)| NotMeasuredRow {
-        what: format!("{} from {node}", tests(count)),
+        what: format!("{} from {}", tests(count), named(node)),
         why: "the probe ran out of a resource".to_owned(),
     });
     rows.chain(resources).collect()
@@ -340,6 +340,14 @@ fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRo
 
 fn tests(count: u64) -> String {
     format!("{count} {}", if count == 1 { "test" } else { "tests" })
+}
+
+/// A participant in a sentence.
+fn named(node: NodeId) -> String {
+    match node {
+        NodeId::Coordinator => "the coordinator".to_owned(),
+        NodeId::Address(address) => address.to_string(),
+    }
 }
 
 fn place_is_source(why: Why) -> bool {

@@ -115,6 +115,11 @@ fn must_not_answer(plan: &Plan) -> u64 {
 
 /// What security asks to see first.
 pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
+    if effort.tests == 0 {
+        return "Control: one TLS 1.3 connection from each node to this machine, and nothing else; nothing listens on a node for it.\n\
+                What is bound or changed on a node: nothing.\n"
+            .to_owned();
+    }
     let Parameters {
         max_rate_node: node,
         max_rate_pair: pair,
@@ -122,12 +127,18 @@ pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
         ..
     } = parameters;
     let mut out = format!(
-        "What is sent, and only between the nodes above (and this machine), about {} packets in all:\n\
-         \x20 TCP ({} tests): a handshake with the port, a hello of 56 octets that only our own responder there can answer, a\n\
-         \x20     RST to close. Where a service of yours holds the port (a live node, sshd): a handshake and a FIN, and not one\n\
-         \x20     octet; of sshd the banner is read.\n",
-        effort.packets, effort.tcp
+        "What is sent, and only between the nodes above (and this machine), about {} packets in all:\n",
+        effort.packets
     );
+    if effort.tcp > 0 {
+        let _ = writeln!(
+            out,
+            "  TCP ({} tests): a handshake with the port, a hello of 56 octets that only our own responder there can answer, a\n\
+             \x20     RST to close. Where a service of yours holds the port (a live node, sshd): a handshake and a FIN, and not one\n\
+             \x20     octet; of sshd the banner is read.",
+            effort.tcp
+        );
+    }
     if effort.udp > 0 {
         let _ = writeln!(
             out,
