@@ -200,7 +200,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn rule(&mut self, trail: &Trail<'a>, chain: &'a Chain, rule: &'a Rule) -> Result<Step<'a>, Ended> {
-        *self.steps += 1;
+        *self.steps += 1 + searched(trail.table, rule);
         if *self.steps > MAX_STEPS {
             return Err(ended(None, "it has too many rules"));
         }
@@ -341,6 +341,15 @@ impl Trail<'_> {
     }
 }
 
+/// How many steps the sets are worth that a rule looks into: every element is compared.
+fn searched(table: &Table, rule: &Rule) -> usize {
+    let sets = rule.expressions.iter().filter_map(|expression| match expression {
+        super::Expression::Lookup { set, .. } => table.set(set),
+        _ => None,
+    });
+    sets.map(|set| set.elements.len() / ELEMENTS_A_STEP).sum()
+}
+
 /// firewalld names the chains of zone `public` `filter_IN_public`, `filter_FWD_public` and so on, and those of a policy
 /// `filter_IN_policy_NAME`. A zone's own chain is entered before its parts (`filter_IN_public_deny`).
 fn zone(chain: &str) -> Option<&str> {
@@ -372,6 +381,8 @@ fn ended(place: Option<Place>, why: &str) -> Ended {
 const MAX_WALKS: usize = 64;
 /// Rules looked at for one packet, over all walks: ten times the largest ruleset that is carried.
 const MAX_STEPS: usize = 100_000;
+/// A set of the largest size that is kept may be looked into some twenty times on a packet's way.
+const ELEMENTS_A_STEP: usize = 16;
 /// The kernel's own limit is 16 (`NFT_JUMP_STACK_SIZE`); deeper means that the evidence is no ruleset.
 const MAX_DEPTH: usize = 16;
 /// What iptables-nft calls its tables.

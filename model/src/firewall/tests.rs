@@ -269,6 +269,45 @@ fn forty_undecided_rules_end_in_unknown_and_not_in_a_long_wait() {
 }
 
 #[test]
+fn many_rules_that_look_into_a_large_set_end_in_unknown_and_not_in_a_long_wait() {
+    let look = || {
+        vec![Expression::Lookup {
+            set: "blocked".to_owned(),
+            from: 1,
+            to: None,
+            inverted: false,
+        }]
+    };
+    let mut ruleset = ruleset((0..4_000).map(|_| look()).collect());
+    let element = |number: u32| Element {
+        key: number.to_be_bytes().to_vec().into(),
+        key_end: None,
+        flags: 0,
+        data: None,
+        verdict: None,
+        conditional: false,
+    };
+    ruleset.tables[0].sets.push(Set {
+        name: "blocked".to_owned(),
+        flags: 0,
+        key_length: 4,
+        fields: Vec::new(),
+        elements: (1..10_000).map(element).collect(),
+        truncated: false,
+    });
+    let load = Expression::Payload {
+        base: PayloadBase::Network,
+        offset: 12,
+        length: 4,
+        to: 1,
+    };
+    for rule in &mut ruleset.tables[0].chains[0].rules {
+        rule.expressions.insert(0, load.clone());
+    }
+    assert_eq!(kind(&ruleset.evaluate(&syn(1))), "unknown");
+}
+
+#[test]
 fn a_rule_without_end_is_named_by_its_beginning() {
     let mut ruleset = crate::report::stage::nft_that_drops(Hook::Input, &[6444]);
     let rule = &mut ruleset.tables[0].chains[0].rules[0];
