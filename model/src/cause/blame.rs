@@ -190,17 +190,6 @@ impl Tests {
         self.by_pair.values().map(|ports| u64::from(ports.count())).sum()
     }
 
-    /// Every port, over all pairs of a transport.
-    pub(super) fn ports(&self, transport: Transport) -> PortSet {
-        let mut out = PortSet::new();
-        for ((_, _, own), ports) in &self.by_pair {
-            if *own == transport {
-                out.extend(ports);
-            }
-        }
-        out
-    }
-
     /// Every port of a protocol, in whichever family.
     pub(super) fn ports_of(&self, protocol: Protocol) -> PortSet {
         let mut out = PortSet::new();

@@ -1,11 +1,11 @@
 //! Exact commands, through the manager of the rule that drops.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     firewall::{Manager, Place, Ruleset, TableFamily},
     ledger::{Ledger, Transport},
-    port::Family,
+    port::{Family, PortSet},
     verdict::Way,
 };
 
@@ -40,17 +40,7 @@ pub(super) fn open_filter(
 /// Kubernetes' own agents added.
 fn firewalld(zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
     let zone_option = zone.map(|zone| format!(" --zone={zone}")).unwrap_or_default();
-    let mut commands = Vec::new();
-    for permanent in ["", " --permanent"] {
-        for transport in tests.transports() {
-            for range in tests.ports(transport).ranges() {
-                commands.push(format!(
-                    "firewall-cmd{permanent}{zone_option} --add-port={range}/{}",
-                    transport.1
-                ));
-            }
-        }
-    }
+    let commands = add_ports(&zone_option, tests);
     let zone = zone.map_or_else(|| "the default zone".to_owned(), |zone| format!("zone {zone}"));
     let live = if is_live {
         " The node is live: do not reload firewalld, it would flush the cluster's own rules."
@@ -65,29 +55,35 @@ fn firewalld(zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
     }
 }
 
+/// A zone is of both families: each port is added once, at once and for the next start.
+fn add_ports(zone_option: &str, tests: &Tests) -> Vec<String> {
+    let mut commands = Vec::new();
+    for permanent in ["", " --permanent"] {
+        for protocol in tests.protocols() {
+            for range in tests.ports_of(protocol).ranges() {
+                commands.push(format!(
+                    "firewall-cmd{permanent}{zone_option} --add-port={range}/{protocol}"
+                ));
+            }
+        }
+    }
+    commands
+}
+
 fn nftables(ledger: &Ledger<'_>, place: &Place, side: Way, tests: &Tests) -> Fix {
     let chain = format!("{} {} {}", place.family.as_str(), place.table, place.chain);
+    let (direction, port_field) = fields(side);
     let mut commands = Vec::new();
-    for transport in tests.transports() {
-        let (_, protocol) = transport;
-        let ports = nft_set(tests.ports(transport).ranges().iter().map(ToString::to_string));
-        let (direction, peers) = peers(ledger, transport, side, tests);
+    for transport in seen_by(place, tests) {
         let keyword = if transport.0 == Family::Ipv4 { "ip" } else { "ip6" };
-        let from = if peers.is_empty() {
-            String::new()
-        } else {
-            format!(
-                "{keyword} {direction} {} ",
-                nft_set(peers.iter().map(ToString::to_string))
-            )
-        };
-        let port_field = match side {
-            Way::In | Way::Out => "dport",
-            Way::AnswerIn | Way::AnswerOut => "sport",
-        };
-        commands.push(format!(
-            "nft insert rule {chain} {from}{protocol} {port_field} {ports} accept"
-        ));
+        for (ports, peers) in by_ports(ledger, transport, side, tests) {
+            let ports = nft_set(ports.ranges().iter().map(ToString::to_string));
+            let peers = nft_set(peers.iter().map(ToString::to_string));
+            commands.push(format!(
+                "nft insert rule {chain} {keyword} {direction} {peers} {} {port_field} {ports} accept",
+                transport.1
+            ));
+        }
     }
     commands.push(format!("nft -a list chain {chain}"));
     Fix {
@@ -106,31 +102,23 @@ fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Way, tests: &
         "filter" => String::new(),
         table => format!(" -t {table}"),
     };
+    let (direction, port_field) = fields(side);
+    let option = if direction == "saddr" { "-s" } else { "-d" };
     let mut commands = Vec::new();
-    for transport in tests.transports() {
-        let program = if transport.0 == Family::Ipv6 || place.family == TableFamily::Ip6 {
-            "ip6tables"
-        } else {
-            "iptables"
+    for transport in seen_by(place, tests) {
+        let program = match transport.0 {
+            Family::Ipv4 => "iptables",
+            Family::Ipv6 => "ip6tables",
         };
-        let (direction, peers) = peers(ledger, transport, side, tests);
-        let option = if direction == "saddr" { "-s" } else { "-d" };
-        let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-        let from = if peers.is_empty() {
-            String::new()
-        } else {
-            format!(" {option} {}", peers.join(","))
-        };
-        let port_option = match side {
-            Way::In | Way::Out => "--dport",
-            Way::AnswerIn | Way::AnswerOut => "--sport",
-        };
-        for range in tests.ports(transport).ranges() {
-            let ports = range.to_string().replace('-', ":");
-            commands.push(format!(
-                "{program}{table} -I {chain}{from} -p {} {port_option} {ports} -j ACCEPT",
-                transport.1
-            ));
+        for (ports, peers) in by_ports(ledger, transport, side, tests) {
+            let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+            let from = format!("{option} {}", peers.join(","));
+            for ports in iptables_ports(port_field, &ports) {
+                commands.push(format!(
+                    "{program}{table} -I {chain} {from} -p {} {ports} -j ACCEPT",
+                    transport.1
+                ));
+            }
         }
     }
     Fix {
@@ -143,21 +131,66 @@ fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Way, tests: &
     }
 }
 
-/// The peers' addresses as the judged host sees them, with the header field that holds them.
-fn peers(ledger: &Ledger<'_>, transport: Transport, side: Way, tests: &Tests) -> (&'static str, Vec<IpAddr>) {
-    let (field, nodes) = match side {
-        Way::In => ("saddr", tests.sources()),
-        Way::AnswerOut => ("daddr", tests.sources()),
-        Way::Out => ("daddr", tests.destinations()),
-        Way::AnswerIn => ("saddr", tests.destinations()),
+/// The ports as a match of iptables; several ranges by the match `multiport`, each of as many rules as it takes.
+fn iptables_ports(field: &str, ports: &PortSet) -> Vec<String> {
+    let ranges: Vec<String> = ports
+        .ranges()
+        .iter()
+        .map(|range| range.to_string().replace('-', ":"))
+        .collect();
+    if let [range] = ranges.as_slice() {
+        return vec![format!("--{field} {range}")];
+    }
+    let each = ranges.chunks(MAX_MULTIPORT_RANGES);
+    each.map(|ranges| format!("-m multiport --{field}s {}", ranges.join(",")))
+        .collect()
+}
+
+/// The header fields that hold the peer's address and the service's port, on a way through the judged host.
+fn fields(side: Way) -> (&'static str, &'static str) {
+    match side {
+        Way::In => ("saddr", "dport"),
+        Way::AnswerOut => ("daddr", "sport"),
+        Way::Out => ("daddr", "dport"),
+        Way::AnswerIn => ("saddr", "sport"),
+    }
+}
+
+/// The transports of the tests whose packets a rule's table sees.
+fn seen_by(place: &Place, tests: &Tests) -> Vec<Transport> {
+    let own = match place.family {
+        TableFamily::Ip => Some(Family::Ipv4),
+        TableFamily::Ip6 => Some(Family::Ipv6),
+        _ => None,
     };
-    (
-        field,
-        nodes
-            .into_iter()
-            .filter_map(|node| address_of(ledger, node, transport.0))
-            .collect(),
-    )
+    let mut transports = tests.transports();
+    transports.retain(|(family, _)| own.is_none_or(|own| own == *family));
+    transports
+}
+
+/// The peers' addresses as the judged host sees them, gathered by the ports that are asked between them: a rule for each
+/// opens nothing that is not asked. A peer whose address nobody knows has no rule, since one without an address is for all.
+fn by_ports(
+    ledger: &Ledger<'_>,
+    transport: Transport,
+    side: Way,
+    tests: &Tests,
+) -> BTreeMap<PortSet, Vec<IpAddr>> {
+    let mut of_peer: BTreeMap<IpAddr, PortSet> = BTreeMap::new();
+    for ((src, dst, own), ports) in &tests.by_pair {
+        let peer = match side {
+            Way::In | Way::AnswerOut => *src,
+            Way::Out | Way::AnswerIn => *dst,
+        };
+        if let Some(address) = address_of(ledger, peer, own.0).filter(|_| *own == transport) {
+            of_peer.entry(address).or_default().extend(ports);
+        }
+    }
+    let mut out: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
+    for (address, ports) in of_peer {
+        out.entry(ports).or_default().push(address);
+    }
+    out
 }
 
 fn nft_set(items: impl Iterator<Item = String>) -> String {
@@ -170,29 +203,24 @@ pub(super) fn look_at_filter(
     was_read: Option<&Ruleset>,
     tests: &Tests,
 ) -> Fix {
-    let mut commands = Vec::new();
     if let Some(interface) = firewalld_zone_of {
-        let zone = format!("$(firewall-cmd --get-zone-of-interface={interface})");
-        for permanent in ["", " --permanent"] {
-            for transport in tests.transports() {
-                for range in tests.ports(transport).ranges() {
-                    commands.push(format!(
-                        "firewall-cmd{permanent} --zone={zone} --add-port={range}/{}",
-                        transport.1
-                    ));
-                }
-            }
-        }
+        let zone = format!(" --zone=$(firewall-cmd --get-zone-of-interface={interface})");
         return Fix {
             text: "Add the ports to the zone of the data interface, at once and for the next start; no reload is needed."
                 .to_owned(),
-            commands,
+            commands: add_ports(&zone, tests),
         };
     }
-    commands.extend(["nft list ruleset".to_owned(), "iptables-save".to_owned()]);
-    if was_read.is_some_and(|ruleset| !ruleset.legacy_tables.is_empty()) {
-        // iptables-save shows the rules in nf_tables only, and says so in a comment that is easily missed.
-        commands.extend(["iptables-legacy-save".to_owned()]);
+    let mut commands = show_filter(tests);
+    let legacy = was_read.map_or(&[][..], |ruleset| &ruleset.legacy_tables);
+    // iptables-save shows the rules in nf_tables only, and says so in a comment that is easily missed. Where the list of
+    // tables itself was not readable, either may have some.
+    let is_of = |family: &str| {
+        let mut words = legacy.iter().filter_map(|table| table.split(' ').next());
+        words.any(|word| word == family || !matches!(word, "ip" | "ip6"))
+    };
+    for (family, command) in [("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")] {
+        commands.extend(is_of(family).then(|| command.to_owned()));
     }
     let with_privilege = if was_read.is_none() {
         " With CAP_NET_ADMIN the probe reads the rules and the next audit names the one."
@@ -206,6 +234,19 @@ pub(super) fn look_at_filter(
         ),
         commands,
     }
+}
+
+/// Commands that show a packet filter, as far as it sees the families of the tests.
+pub(super) fn show_filter(tests: &Tests) -> Vec<String> {
+    let saves = tests.families().into_iter().map(|family| match family {
+        Family::Ipv4 => "iptables-save",
+        Family::Ipv6 => "ip6tables-save",
+    });
+    ["nft list ruleset"]
+        .into_iter()
+        .chain(saves)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Ports of all transports as a person says them: `22/tcp, 30000-32767/tcp`, the first few.
@@ -238,3 +279,6 @@ pub(super) fn said_list(items: &[String], most: usize) -> String {
 
 /// More port ranges than this in one sentence are not read by anybody.
 const MAX_SAID_PORTS: usize = 8;
+
+/// The match `multiport` takes fifteen ports, and a range counts as two.
+const MAX_MULTIPORT_RANGES: usize = 7;

@@ -1,6 +1,7 @@
 mod counted;
 mod families;
 mod moment;
+mod remedy;
 mod retest;
 mod service;
 mod twin;

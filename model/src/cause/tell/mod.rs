@@ -286,7 +286,10 @@ fn said_family(family: Family) -> &'static str {
     }
 }
 
-fn finding(told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> Finding {
+fn finding(mut told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> Finding {
+    // Several tests, families or places may ask for the same command: it is typed once.
+    let mut known = BTreeSet::new();
+    told.fix.commands.retain(|command| known.insert(command.clone()));
     let by_rules = match tests.severity {
         Some(Severity::Info) => FindingSeverity::Info,
         Some(Severity::Warn) => FindingSeverity::Warn,
