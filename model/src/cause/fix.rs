@@ -5,22 +5,30 @@ use std::{collections::BTreeMap, net::IpAddr};
 use crate::{
     firewall::{Manager, Place, Ruleset, TableFamily},
     ledger::{Ledger, Transport},
+    plan::Plan,
     port::{Family, PortSet},
     verdict::Way,
 };
 
-use super::{Fix, blame::Tests, host::address_of};
+use super::{Fix, blame::Tests, host::address_of, span::Spans};
 
 /// Opens what a rule of a host's packet filter stops.
 pub(super) fn open_filter(
+    plan: &Plan,
     ledger: &Ledger<'_>,
     place: &Place,
     side: Way,
     tests: &Tests,
     is_live: bool,
 ) -> Fix {
+    let opened = Opened {
+        plan,
+        ledger,
+        side,
+        tests,
+    };
     match &place.manager {
-        Manager::Firewalld { zone } if side == Way::In => firewalld(zone.as_deref(), tests, is_live),
+        Manager::Firewalld { zone } if side == Way::In => firewalld(plan, zone.as_deref(), tests, is_live),
         Manager::Firewalld { .. } => Fix {
             text: "A policy or direct rule of firewalld stops it; allow it there, in the runtime and the permanent \
                    configuration."
@@ -31,16 +39,16 @@ pub(super) fn open_filter(
                 format!("nft -a list chain {} {} {}", place.family.as_str(), place.table, place.chain),
             ],
         },
-        Manager::Iptables { chain } => iptables(ledger, place, chain, side, tests),
-        Manager::Nftables => nftables(ledger, place, side, tests),
+        Manager::Iptables { chain } => iptables(&opened, place, chain),
+        Manager::Nftables => nftables(&opened, place),
     }
 }
 
 /// `firewall-cmd`, runtime and permanent. A reload is not needed, and on a live node it would flush the rules that
 /// Kubernetes' own agents added.
-fn firewalld(zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
+fn firewalld(plan: &Plan, zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
     let zone_option = zone.map(|zone| format!(" --zone={zone}")).unwrap_or_default();
-    let commands = add_ports(&zone_option, tests);
+    let commands = add_ports(plan, &zone_option, tests);
     let zone = zone.map_or_else(|| "the default zone".to_owned(), |zone| format!("zone {zone}"));
     let live = if is_live {
         " The node is live: do not reload firewalld, it would flush the cluster's own rules."
@@ -56,11 +64,11 @@ fn firewalld(zone: Option<&str>, tests: &Tests, is_live: bool) -> Fix {
 }
 
 /// A zone is of both families: each port is added once, at once and for the next start.
-fn add_ports(zone_option: &str, tests: &Tests) -> Vec<String> {
+fn add_ports(plan: &Plan, zone_option: &str, tests: &Tests) -> Vec<String> {
     let mut commands = Vec::new();
     for permanent in ["", " --permanent"] {
         for protocol in tests.protocols() {
-            for range in tests.ports_of(protocol).ranges() {
+            for range in Spans::of(plan, tests, protocol).all().ranges() {
                 commands.push(format!(
                     "firewall-cmd{permanent}{zone_option} --add-port={range}/{protocol}"
                 ));
@@ -70,13 +78,13 @@ fn add_ports(zone_option: &str, tests: &Tests) -> Vec<String> {
     commands
 }
 
-fn nftables(ledger: &Ledger<'_>, place: &Place, side: Way, tests: &Tests) -> Fix {
+fn nftables(opened: &Opened<'_>, place: &Place) -> Fix {
     let chain = format!("{} {} {}", place.family.as_str(), place.table, place.chain);
-    let (direction, port_field) = fields(side);
+    let (direction, port_field) = fields(opened.side);
     let mut commands = Vec::new();
-    for transport in seen_by(place, tests) {
+    for transport in opened.seen_by(place) {
         let keyword = if transport.0 == Family::Ipv4 { "ip" } else { "ip6" };
-        for (ports, peers) in by_ports(ledger, transport, side, tests) {
+        for (ports, peers) in opened.by_ports(transport) {
             let ports = nft_set(ports.ranges().iter().map(ToString::to_string));
             let peers = nft_set(peers.iter().map(ToString::to_string));
             commands.push(format!(
@@ -96,21 +104,21 @@ fn nftables(ledger: &Ledger<'_>, place: &Place, side: Way, tests: &Tests) -> Fix
     }
 }
 
-fn iptables(ledger: &Ledger<'_>, place: &Place, chain: &str, side: Way, tests: &Tests) -> Fix {
+fn iptables(opened: &Opened<'_>, place: &Place, chain: &str) -> Fix {
     // Without -t the program looks for the chain in table filter only.
     let table = match place.table.as_str() {
         "filter" => String::new(),
         table => format!(" -t {table}"),
     };
-    let (direction, port_field) = fields(side);
+    let (direction, port_field) = fields(opened.side);
     let option = if direction == "saddr" { "-s" } else { "-d" };
     let mut commands = Vec::new();
-    for transport in seen_by(place, tests) {
+    for transport in opened.seen_by(place) {
         let program = match transport.0 {
             Family::Ipv4 => "iptables",
             Family::Ipv6 => "ip6tables",
         };
-        for (ports, peers) in by_ports(ledger, transport, side, tests) {
+        for (ports, peers) in opened.by_ports(transport) {
             let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
             let from = format!("{option} {}", peers.join(","));
             for ports in iptables_ports(port_field, &ports) {
@@ -156,41 +164,48 @@ fn fields(side: Way) -> (&'static str, &'static str) {
     }
 }
 
-/// The transports of the tests whose packets a rule's table sees.
-fn seen_by(place: &Place, tests: &Tests) -> Vec<Transport> {
-    let own = match place.family {
-        TableFamily::Ip => Some(Family::Ipv4),
-        TableFamily::Ip6 => Some(Family::Ipv6),
-        _ => None,
-    };
-    let mut transports = tests.transports();
-    transports.retain(|(family, _)| own.is_none_or(|own| own == *family));
-    transports
+/// What is to be opened on one way through a packet filter.
+struct Opened<'a> {
+    plan: &'a Plan,
+    ledger: &'a Ledger<'a>,
+    side: Way,
+    tests: &'a Tests,
 }
 
-/// The peers' addresses as the judged host sees them, gathered by the ports that are asked between them: a rule for each
-/// opens nothing that is not asked. A peer whose address nobody knows has no rule, since one without an address is for all.
-fn by_ports(
-    ledger: &Ledger<'_>,
-    transport: Transport,
-    side: Way,
-    tests: &Tests,
-) -> BTreeMap<PortSet, Vec<IpAddr>> {
-    let mut of_peer: BTreeMap<IpAddr, PortSet> = BTreeMap::new();
-    for ((src, dst, own), ports) in &tests.by_pair {
-        let peer = match side {
-            Way::In | Way::AnswerOut => *src,
-            Way::Out | Way::AnswerIn => *dst,
+impl Opened<'_> {
+    /// The transports of the tests whose packets a rule's table sees.
+    fn seen_by(&self, place: &Place) -> Vec<Transport> {
+        let own = match place.family {
+            TableFamily::Ip => Some(Family::Ipv4),
+            TableFamily::Ip6 => Some(Family::Ipv6),
+            _ => None,
         };
-        if let Some(address) = address_of(ledger, peer, own.0).filter(|_| *own == transport) {
-            of_peer.entry(address).or_default().extend(ports);
+        let mut transports = self.tests.transports();
+        transports.retain(|(family, _)| own.is_none_or(|own| own == *family));
+        transports
+    }
+
+    /// The peers' addresses as the judged host sees them, gathered by the ports that are asked between them: a rule for each
+    /// opens nothing that is not asked. A peer whose address nobody knows has no rule, since one without an address is for
+    /// all.
+    fn by_ports(&self, transport: Transport) -> BTreeMap<PortSet, Vec<IpAddr>> {
+        let mut of_peer: BTreeMap<IpAddr, PortSet> = BTreeMap::new();
+        for ((src, dst, own), ports) in &self.tests.by_pair {
+            let peer = match self.side {
+                Way::In | Way::AnswerOut => *src,
+                Way::Out | Way::AnswerIn => *dst,
+            };
+            if let Some(address) = address_of(self.ledger, peer, own.0).filter(|_| *own == transport) {
+                of_peer.entry(address).or_default().extend(ports);
+            }
         }
+        let spans = Spans::of(self.plan, self.tests, transport.1);
+        let mut out: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
+        for (address, ports) in of_peer {
+            out.entry(spans.around(&ports)).or_default().push(address);
+        }
+        out
     }
-    let mut out: BTreeMap<PortSet, Vec<IpAddr>> = BTreeMap::new();
-    for (address, ports) in of_peer {
-        out.entry(ports).or_default().push(address);
-    }
-    out
 }
 
 fn nft_set(items: impl Iterator<Item = String>) -> String {
@@ -199,6 +214,7 @@ fn nft_set(items: impl Iterator<Item = String>) -> String {
 
 /// Looks at a filter of which no rule could be named; `was_read` is absent if it could not be read.
 pub(super) fn look_at_filter(
+    plan: &Plan,
     firewalld_zone_of: Option<&str>,
     was_read: Option<&Ruleset>,
     tests: &Tests,
@@ -208,7 +224,7 @@ pub(super) fn look_at_filter(
         return Fix {
             text: "Add the ports to the zone of the data interface, at once and for the next start; no reload is needed."
                 .to_owned(),
-            commands: add_ports(&zone, tests),
+            commands: add_ports(plan, &zone, tests),
         };
     }
     let mut commands = show_filter(tests);

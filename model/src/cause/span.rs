@@ -43,11 +43,7 @@ fn spans(plan: &Plan, tests: &Tests, protocol: Protocol, failing: &PortSet) -> P
     let tested = tests.planned_of(protocol);
     let got_through = tested.difference(failing);
     let mut spans = failing.clone();
-    let shared = plan
-        .blocks
-        .iter()
-        .filter(|block| block.sharing == Sharing::Strata && block.protocol == protocol);
-    for range in shared.flat_map(|block| block.ports.ranges()) {
+    for range in shared(plan, protocol) {
         let range_set = one(*range);
         let within = failing.intersection(&range_set);
         if within.count() < FEW {
@@ -68,6 +64,52 @@ fn spans(plan: &Plan, tests: &Tests, protocol: Protocol, failing: &PortSet) -> P
         }
     }
     spans
+}
+
+/// The ranges that are shared among sources.
+fn shared(plan: &Plan, protocol: Protocol) -> impl Iterator<Item = &PortRange> {
+    let blocks = plan
+        .blocks
+        .iter()
+        .filter(move |block| block.sharing == Sharing::Strata && block.protocol == protocol);
+    blocks.flat_map(|block| block.ports.ranges())
+}
+
+/// Ports of a protocol that have to be opened so that failing ones answer: of a shared range also those that others asked or
+/// nobody did, since the profile asks all of it for every source.
+#[derive(Debug)]
+pub(super) struct Spans<'a> {
+    plan: &'a Plan,
+    protocol: Protocol,
+    spans: PortSet,
+}
+
+impl<'a> Spans<'a> {
+    pub(super) fn of(plan: &'a Plan, tests: &Tests, protocol: Protocol) -> Self {
+        let spans = spans(plan, tests, protocol, &tests.ports_of(protocol));
+        Self {
+            plan,
+            protocol,
+            spans,
+        }
+    }
+
+    /// All that is to be opened, for whomever.
+    pub(super) fn all(&self) -> &PortSet {
+        &self.spans
+    }
+
+    /// What is to be opened for one of whom these ports fail.
+    pub(super) fn around(&self, failing: &PortSet) -> PortSet {
+        let mut around = failing.clone();
+        for range in shared(self.plan, self.protocol) {
+            let range = one(*range);
+            if !failing.intersection(&range).is_empty() {
+                around.extend(&self.spans.intersection(&range));
+            }
+        }
+        around
+    }
 }
 
 fn one(range: PortRange) -> PortSet {

@@ -104,7 +104,14 @@ impl Teller<'_> {
         let mut fix: Option<Fix> = None;
         for place in places {
             for part in &case.parts {
-                let more = open_filter(self.ledger, place, part.way, &part.tests, self.is_live(case.node));
+                let more = open_filter(
+                    self.plan,
+                    self.ledger,
+                    place,
+                    part.way,
+                    &part.tests,
+                    self.is_live(case.node),
+                );
                 match &mut fix {
                     None => fix = Some(more),
                     Some(fix) => {
@@ -124,6 +131,6 @@ impl Teller<'_> {
     fn look(&self, case: &FilterCase) -> Fix {
         let is_in = case.only_way() == Some(Way::In);
         let interface = self.firewalld_interface(case.node).filter(|_| is_in);
-        look_at_filter(interface, self.ruleset(case.node), &case.tests)
+        look_at_filter(self.plan, interface, self.ruleset(case.node), &case.tests)
     }
 }

@@ -101,3 +101,18 @@ fn rules_of_the_legacy_ip6tables_are_sought_with_their_own_program() {
     );
     assert!(has("ip6tables-save"), "{commands:?}");
 }
+
+#[test]
+fn a_range_that_sources_share_is_opened_to_each_of_them_whole() {
+    let mut ruleset = nft_that_drops(Hook::Input, &[]);
+    ruleset.tables[0].chains[0].base.as_mut().unwrap().policy = Policy::Drop;
+    let stage = Stage::of(&[CP, LB, W1])
+        .rule("worker.nodeport", "30000-30099", &[CP, LB], &[W1])
+        .shared();
+    let stage = silent_at(stage, &[CP, LB], W1, "30000-30099");
+    let report = stage.filters(W1, ruleset).report();
+    assert_eq!(
+        only(&report).fix.commands[0],
+        "nft insert rule inet filter input ip saddr { 10.0.0.1, 10.0.0.2 } tcp dport { 30000-30099 } accept"
+    );
+}
