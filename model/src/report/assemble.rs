@@ -38,9 +38,9 @@ pub(super) fn judge(
     // Who stays away with --partial has no part in what is judged.
     let plan = &planned.without(&ledger.left_out());
     let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
+    pairs.iter_mut().for_each(recognise_lateness);
+    recognise_loss(&mut pairs, |pair, ports| drops_silently(ledger, pair, ports));
     for pair in &mut pairs {
-        recognise_lateness(pair);
-        recognise_loss(pair, |pair, ports| drops_silently(ledger, pair, ports));
         infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
     }
     judge_busy(

@@ -3,6 +3,7 @@
 mod busy;
 mod decide;
 mod infer;
+mod loss;
 mod pair;
 mod services;
 #[cfg(test)]
@@ -12,7 +13,8 @@ use std::net::IpAddr;
 
 pub(crate) use busy::{Filter, Way, judge_busy};
 pub use decide::is_live_service;
-pub(crate) use infer::{infer_rejections, recognise_lateness, recognise_loss, share_unresolved_neighbours};
+pub(crate) use infer::{infer_rejections, recognise_lateness, share_unresolved_neighbours};
+pub(crate) use loss::recognise_loss;
 pub(crate) use pair::{Cell, PairVerdict, Verdicts, pairs_of};
 pub use services::served_ports;
 

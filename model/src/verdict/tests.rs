@@ -1,6 +1,7 @@
 use crate::{
     evidence::{LostWhy, SwarmEvent},
     observation::{BindFailure, End, NotTried, Signal, Unproven},
+    port::{Family, Protocol},
     report::{
         ReachabilityRow, Report, Verdict,
         stage::{CP, LB, Stage, W1, W2, node, ports},
@@ -285,6 +286,47 @@ fn silence_that_loss_explains_is_loss_and_more_of_it_is_not() {
     assert_eq!(outcome_of("7088-7091", false), "lossy");
     assert_ne!(outcome_of("7088-7099", false), "lossy", "three times as many");
     assert_ne!(outcome_of("7088-7091", true), "lossy", "six attempts each");
+}
+
+/// A thousand ports of a path that loses three packets in ten: 700 are answered at once, 210 at the second attempt, 63 at the
+/// third.
+fn three_in_ten() -> Stage {
+    Stage::new()
+        .rule("range", "8000-8999", &[LB], &[CP])
+        .looks(LB, CP, "8000-8699", Signal::Verified, 1, 1, false)
+        .looks(LB, CP, "8700-8909", Signal::Verified, 2, 1, false)
+        .looks(LB, CP, "8910-8972", Signal::Verified, 3, 1, false)
+        .sees(LB, CP, "8973-8999", Signal::Silence)
+}
+
+#[test]
+fn what_is_silent_in_two_looks_on_a_path_that_loses_much_may_be_so_by_chance() {
+    let looked_again = |silent: &str, answered: &str| {
+        three_in_ten()
+            .looks(LB, CP, answered, Signal::Verified, 2, 1, true)
+            .looks(LB, CP, silent, Signal::Silence, 3, 0, true)
+            .captures(CP, End::Destination, LB, silent, 0, 0, 0)
+    };
+    let by_chance = looked_again("8973-8974", "8975-8999");
+    assert_eq!(outcome(&by_chance, LB, CP, "8973-8974"), "lossy");
+    let filtered = looked_again("8973-8982", "8983-8999");
+    assert_eq!(outcome(&filtered, LB, CP, "8973-8982"), "filtered_forward");
+    // Two of a few that were looked at again are not two of all.
+    let sampled = looked_again("8973-8976", "8977-8978");
+    assert_eq!(outcome(&sampled, LB, CP, "8973-8976"), "filtered_forward");
+}
+
+#[test]
+fn a_datagram_that_is_lost_where_connections_are_is_lost_by_chance_once_and_not_twice() {
+    let udp = || {
+        three_in_ten()
+            .over(Family::Ipv4, Protocol::Udp)
+            .rule("overlay", "6081", &[LB], &[CP])
+            .sees(LB, CP, "6081", Signal::Silence)
+    };
+    assert_eq!(outcome(&udp(), LB, CP, "6081"), "lossy");
+    let again = udp().looks(LB, CP, "6081", Signal::Silence, 3, 0, true);
+    assert_eq!(outcome(&again, LB, CP, "6081"), "filtered");
 }
 
 #[test]
