@@ -67,6 +67,15 @@ struct JoinArgs {
     policy: Option<PathBuf>,
 }
 
+/// What the end of a probe left behind.
+fn unconfirmed_words(batches: usize) -> String {
+    match batches {
+        0 => String::new(),
+        1 => "; 1 batch of testimony was never confirmed".to_owned(),
+        batches => format!("; {batches} batches of testimony were never confirmed"),
+    }
+}
+
 /// Why a probe does not even try.
 #[derive(Debug, thiserror::Error)]
 enum UsageError {
@@ -171,6 +180,14 @@ async fn live(settings: Settings) -> ExitCode {
             return ExitCode::from(LOST);
         }
     };
+    // Which of the two it was is in the times of the log.
+    let over = match settings.give_up {
+        Some(patience) => format!(
+            "the coordinator was not heard for {} s (--give-up), or the time to live is over (--ttl)",
+            patience.as_secs()
+        ),
+        None => "the time to live is over (--ttl)".to_owned(),
+    };
     let ended = session::run(settings, stop).await;
     signals.abort();
     match ended {
@@ -178,14 +195,18 @@ async fn live(settings: Settings) -> ExitCode {
             info!("finished: {reason}");
             ExitCode::SUCCESS
         }
-        Ok(End::Expired { unconfirmed }) => {
+        Ok(End::NeverWelcomed) => {
             warn!(
-                "the time to live is over, or the coordinator fell silent; {unconfirmed} batches were never confirmed"
+                "{over}, and no coordinator had answered: nothing was tested (is it running, can this host reach it?)"
             );
             ExitCode::from(LOST)
         }
+        Ok(End::Expired { unconfirmed }) => {
+            warn!("{over}{}", unconfirmed_words(unconfirmed));
+            ExitCode::from(LOST)
+        }
         Ok(End::Stopped { unconfirmed }) => {
-            warn!("stopped by a signal; {unconfirmed} batches were never confirmed");
+            warn!("stopped by a signal{}", unconfirmed_words(unconfirmed));
             ExitCode::from(LOST)
         }
         Ok(End::Refused { reason }) => {

@@ -40,7 +40,7 @@ pub(crate) struct CheckArgs {
     /// (joined).
     #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"), value_parser = listener)]
     listen: Option<SocketAddr>,
-    /// Write the join strings here, one a node, mode 0600 (joined).
+    /// Write the join strings here, one a node, mode 0600; an earlier join file is replaced, anything else is not (joined).
     #[arg(long, value_name = "FILE", required_if_eq("swarm", "joined"))]
     join_file: Option<PathBuf>,
     /// How long probes may take to join; the audit goes on without those that did not (joined).
@@ -73,7 +73,7 @@ Examples:
   A firewall was mended: only what failed, compared with then:
     plumbline check cluster.yaml ... --retest plumbline-0123456789abcdef
 
-A retest takes the report only if it verifies (4) and is of the same cluster (2). If nothing failed in it there is nothing to
+A retest takes the report only if it verifies (4) and is of the same cluster and kind of swarm (2). If nothing failed in it there is nothing to \
 make again: it says so, makes no report and exits with 0. Give it the same --version and --profile as then.";
 
 /// Where a report goes, who signs it, and what is shown meanwhile.

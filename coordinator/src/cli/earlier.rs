@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     exit::Exit,
-    render::{Standing, standing},
+    render::{Standing, count, standing},
 };
 
 /// An earlier run, as far as a retest needs it.
@@ -123,9 +123,10 @@ pub(super) fn making_again(retest: &Retest, plan: &Plan) -> Result<String, Failu
     let planned = plan.size().tests;
     if planned == 0 {
         return Err(Failure::usage_message(format!(
-            "retest run {}: none of the {failed} tests that failed in it is asked for now; give it the same --version, \
+            "retest run {}: of {} that failed in it none is asked for now; give it the same --version, \
              --profile and nodes as then",
-            retest.run
+            retest.run,
+            count(failed, "test")
         )));
     }
     let (some_of, rest) = if planned < failed {
@@ -137,7 +138,9 @@ pub(super) fn making_again(retest: &Retest, plan: &Plan) -> Result<String, Failu
         (String::new(), "")
     };
     Ok(format!(
-        "making {some_of}the {failed} tests again that failed, or were not measured, in run {}{rest}",
+        "making {some_of}the {} again that failed, or {} not measured, in run {}{rest}",
+        count(failed, "test"),
+        if failed == 1 { "was" } else { "were" },
         retest.run
     ))
 }

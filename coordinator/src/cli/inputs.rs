@@ -49,7 +49,7 @@ pub(super) struct InputArgs {
     /// Test every port of every range from every source.
     #[arg(long)]
     exhaustive: bool,
-    /// Connections per second that each node may open.
+    /// Connections per second that each node may open, and a tenth of that to any one other [default: 200; no limit in a lab].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_rate: Option<u32>,
     /// Seed of every random choice, recorded in the report.

@@ -54,7 +54,7 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 passed (warnings allowed), 1 failed, 2 usage or unreadable input, 3 incomplete (something planned was not
+Exit codes: 0 passed (warnings allowed), 1 failed, 2 usage or unreadable input, 3 incomplete (something planned was not \
 measured), 4 verification failed, 70 a bug.
 
 Examples:

@@ -99,8 +99,11 @@ fn table(inputs: &Inputs) -> String {
     } else {
         let _ = writeln!(
             out,
-            "{} tests over {} ordered pairs, {} more pair-ports inferred; the busiest node makes {}.",
-            effort.tests, effort.pairs, effort.inferred, effort.busiest_source_tests
+            "{} over {}, {} inferred; the busiest node makes {}.",
+            render::count(effort.tests, "test"),
+            render::count(effort.pairs, "ordered pair"),
+            render::count(effort.inferred, "more pair-port"),
+            effort.busiest_source_tests
         );
         let _ = writeln!(
             out,

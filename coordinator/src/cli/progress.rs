@@ -11,7 +11,7 @@ use plumbline_model::{evidence::LostWhy, id::NodeId};
 use crate::{
     audit::progress::{Event, Pace, Sink},
     conductor::Phase,
-    render::printable,
+    render::{count, counted, printable},
 };
 
 /// How progress is shown.
@@ -105,7 +105,7 @@ impl Sink for Bar {
             }
             Event::Joined { joined, expected, .. } => {
                 self.bar
-                    .set_message(format!("{joined} of {expected} probes joined"));
+                    .set_message(format!("{joined} of {} joined", counted(*expected, "probe")));
                 self.bar.tick();
             }
             waiting @ Event::Waiting { .. } => {
@@ -166,7 +166,9 @@ fn span(seconds: u64) -> String {
 
 fn sentence(event: &Event) -> Option<String> {
     Some(match event {
-        Event::LabBuilding { hosts } => format!("building {hosts} hosts out of network namespaces"),
+        Event::LabBuilding { hosts } => {
+            format!("building {} out of network namespaces", counted(*hosts, "host"))
+        }
         Event::Listening {
             addresses,
             expected,
@@ -179,10 +181,10 @@ fn sentence(event: &Event) -> Option<String> {
                 format!("; join strings are in {file}{before}: on each node, `plumbline-probe join -` reads its own")
             });
             let nodes = expected.saturating_sub(usize::from(*own));
-            let plural = if nodes == 1 { "" } else { "s" };
             let also = if *own { " (and this machine)" } else { "" };
             format!(
-                "waiting for {nodes} node{plural}{also} on {}{file}",
+                "waiting for {}{also} on {}{file}",
+                counted(nodes, "node"),
                 addresses.join(", ")
             )
         }
@@ -202,7 +204,9 @@ fn sentence(event: &Event) -> Option<String> {
                 span(*left_s)
             )
         }
-        Event::Joined { joined, expected, .. } => format!("{joined} of {expected} probes joined"),
+        Event::Joined { joined, expected, .. } => {
+            format!("{joined} of {} joined", counted(*expected, "probe"))
+        }
         Event::NotAdmitted { address, reason } => format!("{address} was not admitted: {reason}"),
         Event::CutOff { node, reason } => format!("the session of {} was ended: {reason}", who(*node)),
         Event::NotJoined { node, left_out: true } => {
@@ -236,20 +240,21 @@ fn sentence(event: &Event) -> Option<String> {
         ),
         Event::Phase { phase } => phase_words(*phase)?.to_owned(),
         Event::Tests(pace) => format!(
-            "{}: {} of {} tests{}",
+            "{}: {} of {}{}",
             phase_words(pace.phase)?,
             pace.done,
-            pace.total,
+            count(pace.total, "test"),
             speed(pace)
         ),
         Event::Tested { phase, done, took_ms } => format!(
-            "{}: {done} tests in {}.{} s",
+            "{}: {} in {}.{} s",
             phase_words(*phase)?,
+            count(*done, "test"),
             took_ms / 1000,
             took_ms % 1000 / 100
         ),
         Event::Interrupted => "interrupted: what there is will be signed; once more ends at once".to_owned(),
-        Event::Judging { lines } => format!("judging {lines} lines of evidence"),
+        Event::Judging { lines } => format!("judging {} of evidence", counted(*lines, "line")),
     })
 }
 

@@ -14,7 +14,11 @@ use plumbline_identity::{
 use plumbline_model::{evidence::ANALYSIS_VERSION, report};
 
 use super::{Failure, print};
-use crate::{exit::Exit, render, store};
+use crate::{
+    exit::Exit,
+    render::{self, count, counted},
+    store,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -111,10 +115,15 @@ fn summary(checked: &Checked) -> String {
         "signer not pinned; --trust PEM pins it"
     };
     format!(
-        "  run {}: {} lines of evidence, {batches} batches signed by {} probes\n  signed by {} ({pin})\n",
+        "  run {}: {} of evidence, {} signed by {}\n  signed by {} ({pin})\n",
         checked.run,
-        checked.lines,
-        checked.batches.len(),
+        count(u64::from(checked.lines), "line"),
+        if batches == 1 {
+            "1 batch".to_owned()
+        } else {
+            format!("{batches} batches")
+        },
+        counted(checked.batches.len(), "probe"),
         checked.signer
     )
 }

@@ -82,8 +82,13 @@ fn retest_line(retest: &RetestSummary) -> String {
 }
 
 /// A number of things, with the plural in `s`.
-fn count(number: u64, thing: &str) -> String {
+pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The same of what lies in memory.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    count(u64::try_from(number).unwrap_or(u64::MAX), thing)
 }
 
 #[cfg(test)]

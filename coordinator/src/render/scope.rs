@@ -7,7 +7,7 @@ use plumbline_model::{
     report::{CheckRow, Report, Status, check},
 };
 
-use super::count;
+use super::{count, counted};
 
 /// How many checks of nodes are listed where nothing else was asked for.
 const LISTED_NODES: usize = 64;
@@ -72,7 +72,14 @@ fn untested(report: &Report) -> String {
     let good = driven.iter().filter(|row| row.status == Status::Pass).count();
     format!(
         "{good} of {} can be reached and driven; no port was tested",
-        count(u64::try_from(driven.len()).unwrap_or(u64::MAX), "place")
+        counted(
+            driven.len(),
+            if driven.iter().any(|row| row.subject == "coordinator") {
+                "probe"
+            } else {
+                "node"
+            }
+        )
     )
 }
 
@@ -140,7 +147,7 @@ fn excluded_line(report: &Report) -> Option<String> {
         format!(
             "{} of {} took part (--nodes, --exclude); nothing is said of {}",
             report.nodes.len().saturating_sub(names.len()),
-            count(u64::try_from(report.nodes.len()).unwrap_or(u64::MAX), "node"),
+            counted(report.nodes.len(), "node"),
             listed(&names)
         )
     })
@@ -198,10 +205,9 @@ pub(super) fn all_warnings(report: &Report) -> Vec<String> {
     let mut lines: Vec<String> = absent_line(report).into_iter().collect();
     lines.extend(warnings(report));
     if !report.coverage.no_vantage.is_empty() {
-        let rules = u64::try_from(report.coverage.no_vantage.len()).unwrap_or(u64::MAX);
         lines.push(format!(
             "{} could not be tested, since nothing of ours stands at the source: see what was not measured",
-            count(rules, "rule")
+            counted(report.coverage.no_vantage.len(), "rule")
         ));
     }
     lines
@@ -274,7 +280,7 @@ pub(super) mod tests {
         access.coverage.measured = 0;
         assert_eq!(
             scope(&access),
-            ["1 of 2 places can be reached and driven; no port was tested"]
+            ["1 of 2 nodes can be reached and driven; no port was tested"]
         );
         let id = check::ACCESS.id;
         assert_eq!(

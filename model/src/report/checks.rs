@@ -173,7 +173,10 @@ impl RuleTally<'_> {
             (Expect::Open, _) => (check::REACH_TCP.id, "open"),
             (Expect::Blocked, _) => (check::EXPOSURE.id, "closed to the network"),
         };
-        let mut detail = format!("{good} of {total} tests {as_expected}");
+        let mut detail = format!(
+            "{good} of {total} {} {as_expected}",
+            if total == 1 { "test" } else { "tests" }
+        );
         for (count, word) in [
             (bad, "not"),
             (lossy, "lossy"),

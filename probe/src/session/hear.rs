@@ -43,6 +43,7 @@ impl Session {
         let result = self.outbox.resume(welcome.applied_seq);
         self.check_acknowledgement(result);
         self.welcome = Some(welcome);
+        self.was_welcomed = true;
         self.queue.restate(self.works.progress());
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Credentials {
     pub(super) addresses: Vec<IpAddr>,
     /// The IPv6 address of the interface that has the node's IPv4 data address.
     pub(super) data_ipv6: Option<std::net::Ipv6Addr>,
+    /// The option that ends the trying, for a person.
+    pub(super) until: &'static str,
 }
 
 /// What happens on the way to the coordinator.
@@ -219,7 +221,10 @@ impl Worker {
             if reason == said {
                 debug!("failed to {reason}; trying again");
             } else {
-                warn!("failed to {reason}; trying again until --ttl");
+                warn!(
+                    "failed to {reason}; trying again until {}",
+                    self.credentials.until
+                );
                 said = reason;
             }
             if self.events.send(LinkEvent::Lost).await.is_err() {
@@ -351,6 +356,7 @@ impl Worker {
             agreement_key,
             addresses,
             data_ipv6,
+            until: _,
         } = &self.credentials;
         let keys = Keys {
             tls: tls_key,

@@ -15,7 +15,7 @@
 //!       |  ^                  |  |
 //!       |  +--session lost----+  +--SIGTERM, SIGINT--> flushing ------> End::Stopped
 //!       +--refused, other pin ----------------------------------------> End::Refused
-//!       any --TTL over------------------------------------------------> End::Expired
+//!       any --TTL over, or silence for longer than --give-up----------> End::Expired, or End::NeverWelcomed
 //! ```
 //!
 //! The loop never blocks: messages leave when the network takes them, testimony waits in the outbox, everything that takes
@@ -86,6 +86,9 @@ pub enum End {
         /// Batches that the coordinator never confirmed.
         unconfirmed: usize,
     },
+    /// The time to live is over, or the patience of `--give-up`, and no coordinator ever welcomed the probe: nothing was asked of
+    /// it, and nothing is lost.
+    NeverWelcomed,
     /// The coordinator refused, or is not the one that the join string pins.
     Refused {
         /// Why.
@@ -133,6 +136,8 @@ struct Session {
     outgoing: Option<mpsc::Sender<v1::FromProbe>>,
     /// Present once the coordinator has welcomed the present session: nothing but Hello is said before.
     welcome: Option<Welcome>,
+    /// Whether any session was.
+    was_welcomed: bool,
     /// What is to be said beside batches.
     queue: Queue,
     last_heard: Instant,
@@ -198,6 +203,10 @@ impl Session {
             agreement_key,
             addresses,
             data_ipv6,
+            until: match give_up {
+                Some(patience) if patience < ttl => "--give-up",
+                _ => "--ttl",
+            },
         })?;
         let now = Instant::now();
         Ok(Self {
@@ -210,6 +219,7 @@ impl Session {
             roster: None,
             outgoing: None,
             welcome: None,
+            was_welcomed: false,
             queue: Queue::default(),
             last_heard: now,
             last_said: now,
@@ -329,6 +339,9 @@ impl Session {
 
     fn on_deadline(&mut self) -> Option<End> {
         let now = Instant::now();
+        if now >= self.end_of_life() && !self.was_welcomed {
+            return Some(End::NeverWelcomed);
+        }
         if now >= self.end_of_life() {
             return Some(End::Expired {
                 unconfirmed: self.outbox.waiting(),

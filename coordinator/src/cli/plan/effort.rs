@@ -10,6 +10,8 @@ use plumbline_model::{
 };
 use serde::Serialize;
 
+use crate::render::count;
+
 /// How long an audit lasts at its rates, the silence of everything included, and how much it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Effort {
@@ -133,25 +135,25 @@ pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
     if effort.tcp > 0 {
         let _ = writeln!(
             out,
-            "  TCP ({} tests): a handshake with the port, a hello of 56 octets that only our own responder there can answer, a\n\
+            "  TCP ({}): a handshake with the port, a hello of 56 octets that only our own responder there can answer, a\n\
              \x20     RST to close. Where a service of yours holds the port (a live node, sshd): a handshake and a FIN, and not one\n\
              \x20     octet; of sshd the banner is read.",
-            effort.tcp
+            count(effort.tcp, "test")
         );
     }
     if effort.udp > 0 {
         let _ = writeln!(
             out,
-            "  UDP ({} tests): an authenticated STAMP packet (RFC 8762) of 112 octets, answered by one of the same size from our\n\
+            "  UDP ({}): an authenticated STAMP packet (RFC 8762) of 112 octets, answered by one of the same size from our\n\
              \x20     own responder, and by nobody else. Nothing is ever sent to a UDP port that a service of yours holds.",
-            effort.udp
+            count(effort.udp, "test")
         );
     }
     if effort.must_not_answer > 0 {
         let _ = writeln!(
             out,
-            "  TCP, ports that must not answer ({} tests): a SYN; should it be answered, a FIN, and not one octet.",
-            effort.must_not_answer
+            "  TCP, ports that must not answer ({}): a SYN; should it be answered, a FIN, and not one octet.",
+            count(effort.must_not_answer, "test")
         );
     }
     // Where the file itself gives IPv6 addresses there is nothing to find.

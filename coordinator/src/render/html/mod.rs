@@ -14,7 +14,7 @@ use plumbline_model::{
 };
 
 use self::matrix::Matrix;
-use super::{count, retest_line, scope, status_word, text::gaps_by_source, verdict_word};
+use super::{count, counted, retest_line, scope, status_word, text::gaps_by_source, verdict_word};
 
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
@@ -254,7 +254,7 @@ fn checks(report: &Report) -> Markup {
             h2 id="checks" { "Checks" }
             // Where no port was tested they are the result.
             details open[report.coverage.planned == 0] {
-                summary { (count(u64::try_from(report.checks.len()).unwrap_or(u64::MAX), "result")) }
+                summary { (counted(report.checks.len(), "result")) }
                 table.rows {
                     thead { tr {
                         th scope="col" { "Check" } th scope="col" { "Status" } th scope="col" { "About" } th scope="col" { "Detail" }

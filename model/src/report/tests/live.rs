@@ -65,7 +65,7 @@ fn every_port_of_a_range_on_a_live_node_is_stated() {
     };
     assert_eq!(
         row.detail,
-        "1 of 1 tests open, 2767 not made for want of a Service"
+        "1 of 1 test open, 2767 not made for want of a Service"
     );
 }
 
