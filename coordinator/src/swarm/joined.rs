@@ -122,7 +122,10 @@ fn unheard(advertised: &[SocketAddr], inventory: &Inventory, participants: &[Nod
     let is_heard = |address: &IpAddr| advertised.iter().any(|at| at.is_ipv4() == address.is_ipv4());
     let first = addresses.first()?;
     (!addresses.iter().any(is_heard)).then(|| SwarmError::Unheard {
-        address: advertised.first().copied().unwrap_or(SocketAddr::new(*first, 0)),
+        address: advertised
+            .first()
+            .copied()
+            .unwrap_or_else(|| SocketAddr::new(*first, 0)),
         family: if first.is_ipv4() { "IPv4" } else { "IPv6" },
         wildcard: SocketAddr::from((
             Ipv6Addr::UNSPECIFIED,
