@@ -17,9 +17,10 @@ use super::{
     adjacency::Adjacency,
     attribute::blame,
     blame::{Blame, Local, Proof, Rule, Setting, Tests},
+    chance::Chances,
     counted::{Counted, join_full_tables},
     cover::{Ground, Piece, Rejection, around_nodes, cover},
-    filter::{FilterCase, HostCase},
+    filter::{Chanced, FilterCase, HostCase},
     group::Group,
     join::Joiner,
     moment::Moments,
@@ -38,11 +39,13 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         ledger,
         causes: BTreeMap::new(),
         rules: BTreeMap::new(),
+        by_chance: BTreeMap::new(),
         patterns: BTreeMap::new(),
         stuck: Stuck::of(ledger, pairs),
         twins: Twins::of(ledger, pairs, &subnets),
         moments: Moments::of(ledger, pairs),
         adjacency: Adjacency::of(pairs),
+        chances: Chances::of(ledger, pairs),
     };
     for (index, pair) in pairs.iter().enumerate() {
         blamed.pair(index, pair);
@@ -55,6 +58,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     };
     joiner.join_routes(&mut blamed.causes);
     let mut cases = FilterCase::of_rules(blamed.rules, joiner);
+    cases.extend(FilterCase::of_chances(blamed.by_chance));
     let mut hosts = Vec::new();
     let between = sort_out(groups(blamed.patterns, joiner), ledger, &mut cases, &mut hosts);
     hosts.iter_mut().for_each(|case| case.ask_counters(ledger));
@@ -123,11 +127,14 @@ struct Blamed<'a> {
     ledger: &'a Ledger<'a>,
     causes: BTreeMap<Local, Tests>,
     rules: BTreeMap<Rule, Tests>,
+    /// The same of rules that stop some packets and let others pass.
+    by_chance: BTreeMap<Rule, Chanced>,
     patterns: Patterns,
     stuck: Stuck,
     twins: Twins,
     moments: Moments,
     adjacency: Adjacency,
+    chances: Chances,
 }
 
 type Patterns = BTreeMap<Pattern, Vec<Piece>>;
@@ -169,6 +176,10 @@ impl Blamed<'_> {
                         (Blame::Rule(_), _) => blame,
                         (_, Some(twin)) => twin.clone().into(),
                         _ => {
+                            for (part, rule) in self.chances.parts(index, &ports) {
+                                self.put_chance(pair, cell, &part, rule);
+                                ports = ports.difference(&part);
+                            }
                             let moment = self.moments.part(pair, cell, &ports);
                             let lossy = Pattern::between(CauseKind::LossyPath, "");
                             self.put(index, pair, cell, &moment, lossy.into());
@@ -237,6 +248,15 @@ impl Blamed<'_> {
                 tests.add(pair, ports, attempts, &cell.lines, severity);
             }
         }
+    }
+
+    fn put_chance(&mut self, pair: &PairVerdict, cell: &Cell, ports: &PortSet, rule: Rule) {
+        let severity = self.severity(pair, ports);
+        let ruleset = self.ledger.node(rule.node).and_then(|log| log.ruleset);
+        let Chanced { tests, is_firm } = self.by_chance.entry(rule).or_default();
+        tests.lines.extend(ruleset.map(|told| told.line));
+        tests.add(pair, ports, cell.attempts, &cell.lines, severity);
+        *is_firm |= !matches!(cell.outcome, Outcome::Lossy { .. });
     }
 
     /// Which address a translation put in the place of the source's, or of the destination's.

@@ -23,11 +23,22 @@ pub(super) struct FilterCase {
     pub(super) tests: Tests,
 }
 
+/// What a rule stops that decides by chance.
+#[derive(Debug, Default)]
+pub(super) struct Chanced {
+    pub(super) tests: Tests,
+    /// Whether some of it is silent beyond what loss explains.
+    pub(super) is_firm: bool,
+}
+
 /// How it was convicted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum By {
     /// By its rules: one, or its twins in the tables of both families.
     Rules(Vec<Place>),
+    /// By a rule that stops some packets and lets others of the same kind pass, or its twins; `is_firm` if some tests had no
+    /// answer that chance would explain by itself.
+    Chance { places: Vec<Place>, is_firm: bool },
     /// By what was seen of its packets.
     Seen,
 }
@@ -61,6 +72,39 @@ impl FilterCase {
             }
         }
         cases
+    }
+
+    /// Each rule that decides by chance with what it stops; the same words in the tables of both families are one.
+    pub(super) fn of_chances(rules: BTreeMap<Rule, Chanced>) -> Vec<Self> {
+        let mut cases: Vec<Self> = Vec::new();
+        for (Rule { node, place, way }, Chanced { tests, is_firm }) in rules {
+            let part = Part {
+                way,
+                proof: Proof::Capture,
+                tests,
+            };
+            let by = By::Chance {
+                places: vec![place.clone()],
+                is_firm,
+            };
+            let case = Self::new(node, by, vec![part]);
+            match cases.iter_mut().find(|known| known.is_said_by(node, &place)) {
+                Some(known) => known.absorb(case),
+                None => cases.push(case),
+            }
+        }
+        cases
+    }
+
+    /// Whether it is by a rule in the same words.
+    fn is_said_by(&self, node: NodeId, place: &Place) -> bool {
+        let words = |place: &Place| (place.table.clone(), place.chain.clone(), place.rule.clone());
+        match &self.by {
+            By::Chance { places, .. } => {
+                self.node == node && places.iter().any(|own| words(own) == words(place))
+            }
+            By::Rules(_) | By::Seen => false,
+        }
     }
 
     /// Adds what a filter stops of which no rule can be named: all of one node's, since it is one filter to look at.
@@ -150,8 +194,21 @@ impl FilterCase {
                 None => self.parts.push(part),
             }
         }
-        if let (By::Rules(places), By::Rules(more)) = (&mut self.by, other.by) {
-            places.extend(more);
+        match (&mut self.by, other.by) {
+            (By::Rules(places), By::Rules(more)) => places.extend(more),
+            (
+                By::Chance { places, is_firm },
+                By::Chance {
+                    places: more,
+                    is_firm: is_too,
+                },
+            ) => {
+                places.extend(more);
+                places.sort();
+                places.dedup();
+                *is_firm |= is_too;
+            }
+            _ => {}
         }
     }
 }

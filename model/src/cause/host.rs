@@ -38,8 +38,12 @@ pub(crate) fn ask_range(
     side: Way,
 ) -> Vec<(PortRange, Opinion)> {
     let (src, dst, transport) = pair;
-    let at = |port| ask(ledger, src, dst, transport, port, side);
-    let mut out: Vec<(PortRange, Opinion)> = Vec::new();
+    split(range, |port| ask(ledger, src, dst, transport, port, side))
+}
+
+/// A range of ports split where the answer about them changes, as [`ask_range`] does.
+pub(super) fn split<T: PartialEq>(range: PortRange, at: impl Fn(u16) -> T) -> Vec<(PortRange, T)> {
+    let mut out: Vec<(PortRange, T)> = Vec::new();
     let mut open = vec![range];
     while let Some(range) = open.pop() {
         let middle = range.first() + (range.last() - range.first()) / 2;

@@ -4,6 +4,7 @@ mod adjacency;
 mod attribute;
 mod blame;
 mod candidate;
+mod chance;
 mod counted;
 mod cover;
 mod explain;

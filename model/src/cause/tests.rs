@@ -1,3 +1,4 @@
+mod chance;
 mod counted;
 mod families;
 mod moment;

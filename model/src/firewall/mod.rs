@@ -8,6 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 
+mod chance;
 mod evaluate;
 mod expression;
 mod judgement;

@@ -27,7 +27,8 @@ mod rulesets;
 mod testimony;
 
 pub(crate) use rulesets::{
-    firewalld_that_accepts, nft_that_drops, nft_that_drops_answers, nft_that_drops_from,
+    firewalld_that_accepts, nft_that_draws_lots, nft_that_drops, nft_that_drops_answers, nft_that_drops_from,
+    nft_that_limits,
 };
 pub(crate) use testimony::{address_of, batches, numbered, run_id};
 

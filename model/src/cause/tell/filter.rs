@@ -20,6 +20,7 @@ use super::{
 impl Teller<'_> {
     pub(super) fn host_firewall(&self, case: &FilterCase) -> Told {
         let (detail, fix) = match &case.by {
+            By::Chance { places, is_firm } => return self.chance(case, places, *is_firm),
             By::Rules(places) => (self.said_rules(case, places), self.open(case, places)),
             By::Seen => (self.said_seen(case), self.look(case)),
         };

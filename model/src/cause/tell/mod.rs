@@ -2,6 +2,7 @@
 
 mod absent;
 mod between;
+mod chance;
 mod filter;
 mod service;
 mod setting;

@@ -48,6 +48,39 @@ pub(crate) fn nft_that_drops_from(source: &str, port: u16) -> Ruleset {
     )
 }
 
+/// An nftables input chain that drops what comes faster than a limit.
+pub(crate) fn nft_that_limits() -> Ruleset {
+    let limit = Expression::Limit {
+        name: "limit".to_owned(),
+    };
+    let drops = [limit, stop()];
+    ruleset(
+        "filter",
+        vec![chain("input", Some(Hook::Input), vec![rule(7, &drops)])],
+    )
+}
+
+/// An nftables chain that draws lots and drops one packet in five of TCP.
+pub(crate) fn nft_that_draws_lots(hook: Hook) -> Ruleset {
+    let name = if hook == Hook::Output { "output" } else { "input" };
+    let drops = [
+        Expression::Meta { key: 16, to: 1 },
+        Expression::Compare {
+            from: 1,
+            op: CompareOp::Eq,
+            data: vec![6].into(),
+        },
+        Expression::Number { to: 1, modulus: 1000 },
+        Expression::Compare {
+            from: 1,
+            op: CompareOp::Lt,
+            data: 200_u32.to_be_bytes().to_vec().into(),
+        },
+        stop(),
+    ];
+    ruleset("filter", vec![chain(name, Some(hook), vec![rule(9, &drops)])])
+}
+
 /// An nftables output chain that drops answers from one port.
 pub(crate) fn nft_that_drops_answers(port: u16) -> Ruleset {
     let from_port = [
