@@ -239,7 +239,7 @@ pub(super) fn look_at_filter(
         commands.extend(is_of(family).then(|| command.to_owned()));
     }
     let with_privilege = if was_read.is_none() {
-        " With CAP_NET_ADMIN the probe reads the rules and the next audit names the one."
+        " With CAP_NET_ADMIN the probe reads the rules, and an audit with --retest DIR names the one."
     } else {
         ""
     };
@@ -292,6 +292,9 @@ pub(super) fn said_list(items: &[String], most: usize) -> String {
         }
     }
 }
+
+/// How to make the tests of a finding again.
+pub(super) const RETEST: &str = "audit again what failed: --retest DIR (DIR is the directory of this report)";
 
 /// More port ranges than this in one sentence are not read by anybody.
 const MAX_SAID_PORTS: usize = 8;

@@ -56,8 +56,8 @@ impl Teller<'_> {
             node: Some(node),
             detail: format!("{what}; {count} not measured"),
             fix: Fix {
-                text: "See whether the host is up and its probe runs and reaches the coordinator, then audit again; what other \
-                       nodes measured stands."
+                text: "See whether the host is up and its probe runs and reaches the coordinator, then audit again with --retest \
+                       DIR (the directory of this report); what other nodes measured stands."
                     .to_owned(),
                 commands,
             },
@@ -103,7 +103,7 @@ impl Teller<'_> {
             ),
             Why::Interrupted => (
                 format!("the run was interrupted: {count} not made"),
-                "Audit again and let it end.",
+                "Audit again with --retest DIR (the directory of this report), and let it end.",
             ),
             Why::Unsupported => (
                 format!("this build cannot make them: {count} not made"),
@@ -111,7 +111,7 @@ impl Teller<'_> {
             ),
             Why::Unreported => (
                 format!("the probe on {name} did not report them: {count} without an outcome"),
-                "Audit again; if it happens again, send the evidence to the makers.",
+                "Audit again with --retest DIR (the directory of this report); if it happens again, send the evidence to the makers.",
             ),
             Why::NotArmed => (
                 match refusal {
@@ -123,11 +123,11 @@ impl Teller<'_> {
                         format!("the probe on {name} did not say that it opened its ports: {count} not made")
                     }
                 },
-                "Mend what it says, and audit again.",
+                "Mend what it says, and audit again with --retest DIR (the directory of this report).",
             ),
             Why::SourceLost | Why::DestinationLost => (
                 format!("{name} was not on the roster or stopped early: {count} not made"),
-                "Audit again.",
+                "Audit again with --retest DIR (the directory of this report).",
             ),
         };
         Told {

@@ -7,11 +7,17 @@ use crate::{
     ledger::Transport,
     port::{Family, Protocol},
     report::{Status, check},
+    verdict::Way,
 };
 
 use super::{
     super::{
-        CauseKind, Fix, attribute::ALTERED, blame::Tests, fix::said_list, group::Group, host::address_of,
+        CauseKind, Fix,
+        attribute::ALTERED,
+        blame::Tests,
+        fix::{RETEST, said_list, show_filter},
+        group::Group,
+        host::{address_of, judge},
     },
     Teller, Told,
 };
@@ -35,9 +41,15 @@ impl Teller<'_> {
         } else {
             format!("{ports} {way}")
         };
-        let unplaced = "no capture could tell whether a host or the path is to blame, and no packet filter that could be \
-                        read stops it";
+        let unplaced = self.unplaced(group);
         let (most, detail) = match kind {
+            CauseKind::PathReject if !group.is_placed => (
+                Status::Fail,
+                format!(
+                    "{ports} {way} is rejected by {}: {count}; {unplaced}",
+                    rejection(group)
+                ),
+            ),
             CauseKind::PathReject => (
                 Status::Fail,
                 format!(
@@ -121,36 +133,153 @@ impl Teller<'_> {
             ),
             _ => format!("Ask the network team to allow {ports} {way}."),
         };
-        let mut nodes: Vec<String> = group.sides.iter().flatten().map(ToString::to_string).collect();
-        nodes.sort();
-        nodes.dedup();
-        let again = if nodes.len() <= MAX_NODES_IN_COMMAND {
-            format!(
-                " Then audit them again: --only reach --nodes {}.",
-                nodes.join(",")
-            )
-        } else {
-            " Then audit again: --only reach.".to_owned()
+        let by_hand = self.try_again(&group.tests);
+        let reading = match kind {
+            CauseKind::PathFilter | CauseKind::ReturnPathFilter
+                if by_hand.iter().any(|command| command.contains("-vz")) =>
+            {
+                " By hand, \"refused\" means that the path is open and nothing listens there now, \"timed out\" that it is still \
+                 blocked."
+            }
+            _ => "",
         };
+        if let Some(mut fix) = self.look_at_ends(kind, group, &text) {
+            fix.text += reading;
+            fix.commands.extend(by_hand);
+            return fix;
+        }
         Fix {
-            text: text + &again,
-            commands: self.try_again(&group.tests),
+            text: format!("{text} Then {RETEST}.{reading}"),
+            commands: by_hand,
         }
     }
-}
 
-impl Teller<'_> {
+    /// Why nobody knows where it ends.
+    fn unplaced(&self, group: &Group) -> String {
+        let blind = self.blind(group);
+        if blind.is_empty() {
+            return "no capture could tell whether a host or the path is to blame, and no packet filter that could be read \
+                    stops it"
+                .to_owned();
+        }
+        let needs = self.needs(&blind);
+        let needs: Vec<String> = needs.iter().map(|(_, purpose)| (*purpose).to_owned()).collect();
+        format!(
+            "nothing tells whether a host or the path is to blame, since the probes on {} lack the privilege to {}",
+            self.side(&blind, &group.tests),
+            said_list(&needs, needs.len())
+        )
+    }
+
+    /// What comes before the network team, where an end was not really looked at: the privilege to look, or a packet filter
+    /// that does not tell. `ask` is what the team would be asked.
+    fn look_at_ends(&self, kind: CauseKind, group: &Group, ask: &str) -> Option<Fix> {
+        let concerns = matches!(
+            kind,
+            CauseKind::PathFilter
+                | CauseKind::PathReject
+                | CauseKind::ReturnPathFilter
+                | CauseKind::WrongResponder
+        );
+        if group.is_placed || !concerns {
+            return None;
+        }
+        let tests = &group.tests;
+        let blind = self.blind(group);
+        if blind.is_empty() {
+            let (node, way) = self.unjudged(tests)?;
+            return Some(Fix {
+                text: format!(
+                    "Look at the packet filter of {} first: {}. If it lets them pass: {ask} Then {RETEST}.",
+                    self.name(node),
+                    self.unread(node, way, tests)
+                ),
+                commands: looks_on(&[node], tests),
+            });
+        }
+        let needs: Vec<String> = self
+            .needs(&blind)
+            .iter()
+            .map(|(capability, purpose)| format!("{capability} to {purpose}"))
+            .collect();
+        let mut unread = match group.both_ways {
+            true => group.sides.concat(),
+            false => group.sides[1].clone(),
+        };
+        unread.retain(|node| self.ruleset(*node).is_none());
+        if unread.is_empty() {
+            unread = blind.clone();
+            unread.retain(|node| self.ruleset(*node).is_none());
+        }
+        let until = match unread.is_empty() {
+            true => String::new(),
+            false => format!(
+                " Until then look at the packet filter of {}.",
+                self.side(&unread, tests)
+            ),
+        };
+        Some(Fix {
+            text: format!(
+                "Run the probes on {} as root ({}), then {RETEST}.{until}",
+                self.side(&blind, tests),
+                said_list(&needs, needs.len())
+            ),
+            commands: looks_on(&unread, tests),
+        })
+    }
+
+    /// The ends whose probes may not capture or may not read the packet filter, ascending.
+    fn blind(&self, group: &Group) -> Vec<NodeId> {
+        let ends: BTreeSet<NodeId> = group.sides.iter().flatten().copied().collect();
+        ends.into_iter()
+            .filter(|node| self.may_not_capture(*node) || self.may_not_read(*node))
+            .collect()
+    }
+
+    /// The capabilities that some of these nodes' probes lack, and what for.
+    fn needs(&self, blind: &[NodeId]) -> Vec<(&'static str, &'static str)> {
+        let capture = blind.iter().any(|node| self.may_not_capture(*node));
+        let read = blind.iter().any(|node| self.may_not_read(*node));
+        let capture = capture.then_some(("CAP_NET_RAW", "capture"));
+        let read = read.then_some(("CAP_NET_ADMIN", "read the packet filter"));
+        capture.into_iter().chain(read).collect()
+    }
+
+    fn may_not_capture(&self, node: NodeId) -> bool {
+        let facts = self.ledger.node(node).and_then(|log| log.facts);
+        facts.is_some_and(|told| !told.what.capabilities.capture)
+    }
+
+    /// A packet filter that is too large or in an order that is not understood wants no privilege.
+    fn may_not_read(&self, node: NodeId) -> bool {
+        let facts = self.ledger.node(node).and_then(|log| log.facts);
+        self.ruleset(node).is_none()
+            && facts.is_some_and(|told| {
+                let why = told.what.ruleset_unread.as_deref();
+                !told.what.capabilities.read_ruleset && why.is_none_or(wants_privilege)
+            })
+    }
+
+    /// The first end of whose packet filter nobody can say that it lets a test pass.
+    fn unjudged(&self, tests: &Tests) -> Option<(NodeId, Way)> {
+        let looked_at = tests.by_pair.iter().take(MAX_JUDGED_PAIRS);
+        let mut ends = looked_at.flat_map(|((src, dst, transport), ports)| {
+            let port = ports.ranges().first().map(|range| range.first());
+            [(*dst, Way::In), (*src, Way::Out)].map(|(node, way)| {
+                let judged = port.and_then(|port| judge(self.ledger, *src, *dst, *transport, port, way));
+                (node, way, judged.is_some_and(|judgement| judgement.accepts()))
+            })
+        });
+        let unjudged = ends.find(|(_, _, accepts)| !accepts)?;
+        Some((unjudged.0, unjudged.1))
+    }
+
     /// One of the tests by hand, TCP if there is any: `nc` alone tells nothing of a datagram that nobody answers.
     fn try_again(&self, tests: &Tests) -> Vec<String> {
         let is_udp = |(_, _, (_, protocol)): &Key| *protocol != Protocol::Tcp;
         let sample = tests.by_pair.iter().min_by_key(|(key, _)| is_udp(key));
         let tried = sample.and_then(|((src, dst, (family, protocol)), ports)| {
             let port = ports.ranges().first()?.first();
-            let on = |node: &NodeId, command: &str| match node {
-                NodeId::Coordinator => command.to_owned(),
-                NodeId::Address(address) if command.contains('|') => format!("ssh {address} '{command}'"),
-                NodeId::Address(address) => format!("ssh {address} {command}"),
-            };
             let address = address_of(self.ledger, *dst, *family)?;
             let nc = match family {
                 Family::Ipv4 => "nc",
@@ -166,6 +295,31 @@ impl Teller<'_> {
         });
         tried.unwrap_or_default()
     }
+}
+
+/// A command as it is typed at the admin workstation.
+fn on(node: &NodeId, command: &str) -> String {
+    match node {
+        NodeId::Coordinator => command.to_owned(),
+        NodeId::Address(address) if command.contains('|') => format!("ssh {address} '{command}'"),
+        NodeId::Address(address) => format!("ssh {address} {command}"),
+    }
+}
+
+/// Shows the packet filters of nodes, the first few.
+fn looks_on(nodes: &[NodeId], tests: &Tests) -> Vec<String> {
+    let shows = show_filter(tests);
+    let nodes = nodes.iter().take(MAX_SHOWN_FILTERS);
+    nodes
+        .flat_map(|node| shows.iter().map(|command| on(node, command)))
+        .collect()
+}
+
+/// Whether the kernel's reason for not giving something is that the asker may not have it (EPERM, EACCES).
+fn wants_privilege(why: &str) -> bool {
+    ["privilege", "not permitted", "ermission denied", "CAP_NET_ADMIN"]
+        .iter()
+        .any(|word| why.contains(word))
 }
 
 /// A pair of participants and the transport between them.
@@ -194,5 +348,8 @@ fn said_addresses(addresses: &BTreeSet<IpAddr>, if_none: &str) -> String {
 /// Addresses of offenders and of translations in one sentence.
 const MAX_SAID_ADDRESSES: usize = 4;
 
-/// More nodes than this make a command line nobody types.
-const MAX_NODES_IN_COMMAND: usize = 20;
+/// Packet filters that are shown by commands; which others are like them is in the text.
+const MAX_SHOWN_FILTERS: usize = 2;
+
+/// Pairs of which both packet filters are asked before the network team is: hosts of one cluster are set up alike.
+const MAX_JUDGED_PAIRS: usize = 64;

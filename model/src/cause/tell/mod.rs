@@ -171,7 +171,7 @@ impl<'a> Teller<'a> {
         self.ledger.run.parameters.retest.is_some()
     }
 
-    /// Ports as a person says them; where the cluster has both families and only one fails, with that family.
+    /// Ports as a person says them; where the cluster has both families, with those in which they fail.
     pub(super) fn ports(&self, tests: &Tests) -> String {
         let ports = said_spans(self.plan, tests);
         let mut planned = self.plan.blocks.iter().map(|block| block.family);
@@ -180,6 +180,9 @@ impl<'a> Teller<'a> {
         match (own.next(), own.next()) {
             (Some(family), None) if *family == Family::Ipv6 || planned.any(|other| other != *family) => {
                 format!("{ports} over {}", said_family(*family))
+            }
+            (Some(one), Some(other)) => {
+                format!("{ports} over {} and {}", said_family(*one), said_family(*other))
             }
             _ => ports,
         }

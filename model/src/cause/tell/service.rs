@@ -3,7 +3,7 @@
 use crate::{
     id::NodeId,
     observation::Listener,
-    port::{PortSet, Protocol},
+    port::{Family, PortRange, PortSet, Protocol},
     report::{Status, check},
 };
 
@@ -41,23 +41,22 @@ impl Teller<'_> {
             (None, Some(pid)) => format!("the process with pid {pid}"),
             (None, None) => "the kernel, or a process that the probe may not see,".to_owned(),
         };
-        let mut commands: Vec<String> = Vec::new();
-        for (protocol, range) in ranges() {
-            let (first, last) = (range.first(), range.last());
-            commands.push(if first == last {
-                format!("ss -H -l -n -p --{protocol} 'sport = :{first}'")
-            } else {
-                format!("ss -H -l -n -p --{protocol} 'sport >= :{first} and sport <= :{last}'")
-            });
-        }
+        let mut commands = who_waits(ranges().map(|(protocol, range)| (*protocol, *range)));
         if pid.is_none() && held.iter().any(|(protocol, _)| *protocol == Protocol::Udp) {
             // A tunnel's socket is the kernel's: its device tells the port.
             commands.push("ip -details link show".to_owned());
         }
         if let Some(pid) = pid {
-            commands.push(format!("systemctl status {pid}"));
-            commands.push(format!("kill {pid}"));
+            commands.push(format!("ps -o unit= -p {pid}"));
+            commands.push("systemctl disable --now UNIT".to_owned());
         }
+        let unit = match pid {
+            Some(pid) => {
+                format!("ps names its unit, to be put in place of UNIT; what has none is ended with kill {pid}.")
+            }
+            None => "Where ss shows a process, ps -o unit= -p PID names its unit for systemctl disable --now UNIT."
+                .to_owned(),
+        };
         let said: Vec<String> = ranges()
             .map(|(protocol, range)| format!("{range}/{protocol}"))
             .collect();
@@ -71,9 +70,10 @@ impl Teller<'_> {
                 self.count(tests)
             ),
             fix: Fix {
-                text: "Stop and disable the service that the holder belongs to, or move it to another port, before the \
-                       cluster is installed."
-                    .to_owned(),
+                text: format!(
+                    "Stop and disable the service that the holder belongs to, or move it to another port, before the \
+                     cluster is installed. {unit}"
+                ),
                 commands,
             },
             most: Status::Fail,
@@ -100,7 +100,7 @@ impl Teller<'_> {
             ),
             fix: Fix {
                 text: text.to_owned(),
-                commands: vec!["ss -H -l -n -t -p".to_owned()],
+                commands: who_waits(asked(tests)),
             },
             most: Status::Fail,
         }
@@ -108,6 +108,12 @@ impl Teller<'_> {
 
     pub(super) fn wrong_responder_on(&self, node: NodeId, tests: &Tests) -> Told {
         let ports = self.ports(tests);
+        let mut looks = vec!["nft list ruleset".to_owned()];
+        looks.extend(tests.families().into_iter().map(|family| match family {
+            Family::Ipv4 => "iptables-save -t nat".to_owned(),
+            Family::Ipv6 => "ip6tables-save -t nat".to_owned(),
+        }));
+        looks.extend(who_waits(asked(tests)));
         Told {
             check: check::REACH_TCP.id,
             kind: CauseKind::WrongResponder,
@@ -122,11 +128,7 @@ impl Teller<'_> {
             fix: Fix {
                 text: "Look for a redirection (DNAT, REDIRECT, TPROXY) or a proxy in front of these ports."
                     .to_owned(),
-                commands: vec![
-                    "nft list ruleset".to_owned(),
-                    "iptables-save -t nat".to_owned(),
-                    "ss -H -l -n -t -p".to_owned(),
-                ],
+                commands: looks,
             },
             most: Status::Fail,
         }
@@ -139,15 +141,6 @@ impl Teller<'_> {
         } else {
             format!("; {}", said_listeners(&answering))
         };
-        let protocols = tests.protocols().into_iter();
-        let commands = protocols.flat_map(|protocol| {
-            let ports = tests.ports_of(protocol);
-            let first = ports.ranges().iter().map(|range| range.first());
-            let shown = first.take(MAX_SHOWN_PORTS);
-            shown
-                .map(|port| format!("ss -H -l -n -p --{protocol} 'sport = :{port}'"))
-                .collect::<Vec<_>>()
-        });
         Told {
             check: check::EXPOSURE.id,
             kind: CauseKind::Exposure,
@@ -160,7 +153,7 @@ impl Teller<'_> {
             ),
             fix: Fix {
                 text: "Bind the service to loopback, or close the port in the packet filter.".to_owned(),
-                commands: commands.collect(),
+                commands: who_waits(asked(tests)),
             },
             most: Status::Fail,
         }
@@ -189,6 +182,31 @@ impl Teller<'_> {
     }
 }
 
+/// The ports of these tests, ascending within each protocol.
+fn asked(tests: &Tests) -> Vec<(Protocol, PortRange)> {
+    let protocols = tests.protocols().into_iter();
+    protocols
+        .flat_map(|protocol| {
+            let ports = tests.ports_of(protocol);
+            let ranges = ports.ranges().iter();
+            ranges.map(|range| (protocol, *range)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Shows who waits on ports, the first few ranges each by a command.
+fn who_waits(ports: impl IntoIterator<Item = (Protocol, PortRange)>) -> Vec<String> {
+    let shown = ports.into_iter().take(MAX_SHOWN_PORTS);
+    let shows = shown.map(|(protocol, range)| {
+        let (first, last) = (range.first(), range.last());
+        match first == last {
+            true => format!("ss -H -l -n -p --{protocol} 'sport = :{first}'"),
+            false => format!("ss -H -l -n -p --{protocol} 'sport >= :{first} and sport <= :{last}'"),
+        }
+    });
+    shows.collect()
+}
+
 /// `kubelet (pid 812) listens on 10248/tcp at 0.0.0.0`, the first few.
 fn said_listeners(listeners: &[&Listener]) -> String {
     let said = |listener: &&Listener| {
@@ -207,5 +225,5 @@ fn said_listeners(listeners: &[&Listener]) -> String {
 
 /// More listeners than this in one sentence are not read by anybody.
 const MAX_SAID_LISTENERS: usize = 4;
-/// As many ports are shown by a command each.
+/// As many ranges of ports are shown by a command each.
 const MAX_SHOWN_PORTS: usize = 4;

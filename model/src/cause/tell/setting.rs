@@ -1,6 +1,8 @@
 //! Settings of a host.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
+
+use ipnet::IpNet;
 
 use crate::{
     id::NodeId,
@@ -70,17 +72,31 @@ impl Teller<'_> {
             return self.dropped_by_count(node, detail, counted, tests);
         }
         if setting == Setting::NoRoute {
+            let mut commands = vec![
+                format!("{ip} route get {peer}"),
+                format!("{ip} route show"),
+                format!("{ip} rule show"),
+            ];
+            let adds = self.adds_routes(node, tests);
+            let text = match adds.iter().any(|command| command.contains(GATEWAY)) {
+                false => {
+                    "Add the route, or a default route, on this node, at once and in its network configuration; a blackhole or \
+                     unreachable route in its place must go."
+                }
+                true => {
+                    "Add the route, or a default route, on this node, at once and in its network configuration, with the \
+                     address of the router on this node's link in place of GATEWAY; a blackhole or unreachable route in its \
+                     place must go."
+                }
+            };
+            commands.extend(adds);
             return Said {
                 kind: CauseKind::HostSetting,
                 most: Status::Fail,
                 check: check::ABLE.id,
                 detail: format!("{name} has no route to {peers}: {count}"),
-                text: "Add the route, or a default route, on this node; a blackhole or unreachable route in its place must go.",
-                commands: vec![
-                    format!("{ip} route get {peer}"),
-                    format!("{ip} route show"),
-                    format!("{ip} rule show"),
-                ],
+                text,
+                commands,
             };
         }
         Said {
@@ -97,6 +113,46 @@ impl Teller<'_> {
                 format!("{ip} route show table all type prohibit"),
             ],
         }
+    }
+
+    /// Routes to the peers of the tests, by the gateway that this node or another one on its link has, if one is known.
+    fn adds_routes(&self, node: NodeId, tests: &Tests) -> Vec<String> {
+        let family = tests.families().first().copied().unwrap_or(Family::Ipv4);
+        let own = self.subnets.prefix(node, family);
+        let interface = self.data_interface(node);
+        let gateways_of = |node: NodeId| {
+            let facts = self.ledger.node(node).and_then(|log| log.facts);
+            facts.map_or(&[][..], |told| &told.what.gateways)
+        };
+        let on_link = own.and_then(|own| {
+            let all = self.plan.participants.iter().copied();
+            let neighbours = all.filter(|other| self.subnets.prefix(*other, family) == Some(own));
+            let mut theirs = neighbours.flat_map(gateways_of);
+            theirs.find(|gateway| own.contains(*gateway)).copied()
+        });
+        let mut its_own = gateways_of(node).iter().copied();
+        let gateway = its_own.find(|gateway| Family::of(*gateway) == family).or(on_link);
+        let via = match (gateway, interface) {
+            // A link-local address is one of a link.
+            (Some(IpAddr::V6(gateway)), Some(interface)) if gateway.is_unicast_link_local() => {
+                format!("{gateway} dev {interface}")
+            }
+            (Some(gateway), _) => gateway.to_string(),
+            (None, _) => GATEWAY.to_owned(),
+        };
+        let peers = tests.peers_of(node).into_iter();
+        let prefixes: BTreeSet<IpNet> = peers
+            .filter_map(|peer| self.subnets.prefix(peer, family))
+            .collect();
+        let ip = self.ip(tests);
+        let adds = prefixes
+            .into_iter()
+            .take(MAX_ROUTES)
+            .map(|prefix| match interface {
+                Some(interface) if own == Some(prefix) => format!("{ip} route add {prefix} dev {interface}"),
+                _ => format!("{ip} route add {prefix} via {via}"),
+            });
+        adds.collect()
     }
 
     fn address_missing(&self, node: NodeId, tests: &Tests) -> Said {
@@ -240,3 +296,9 @@ impl Teller<'_> {
         }
     }
 }
+
+/// Stands in a command for the router that nobody knows.
+const GATEWAY: &str = "GATEWAY";
+
+/// Where more subnets than this are out of reach, it is the default route that is missing.
+const MAX_ROUTES: usize = 4;

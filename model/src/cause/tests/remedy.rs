@@ -1,7 +1,7 @@
 //! What mends a fault, and nothing beside it.
 
 use super::*;
-use crate::firewall::Policy;
+use crate::{firewall::Policy, observation::HostFacts};
 
 /// One port of each family on the control plane, from everybody, without an answer.
 fn silent_in_both(at: &str) -> Stage {
@@ -115,4 +115,151 @@ fn a_range_that_sources_share_is_opened_to_each_of_them_whole() {
         only(&report).fix.commands[0],
         "nft insert rule inet filter input ip saddr { 10.0.0.1, 10.0.0.2 } tcp dport { 30000-30099 } accept"
     );
+}
+
+/// Silence on one port, of which no capture tells the place.
+fn silent_somewhere() -> Stage {
+    Stage::of(&[CP, W1])
+        .rule("node.health", "4240", &[CP], &[W1])
+        .sees(CP, W1, "4240", Signal::Silence)
+}
+
+/// As a probe is that runs as root.
+fn privileged(facts: &mut HostFacts) {
+    facts.capabilities.capture = true;
+    facts.capabilities.read_ruleset = true;
+}
+
+#[test]
+fn without_privilege_at_the_ends_the_remedy_is_the_privilege_and_the_network_team_is_left_alone() {
+    let denied = |facts: &mut HostFacts| {
+        let why = "read the packet filter of this host: read the packet filter: CAP_NET_ADMIN is missing";
+        facts.ruleset_unread = Some(why.to_owned());
+    };
+    let report = silent_somewhere().knows(CP, denied).knows(W1, denied).report();
+    let finding = only(&report);
+    let (detail, text) = (&finding.cause.detail, &finding.fix.text);
+    assert!(
+        detail.contains("lack the privilege to capture and read the packet filter"),
+        "{detail}"
+    );
+    assert!(
+        text.starts_with("Run the probes on every participant as root"),
+        "{text}"
+    );
+    for word in ["CAP_NET_RAW to capture", "CAP_NET_ADMIN to read", "--retest DIR"] {
+        assert!(text.contains(word), "{word} is not in: {text}");
+    }
+    assert!(
+        text.contains("Until then look at the packet filter of 10.0.1.1"),
+        "{text}"
+    );
+    assert!(!text.contains("network team"), "{text}");
+    assert_eq!(finding.fix.commands[0], "ssh 10.0.1.1 nft list ruleset");
+}
+
+#[test]
+fn only_the_end_without_privilege_is_named() {
+    let report = silent_somewhere()
+        .knows(W1, privileged)
+        .filters(W1, nft_that_drops(Hook::Input, &[1]))
+        .report();
+    let text = &only(&report).fix.text;
+    assert!(
+        text.starts_with("Run the probes on 10.0.0.1 (host-10-0-0-1) as root"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Until then look at the packet filter of 10.0.0.1"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_network_team_is_asked_where_both_ends_were_looked_at_and_let_it_pass() {
+    let accepts = || nft_that_drops(Hook::Input, &[1]);
+    let stage = silent_somewhere().knows(CP, privileged).knows(W1, privileged);
+    let report = stage
+        .clone()
+        .filters(CP, accepts())
+        .filters(W1, accepts())
+        .report();
+    let text = &only(&report).fix.text;
+    assert!(
+        text.starts_with("Ask the network team to allow 4240/tcp"),
+        "{text}"
+    );
+    let too_large = |facts: &mut HostFacts| facts.ruleset_unread = Some("it has 9 octets".to_owned());
+    let report = stage.filters(CP, accepts()).knows(W1, too_large).report();
+    let text = &only(&report).fix.text;
+    assert!(
+        text.starts_with("Look at the packet filter of 10.0.1.1") && text.contains("it has 9 octets"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_was_lost_is_tried_again_by_a_retest_and_a_refusal_by_hand_is_explained() {
+    let report = Stage::new()
+        .silent(CP, W1, "10250", Some((1, 0)), Some((0, 0)))
+        .report();
+    let fix = &only(&report).fix;
+    assert!(
+        fix.text.contains("--retest DIR") && !fix.text.contains("--only"),
+        "{}",
+        fix.text
+    );
+    assert!(
+        fix.text.contains("\"refused\" means that the path is open"),
+        "{}",
+        fix.text
+    );
+    assert!(fix.commands[0].contains("nc -vz"), "{:?}", fix.commands);
+}
+
+#[test]
+fn a_missing_route_is_added_through_the_gateway_of_a_neighbour_or_of_whoever_knows_one() {
+    let stage = Stage::of(&[CP, LB, W1])
+        .rule("there", "10250", &[CP], &[W1])
+        .sees(CP, W1, "10250", Signal::NoRoute);
+    let fix = |stage: Stage| only(&stage.report()).fix.clone();
+    let unknown = fix(stage.clone());
+    assert_eq!(unknown.commands[3], "ip route add 10.0.1.0/24 via GATEWAY");
+    assert!(unknown.text.contains("in place of GATEWAY"), "{}", unknown.text);
+    let known = fix(stage.knows(LB, |facts| facts.gateways = vec!["10.0.0.254".parse().unwrap()]));
+    assert_eq!(known.commands[3], "ip route add 10.0.1.0/24 via 10.0.0.254");
+    assert!(!known.text.contains("GATEWAY"), "{}", known.text);
+}
+
+#[test]
+fn the_unit_of_a_process_that_holds_a_port_is_found_and_disabled() {
+    let why = BindFailure::Taken {
+        process: Some("python3".to_owned()),
+        pid: Some(4711),
+    };
+    let report = Stage::new().cannot_bind(W1, "10250", why).report();
+    assert_eq!(
+        only(&report).fix.commands,
+        [
+            "ss -H -l -n -p --tcp 'sport = :10250'",
+            "ps -o unit= -p 4711",
+            "systemctl disable --now UNIT"
+        ]
+    );
+}
+
+#[test]
+fn where_nothing_listens_the_very_port_is_looked_at() {
+    let report = Stage::new().live(W1).serves(W1, "4240", "cilium-agent").report();
+    assert_eq!(
+        only(&report).fix.commands,
+        ["ss -H -l -n -p --tcp 'sport = :10250'"]
+    );
+}
+
+#[test]
+fn a_fault_of_both_families_names_both() {
+    let report = silent_in_both("6444").report();
+    let detail = &only(&report).cause.detail;
+    assert!(detail.contains("6444/tcp over IPv4 and IPv6"), "{detail}");
 }
