@@ -233,7 +233,7 @@ fn tried<'a>(point: &Point<'a>) -> Option<&'a Signal> {
 /// How many attempts were answered, if one look was answered and another was not at all.
 ///
 /// Attempts of one look of which a later one was answered are no verdict by themselves: a single segment is lost on every
-/// network, and repeated by every TCP. [`super::infer::recognise_loss`] weighs them over the pair.
+/// network, and repeated by every TCP. [`super::loss::recognise_loss`] weighs them over the pair.
 fn flapping(point: &Point<'_>) -> Option<u32> {
     let looks = [point.first, point.second]
         .into_iter()
