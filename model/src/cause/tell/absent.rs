@@ -111,7 +111,8 @@ impl Teller<'_> {
             ),
             Why::Unreported => (
                 format!("the probe on {name} did not report them: {count} without an outcome"),
-                "Audit again with --retest DIR (the directory of this report); if it happens again, send the evidence to the makers.",
+                "Audit again with --retest DIR (the directory of this report); if it happens again, send the evidence to the \
+                 makers.",
             ),
             Why::NotArmed => (
                 match refusal {

@@ -41,13 +41,13 @@ impl Teller<'_> {
         } else {
             format!("{ports} {way}")
         };
-        let unplaced = self.unplaced(group);
         let (most, detail) = match kind {
             CauseKind::PathReject if !group.is_placed => (
                 Status::Fail,
                 format!(
-                    "{ports} {way} is rejected by {}: {count}; {unplaced}",
-                    rejection(group)
+                    "{ports} {way} is rejected by {}: {count}; {}",
+                    rejection(group),
+                    self.unplaced(group)
                 ),
             ),
             CauseKind::PathReject => (
@@ -88,20 +88,7 @@ impl Teller<'_> {
                 Status::Warn,
                 format!("some attempts at {ports} {way} were answered and some were not: {count}"),
             ),
-            _ if group.is_placed && is_whole => (
-                Status::Fail,
-                format!("{what}: {count}; questions leave their hosts and do not arrive"),
-            ),
-            _ if group.is_placed => (
-                Status::Fail,
-                format!(
-                    "{what} is dropped on the way: {count}; questions leave their hosts and do not arrive"
-                ),
-            ),
-            _ => (
-                Status::Fail,
-                format!("{what}: {count} without an answer; {unplaced}"),
-            ),
+            _ => (Status::Fail, self.silence(group, &what, is_whole)),
         };
         Told {
             check: check::REACH_TCP.id,
@@ -151,6 +138,17 @@ impl Teller<'_> {
         Fix {
             text: format!("{text} Then {RETEST}.{reading}"),
             commands: by_hand,
+        }
+    }
+
+    /// Questions without an answer: `what` of them.
+    fn silence(&self, group: &Group, what: &str, is_whole: bool) -> String {
+        let count = self.count(&group.tests);
+        let astray = "questions leave their hosts and do not arrive";
+        match (group.is_placed, is_whole) {
+            (true, true) => format!("{what}: {count}; {astray}"),
+            (true, false) => format!("{what} is dropped on the way: {count}; {astray}"),
+            (false, _) => format!("{what}: {count} without an answer; {}", self.unplaced(group)),
         }
     }
 
