@@ -30,6 +30,8 @@ struct Suspicion {
     rule: Rule,
     /// Whether that is known to happen to them at times, or on that host.
     is_shown: bool,
+    /// Whether they were answered at times.
+    is_lossy: bool,
 }
 
 impl Chances {
@@ -44,8 +46,11 @@ impl Chances {
         }
         let near = |pair: &PairVerdict| nodes.contains(&pair.src) || nodes.contains(&pair.dst);
         let near = pairs.iter().enumerate().filter(|(_, pair)| near(pair));
-        let suspicions = near.flat_map(|(index, pair)| suspicions(ledger, &nodes, index, pair));
-        Self::weigh(suspicions.collect())
+        let found = near.flat_map(|(index, pair)| suspicions(ledger, &nodes, index, pair));
+        let mut found: Vec<Suspicion> = found.collect();
+        let cleared = cleared(ledger, pairs, &found);
+        found.retain(|suspicion| !cleared.contains(&(suspicion.rule.node, suspicion.rule.place.clone())));
+        Self::weigh(found)
     }
 
     /// Each port is put down to the rule that has most to show, and to none that has nothing.
@@ -113,12 +118,61 @@ fn suspicions(
                         ports: range.into(),
                         rule: Rule { node, place, way },
                         is_shown,
+                        is_lossy: matches!(cell.outcome, Outcome::Lossy { .. }),
                     })
                 }));
             }
         }
     }
     out
+}
+
+/// Rules that see the packets of other peers as well and leave them alone: what is lost with one peer only is lost on the way
+/// to it.
+fn cleared(
+    ledger: &Ledger<'_>,
+    pairs: &[PairVerdict],
+    suspicions: &[Suspicion],
+) -> BTreeSet<(NodeId, Place)> {
+    let mut shown: BTreeMap<(NodeId, &Place), Vec<&Suspicion>> = BTreeMap::new();
+    for suspicion in suspicions.iter().filter(|suspicion| suspicion.is_shown) {
+        let key = (suspicion.rule.node, &suspicion.rule.place);
+        shown.entry(key).or_default().push(suspicion);
+    }
+    let peer = |node: NodeId, pair: &PairVerdict| if pair.src == node { pair.dst } else { pair.src };
+    let is_cleared = |node: NodeId, place: &Place, shown: &[&Suspicion]| {
+        let peers: BTreeSet<NodeId> = shown.iter().map(|own| peer(node, &pairs[own.pair])).collect();
+        let lossy = |own: &&Suspicion| own.is_lossy;
+        if peers.len() > 1 || !shown.iter().all(lossy) {
+            return false;
+        }
+        let is_clean = |pair: &PairVerdict| {
+            pair.cells.iter().all(|cell| cell.outcome.is_open())
+                && shown.iter().any(|own| {
+                    let (lossy, way) = (&pairs[own.pair], own.rule.way);
+                    let is_same_way = (pair.src == node) == (lossy.src == node);
+                    let port = pair.planned.ranges().first().map(|range| range.first());
+                    let seen = || port.and_then(|port| by_chance(ledger, pair, node, port, way));
+                    is_same_way
+                        && pair.transport == lossy.transport
+                        && pair.planned.count() >= lossy.planned.count()
+                        && seen().as_ref() == Some(place)
+                })
+        };
+        let near = pairs.iter().filter(|pair| pair.src == node || pair.dst == node);
+        let clean: BTreeSet<NodeId> = near
+            .filter(|pair| is_clean(pair))
+            .map(|pair| peer(node, pair))
+            .filter(|peer| !peers.contains(peer))
+            .collect();
+        clean.len() >= CLEAN_PEERS
+    };
+    let cleared = shown
+        .iter()
+        .filter(|((node, place), shown)| is_cleared(*node, place, shown));
+    cleared
+        .map(|((node, place), _)| (*node, (*place).clone()))
+        .collect()
 }
 
 /// Whether tests may have ended on this way through a packet filter, and whether that shows.
@@ -166,5 +220,7 @@ fn by_chance(ledger: &Ledger<'_>, pair: &PairVerdict, node: NodeId, port: u16, w
     }
 }
 
+/// Chance that leaves so many peers alone, of which each was asked as much, and strikes one is no chance.
+const CLEAN_PEERS: usize = 2;
 /// So few tests of a pair may all be lost by chance.
 const FEW: u32 = 3;

@@ -88,3 +88,16 @@ fn silence_that_captures_place_on_the_way_is_no_doing_of_a_rule_by_chance() {
     let kinds: Vec<CauseKind> = report.findings.iter().map(|finding| finding.cause.kind).collect();
     assert_eq!(kinds, [CauseKind::PathFilter, CauseKind::HostFirewall]);
 }
+
+#[test]
+fn a_rule_that_leaves_all_peers_alone_but_one_is_not_what_loses_that_ones_packets() {
+    let all = [CP, LB, W1, W2];
+    let stage = lossy(
+        Stage::of(&all).rule("range", "30000-30009", &[LB, W1, W2], &[CP]),
+        &[W2],
+        &[CP],
+        "30000-30009",
+    );
+    let report = stage.filters(CP, nft_that_limits()).report();
+    assert_eq!(only(&report).cause.kind, CauseKind::LossyPath);
+}
