@@ -73,7 +73,8 @@ Examples:
   A firewall was mended: only what failed, compared with then:
     plumbline check cluster.yaml ... --retest plumbline-0123456789abcdef
 
-A retest takes the report only if it verifies (4) and is of the same cluster and kind of swarm (2). If nothing failed in it there is nothing to \
+A retest takes the report only if it verifies (4) and is of the same cluster and kind of swarm \
+(2). If nothing failed in it there is nothing to \
 make again: it says so, makes no report and exits with 0. Give it the same --version and --profile as then.";
 
 /// Where a report goes, who signs it, and what is shown meanwhile.

@@ -25,7 +25,8 @@ pub(super) fn scope(report: &Report) -> Vec<String> {
 }
 
 /// Every node was a namespace of one machine.
-const REHEARSAL: &str = "REHEARSAL in network namespaces of this machine (--swarm lab): no real node took part, and nothing is said of the real network";
+const REHEARSAL: &str = "REHEARSAL in network namespaces of this machine (--swarm lab): no real node took part, and \
+                         nothing is said of the real network";
 
 /// How much was tested.
 fn summary(report: &Report) -> String {
@@ -272,7 +273,10 @@ pub(super) mod tests {
 
     #[test]
     fn where_no_port_was_tested_each_node_has_its_line() {
-        let row = |status: &str, node: &str, detail: &str| serde_json::json!({"id": check::ACCESS.id, "status": status, "subject": node, "detail": detail});
+        let row = |status: &str, node: &str, detail: &str| {
+            let id = check::ACCESS.id;
+            serde_json::json!({"id": id, "status": status, "subject": node, "detail": detail})
+        };
         let mut access = report(serde_json::json!({
             "checks": [row("pass", "10.0.0.1", "answers"), row("fail", "10.0.0.2", "did not join")]
         }));
