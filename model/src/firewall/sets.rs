@@ -48,12 +48,22 @@ impl Set {
 
     fn lookup_each(&self, key: &[Cell]) -> Found<'_> {
         let mut unclear = false;
+        // Sets of many thousand addresses are common, and a key of which every octet is known needs no weighing.
+        let known = octets(key);
+        let is_plain = |element: &Element| self.fields.is_empty() || element.key_end.is_none();
         for element in self
             .elements
             .iter()
             .filter(|element| element.flags & ELEMENT_CATCHALL == 0)
         {
-            match self.holds(element, key) {
+            let holds = match &known {
+                Some(key) if is_plain(element) && key.len() == element.key.0.len() => {
+                    let last = element.key_end.as_ref().map_or(&element.key.0, |end| &end.0);
+                    Truth::from((&element.key.0..=last).contains(&key))
+                }
+                _ => self.holds(element, key),
+            };
+            match holds {
                 Truth::Yes => return gives(element),
                 Truth::Maybe => unclear = true,
                 Truth::No => {}
