@@ -41,16 +41,27 @@ impl Teller<'_> {
             (None, Some(pid)) => format!("the process with pid {pid}"),
             (None, None) => "the kernel, or a process that the probe may not see,".to_owned(),
         };
+        // What a probe tells is a claim, and 0 is the group of whoever types it.
+        let pid = pid.filter(|pid| *pid > 0);
         let mut commands = who_waits(ranges().map(|(protocol, range)| (*protocol, *range)));
         if pid.is_none() && held.iter().any(|(protocol, _)| *protocol == Protocol::Udp) {
             // A tunnel's socket is the kernel's: its device tells the port.
             commands.push("ip -details link show".to_owned());
         }
-        if let Some(pid) = pid {
-            commands.push(format!("ps -o unit= -p {pid}"));
+        match pid {
+            Some(INIT) => commands.push("systemctl list-sockets --all".to_owned()),
+            Some(pid) => commands.push(format!("ps -o unit= -p {pid}")),
+            None => {}
+        }
+        if pid.is_some() {
             commands.push("systemctl disable --now UNIT".to_owned());
         }
         let unit = match pid {
+            Some(INIT) => {
+                "It is held for a service that starts when somebody connects: list-sockets names the socket unit, to be put in \
+                 place of UNIT."
+                    .to_owned()
+            }
             Some(pid) => {
                 format!("ps names its unit, to be put in place of UNIT; what has none is ended with kill {pid}.")
             }
@@ -227,3 +238,6 @@ fn said_listeners(listeners: &[&Listener]) -> String {
 const MAX_SAID_LISTENERS: usize = 4;
 /// As many ranges of ports are shown by a command each.
 const MAX_SHOWN_PORTS: usize = 4;
+
+/// The process that binds ports for services that are started on demand (systemd.socket(5)); never to be killed.
+const INIT: u32 = 1;

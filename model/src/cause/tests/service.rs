@@ -53,3 +53,22 @@ fn nobody_is_named_where_nobody_listens() {
     let detail = &only(&report).cause.detail;
     assert!(!detail.contains("only") && !detail.contains("cilium"), "{detail}");
 }
+
+#[test]
+fn nobody_is_told_to_kill_init_or_a_process_group_for_a_port_that_is_held() {
+    let remedy = |pid: u32| {
+        let why = BindFailure::Taken {
+            process: Some("systemd".to_owned()),
+            pid: Some(pid),
+        };
+        let report = Stage::new().cannot_bind(W1, "10250", why).report();
+        let fix = &only(&report).fix;
+        format!("{} {}", fix.text, fix.commands.join("; "))
+    };
+    assert!(remedy(4711).contains("kill 4711"));
+    let init = remedy(1);
+    assert!(init.contains("systemctl list-sockets"), "{init}");
+    for said in [init, remedy(0)] {
+        assert!(!said.contains("kill"), "{said}");
+    }
+}
