@@ -176,34 +176,21 @@ fn sentence(event: &Event) -> Option<String> {
             join_file,
             replaced,
         } => {
-            let file = join_file.as_ref().map_or_else(String::new, |file| {
-                let before = if *replaced { ", in place of those of an earlier run" } else { "" };
-                format!("; join strings are in {file}{before}: on each node, `plumbline-probe join -` reads its own")
-            });
             let nodes = expected.saturating_sub(usize::from(*own));
             let also = if *own { " (and this machine)" } else { "" };
-            format!(
-                "waiting for {}{also} on {}{file}",
-                counted(nodes, "node"),
-                addresses.join(", ")
-            )
+            let file = where_join_strings_are(join_file.as_deref(), *replaced);
+            let at = addresses.join(", ");
+            format!("waiting for {}{also} on {at}{file}", counted(nodes, "node"))
         }
         Event::Waiting {
             missing,
             total,
             left_s,
-        } => {
-            let names: Vec<String> = missing.iter().map(|node| who(*node)).collect();
-            let more = match total.saturating_sub(names.len()) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            format!(
-                "still waiting for {}{more}, for {} at most",
-                names.join(", "),
-                span(*left_s)
-            )
-        }
+        } => format!(
+            "still waiting for {}, for {} at most",
+            first_of(missing, *total),
+            span(*left_s)
+        ),
         Event::Joined { joined, expected, .. } => {
             format!("{joined} of {} joined", counted(*expected, "probe"))
         }
@@ -222,12 +209,8 @@ fn sentence(event: &Event) -> Option<String> {
             )
         }
         Event::Lost { node, why } => {
-            let why = match why {
-                LostWhy::StreamEnded => "its connection ended and it did not come back",
-                LostWhy::Silent => "it has fallen silent",
-                LostWhy::Overdue => "it did not finish its work in time",
-            };
-            format!("{} was given up: {why}; the audit goes on without it", who(*node))
+            let (who, why) = (who(*node), why_lost(*why));
+            format!("{who} was given up: {why}; the audit goes on without it")
         }
         Event::Late { node } => format!(
             "{} came back too late and is not used again in this run",
@@ -236,7 +219,7 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Refused { node, reason } => format!("{} refused its assignment: {reason}", who(*node)),
         Event::ConntrackTight { node, entries, limit } => format!(
             "{node} tracks {entries} of at most {limit} connections: tests take no more than half of what is left, and go \
-             slower where that needs it (net.netfilter.nf_conntrack_max raises the limit)"
+             slower where that needs it (on that node, sysctl -w net.netfilter.nf_conntrack_max=N raises the limit)"
         ),
         Event::Phase { phase } => phase_words(*phase)?.to_owned(),
         Event::Tests(pace) => format!(
@@ -256,6 +239,36 @@ fn sentence(event: &Event) -> Option<String> {
         Event::Interrupted => "interrupted: what there is will be signed; once more ends at once".to_owned(),
         Event::Judging { lines } => format!("judging {} of evidence", counted(*lines, "line")),
     })
+}
+
+fn where_join_strings_are(join_file: Option<&str>, replaced: bool) -> String {
+    let before = if replaced {
+        ", in place of those of an earlier run"
+    } else {
+        ""
+    };
+    let said = |file| {
+        format!("; join strings are in {file}{before}: on each node, `plumbline-probe join -` reads its own")
+    };
+    join_file.map_or_else(String::new, said)
+}
+
+/// The first few of so many nodes.
+fn first_of(nodes: &[NodeId], total: usize) -> String {
+    let names: Vec<String> = nodes.iter().map(|node| who(*node)).collect();
+    let names = names.join(", ");
+    match total.saturating_sub(nodes.len()) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
+fn why_lost(why: LostWhy) -> &'static str {
+    match why {
+        LostWhy::StreamEnded => "its connection ended and it did not come back",
+        LostWhy::Silent => "it has fallen silent",
+        LostWhy::Overdue => "it did not finish its work in time",
+    }
 }
 
 /// A participant in a sentence.
