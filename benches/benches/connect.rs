@@ -9,27 +9,27 @@ use std::{
     env,
     error::Error,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use plumbline_benches::{
+    cable::{self, CLIENT, CLIENT_CORE, SERVER, SERVER_CORE},
+    responder::{self, KEY, RUN},
+};
 use plumbline_model::{
     observation::{Record, Signal},
     port::{PortRange, PortSet},
 };
 use plumbline_probe::{
-    responder::{ArmTask, Caller, tcp::arm},
+    responder::tcp::arm,
     runner::{
         asking::{AskTarget, AskTask, Occupant, Peer},
         tcp::start,
     },
 };
-use plumbline_sys::{
-    ns::{self, NetNs},
-    route::{Network, VethPeer},
-};
+use plumbline_sys::ns::NetNs;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -49,7 +49,6 @@ fn main() -> Outcome<()> {
 }
 
 fn compare(limits: &Path) -> Outcome<()> {
-    ns::enter_private_network()?;
     let scratch = env::temp_dir().join(format!("plumbline-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let result = compile(limits, &scratch).and_then(|connrate| turns(&connrate));
@@ -72,7 +71,7 @@ fn compile(limits: &Path, scratch: &Path) -> Outcome<PathBuf> {
 }
 
 fn turns(connrate: &Path) -> Outcome<()> {
-    let server_side = cable()?;
+    let server_side = cable::lay()?;
     let mut ratios = (Vec::new(), Vec::new());
     for turn in 0..TURNS {
         // Who goes first changes, so that neither always finds the warmer machine.
@@ -105,30 +104,6 @@ struct Figures {
     per_second: f64,
     /// CPU time of the client per connection, in microseconds.
     cpu_us: f64,
-}
-
-/// A namespace at the other end of a virtual cable.
-fn cable() -> Outcome<NetNs> {
-    let there = NetNs::create()?;
-    let mut network = Network::open()?;
-    network.add_veth(
-        CABLE,
-        None,
-        VethPeer {
-            name: CABLE,
-            namespace: std::os::fd::AsFd::as_fd(&there),
-        },
-    )?;
-    plug(&mut network, CLIENT)?;
-    there.run(|| plug(&mut Network::open()?, SERVER))??;
-    Ok(there)
-}
-
-fn plug(network: &mut Network, address: IpAddr) -> Outcome<()> {
-    let link = network.link(CABLE)?.ok_or("the cable has just been made")?;
-    network.add_address(link.index, address, 24)?;
-    network.set_up(CABLE, true)?;
-    Ok(())
 }
 
 fn measure_ours(server_side: &NetNs) -> Outcome<Figures> {
@@ -201,20 +176,7 @@ fn end(child: &mut Child) -> io::Result<()> {
 
 /// The server of a turn: a responder until its standard input ends.
 fn serve() -> Outcome<()> {
-    let caller = Caller {
-        index: 0,
-        node: CLIENT.into(),
-        addresses: vec![CLIENT],
-        key: KEY,
-    };
-    let task = ArmTask {
-        run: RUN,
-        own_index: 1,
-        address: SERVER,
-        ports: ports(),
-        callers: vec![caller],
-    };
-    let (responder, armed) = arm(task)?;
+    let (responder, armed) = arm(responder::task(ports(), 1))?;
     if armed.ports != ports() {
         return Err(format!("not every port could be bound: {:?}", armed.refused).into());
     }
@@ -294,14 +256,6 @@ fn say(line: &str) -> Outcome<()> {
     Ok(())
 }
 
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
-/// The device's name on both ends.
-const CABLE: &str = "cable";
-const CLIENT_CORE: &str = "0";
-const SERVER_CORE: &str = "1";
-const KEY: [u8; 32] = [7; 32];
-const RUN: [u8; 8] = *b"a bench.";
 /// Outside the range of ephemeral ports.
 const FIRST_PORT: u16 = 20_000;
 /// As many as connrate's figures in the fact sheet were taken with.

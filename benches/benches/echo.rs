@@ -10,13 +10,17 @@ use std::{
     env,
     error::Error,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use plumbline_benches::{
+    cable::{self, CLIENT, CLIENT_CORE, SERVER, SERVER_CORE},
+    responder::{self, KEY},
+};
 use plumbline_measure::{
     hello::PairKey,
     stamp::{
@@ -26,10 +30,9 @@ use plumbline_measure::{
     },
 };
 use plumbline_model::port::{PortRange, PortSet};
-use plumbline_probe::responder::{ArmTask, Caller, udp::arm};
+use plumbline_probe::responder::udp::arm;
 use plumbline_sys::{
-    ns::{self, NetNs},
-    route::{Network, VethPeer},
+    ns::NetNs,
     udp::{Inbox, Outbox, UdpSocket},
 };
 
@@ -51,7 +54,6 @@ fn main() -> Outcome<()> {
 }
 
 fn compare(limits: &Path) -> Outcome<()> {
-    ns::enter_private_network()?;
     let scratch = env::temp_dir().join(format!("plumbline-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch)?;
     let result = compile(limits, &scratch).and_then(|udprate| turns(&udprate));
@@ -82,7 +84,7 @@ struct Figures {
 }
 
 fn turns(udprate: &Path) -> Outcome<()> {
-    let server_side = cable()?;
+    let server_side = cable::lay()?;
     let mut ratios = (Vec::new(), Vec::new());
     for turn in 0..TURNS {
         // Who goes first changes, so that neither always finds the warmer machine.
@@ -112,28 +114,6 @@ fn turns(udprate: &Path) -> Outcome<()> {
 fn median(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
-}
-
-/// A cable from here to another host.
-fn cable() -> Outcome<NetNs> {
-    let server_side = NetNs::create()?;
-    let end = VethPeer {
-        name: CABLE,
-        namespace: std::os::fd::AsFd::as_fd(&server_side),
-    };
-    Network::open()?.add_veth(CABLE, None, end)?;
-    plug(CLIENT)?;
-    server_side.run(|| plug(SERVER))??;
-    Ok(server_side)
-}
-
-fn plug(address: IpAddr) -> Outcome<()> {
-    let mut network = Network::open()?;
-    let link = network.link(CABLE)?.ok_or("the cable has just been made")?.index;
-    network.add_address(link, address, 24)?;
-    network.set_up("lo", true)?;
-    network.set_up(CABLE, true)?;
-    Ok(())
 }
 
 fn measure_ours(server_side: &NetNs) -> Outcome<Figures> {
@@ -218,20 +198,7 @@ fn field(text: &str, name: &str) -> Outcome<f64> {
 
 /// The server of a turn: a responder until its standard input ends. It prints the CPU time that it took, in microseconds.
 fn serve() -> Outcome<()> {
-    let callers = (0..CALLERS).map(|index| Caller {
-        index,
-        node: CLIENT.into(),
-        addresses: vec![CLIENT],
-        key: KEY,
-    });
-    let task = ArmTask {
-        run: RUN,
-        own_index: CALLERS,
-        address: SERVER,
-        ports: port(),
-        callers: callers.collect(),
-    };
-    let (responder, armed) = arm(task)?;
+    let (responder, armed) = arm(responder::task(port(), CALLERS))?;
     if armed.ports != port() {
         return Err(format!("the port could not be bound: {:?}", armed.refused).into());
     }
@@ -302,14 +269,6 @@ fn say(line: &str) -> Outcome<()> {
     Ok(())
 }
 
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
-const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
-/// The device's name on both ends.
-const CABLE: &str = "cable";
-const CLIENT_CORE: &str = "0";
-const SERVER_CORE: &str = "1";
-const KEY: [u8; 32] = [7; 32];
-const RUN: [u8; 8] = *b"a bench.";
 /// Outside the range of ephemeral ports.
 const PORT: u16 = 20_000;
 const SIZE: usize = 112;

@@ -14,13 +14,16 @@ use std::{
     time::Duration,
 };
 
-use plumbline_benches::cable::{self, CLIENT, CLIENT_CORE, SERVER, SERVER_CORE};
+use plumbline_benches::{
+    cable::{self, CLIENT_CORE, SERVER, SERVER_CORE},
+    responder::{self, KEY, RUN},
+};
 use plumbline_model::{
     observation::{Record, Signal},
     port::{PortRange, PortSet, Protocol},
 };
 use plumbline_probe::{
-    responder::{ArmTask, Caller, tcp::arm},
+    responder::tcp::arm,
     runner::{
         asking::{AskTarget, AskTask, Occupant, Peer},
         tcp::start,
@@ -39,7 +42,7 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["responder"] => responder(),
+        ["responder"] => serve_ours(),
         ["listeners"] => listeners(),
         ["ask", expected] => ask(expected),
         _ if !arguments.contains(&"--bench") => say("scan: skipped, this is no run of `cargo bench`"),
@@ -234,22 +237,9 @@ fn drop_everything() -> Outcome<()> {
 }
 
 /// A responder of ours on every port.
-fn responder() -> Outcome<()> {
+fn serve_ours() -> Outcome<()> {
     limits::raise_open_files();
-    let caller = Caller {
-        index: 0,
-        node: CLIENT.into(),
-        addresses: vec![CLIENT],
-        key: KEY,
-    };
-    let task = ArmTask {
-        run: RUN,
-        own_index: 1,
-        address: SERVER,
-        ports: ports(),
-        callers: vec![caller],
-    };
-    let (responder, armed) = arm(task)?;
+    let (responder, armed) = arm(responder::task(ports(), 1))?;
     if armed.ports != ports() {
         return Err(format!("not every port could be bound: {:?}", armed.refused).into());
     }
@@ -354,8 +344,6 @@ fn say(line: &str) -> Outcome<()> {
 
 /// The packet filter's table and chain.
 const TABLE: &str = "bench";
-const KEY: [u8; 32] = [7; 32];
-const RUN: [u8; 8] = *b"a bench.";
 /// What an audit asks for.
 const ATTEMPTS: u32 = 3;
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(600);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use plumbline_model::{
-    observation::{Armed, Reach, Record},
+    observation::{Armed, Reach, Record, Signal},
     port::PortSet,
 };
 use plumbline_probe::{
@@ -269,3 +269,17 @@ pub(crate) const ATTEMPT: Duration = Duration::from_millis(600);
 pub(crate) const KEY: [u8; 32] = [7; 32];
 const RUN: [u8; 8] = *b"two host";
 const TABLE: &str = "test";
+
+/// On a path that loses half of the packets some ports answer at once, some at the second and some at the third attempt, and
+/// none twice.
+pub(crate) fn are_asked_again(reaches: &[Reach]) {
+    let ports_after = |attempts: u32| -> u32 {
+        let of = |reach: &&Reach| reach.signal == Signal::Verified && reach.attempts == attempts;
+        reaches.iter().filter(of).map(|reach| reach.ports.count()).sum()
+    };
+    assert!(
+        ports_after(1) > 0 && ports_after(2) > 0 && ports_after(3) > 0,
+        "{reaches:?}"
+    );
+    assert!(reaches.iter().all(|reach| reach.answered <= 1), "{reaches:?}");
+}
