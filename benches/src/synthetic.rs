@@ -9,6 +9,7 @@ use plumbline_model::{
         SwarmRecord,
     },
     id::{NodeId, RunId},
+    input::{InputText, Purpose},
     inventory::Inventory,
     observation::{Armed, Heard, HostFacts, Reach, Record, Signal},
     plan::{Plan, Target},
@@ -69,8 +70,8 @@ pub fn parameters() -> Parameters {
 /// # Panics
 /// If the file of [`cluster_file`] does not read, which is a bug.
 pub fn plan(cluster_text: &SourceText) -> (Inventory, Plan) {
-    let cluster = cluster::read(cluster_text).expect("the synthetic cluster file reads");
-    let inventory = Inventory::derive(&cluster);
+    let read = cluster::read(cluster_text).expect("the synthetic cluster file reads");
+    let inventory = Inventory::derive(&read.cluster);
     let text = profile::builtin("gdc-bare-metal").expect("the profile is built in");
     let profile: Profile = profile::read(&text).expect("the built-in profile reads");
     let plan = Plan::new(&inventory, &[profile], &parameters());
@@ -95,7 +96,7 @@ pub fn evidence(nodes: u32) -> Vec<Entry> {
         analysis: ANALYSIS_VERSION,
         coordinator_version: "bench".to_owned(),
         started_unix_ms: 1_700_000_000_000,
-        inputs: vec![cluster_text],
+        inputs: vec![InputText::new(Purpose::Cluster, cluster_text)],
         profiles: vec![profile::builtin("gdc-bare-metal").expect("the profile is built in")],
         parameters: parameters(),
     })));

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_sample_reads_and_has_nine_nodes_in_two_subnets() {
-        let inventory = Inventory::derive(&cluster::read(&cluster()).unwrap());
+        let inventory = Inventory::derive(&cluster::read(&cluster()).unwrap().cluster);
         assert_eq!(inventory.nodes.len(), 9);
         let addresses: Vec<_> = inventory
             .nodes

@@ -37,7 +37,7 @@ pub fn cluster_file(data: &[u8]) -> Reading {
                 Ok(cluster),
                 "the same text reads the same"
             );
-            let inventory = Inventory::derive(cluster);
+            let inventory = Inventory::derive(&cluster.cluster);
             assert!(
                 inventory.nodes.windows(2).all(|pair| pair[0].id < pair[1].id),
                 "nodes ascend, each once"
@@ -296,7 +296,7 @@ static CLUSTER: LazyLock<Inventory> = LazyLock::new(|| {
     let text = include_str!("../corpus/cluster_file/hybrid-two-nodes.yaml").to_owned();
     let name = "hybrid-two-nodes.yaml".to_owned();
     let cluster = cluster::read(&SourceText { name, text }).unwrap_or_else(|refused| panic!("{refused}"));
-    Inventory::derive(&cluster)
+    Inventory::derive(&cluster.cluster)
 });
 
 /// What an audit asks for: what the run record of the sample says.

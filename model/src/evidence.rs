@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{NodeId, RunId},
+    input::InputText,
     observation::Record,
     port::{Family, PortSet, Protocol},
     source::SourceText,
@@ -19,7 +20,7 @@ pub use self::text::{MAX_TEXT_BYTES, overlong_text};
 
 /// The version of the analysis: what [`crate::report::report`] makes of evidence. Another version's evidence is verified but
 /// not recomputed.
-pub const ANALYSIS_VERSION: u32 = 2;
+pub const ANALYSIS_VERSION: u32 = 3;
 
 /// The `payloadType` of every evidence envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.plumbline.evidence.v1+json";
@@ -56,7 +57,7 @@ pub struct RunRecord {
     /// Start, in milliseconds since 1970 (UTC).
     pub started_unix_ms: u64,
     /// The cluster file (first) and what else was read.
-    pub inputs: Vec<SourceText>,
+    pub inputs: Vec<InputText>,
     /// The profiles, in the order in which they apply.
     pub profiles: Vec<SourceText>,
     /// What was asked for.
@@ -89,6 +90,8 @@ impl Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SwarmKind {
+    /// Nobody: the checks are over the file alone.
+    None,
     /// Network namespaces on this machine.
     Lab,
     /// Somebody else starts them with join strings.

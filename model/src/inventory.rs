@@ -13,6 +13,7 @@ use crate::{
     cluster::{Cluster, ListedNode},
     id::{NodeId, Role},
     port::Family,
+    profile::Source,
     version::Version,
 };
 
@@ -66,6 +67,26 @@ pub struct Node {
     pub pool: String,
     /// The line of the cluster file that lists it, from 1.
     pub line: u32,
+    /// Where it stands, in the user's own words: `rack`, `zone` and others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A machine outside the cluster that stands for a source of rules: a node of the admin cluster, a client of the ingress VIP, a
+/// storage controller. It runs a probe, asks, and is asked nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vantage {
+    /// Its id: the address from which it asks.
+    pub id: NodeId,
+    /// Where SSH reaches it.
+    pub ssh: IpAddr,
+    /// What people call it.
+    pub name: String,
+    /// The sources of rules that it stands for.
+    pub stands_for: BTreeSet<Source>,
+    /// The line of its file, from 1.
+    pub line: u32,
 }
 
 /// A cluster as the planner sees it. Nodes are in ascending order of their ids.
@@ -74,18 +95,31 @@ pub struct Node {
 pub struct Inventory {
     /// The cluster's name.
     pub name: String,
-    /// Its type.
-    pub cluster_type: ClusterType,
+    /// The id of the profile whose tables apply.
+    pub profile: String,
+    /// Ids of profiles that are composed in: the network plugin's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+    /// The values of the profiles' options that the file sets, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// The ports that the file sets for the profiles' variables, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, u16>,
+    /// Its type; other distributions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_type: Option<ClusterType>,
     /// Its version.
     pub version: Version,
     /// Its nodes.
     pub nodes: Vec<Node>,
+    /// Machines outside the cluster that stand for sources of rules, ascending by id; none of them is a node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<Vantage>,
     /// Who carries VIPs.
     pub load_balancer_mode: LoadBalancerMode,
     /// How VIPs are announced.
     pub load_balancer_type: LoadBalancerType,
-    /// `spec.loadBalancer.ports.controlPlaneLBPort`.
-    pub control_plane_lb_port: u16,
     /// The control plane VIP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control_plane_vip: Option<IpAddr>,
@@ -99,6 +133,12 @@ pub struct Inventory {
     /// Service ranges.
     pub services: Vec<IpNet>,
 }
+
+/// The profile of clusters that `bmctl` makes.
+const BMCTL_PROFILE: &str = "gdc-bare-metal";
+
+/// The variable that `spec.loadBalancer.ports.controlPlaneLBPort` sets.
+const CONTROL_PLANE_LB_PORT: &str = "controlPlaneLBPort";
 
 impl Inventory {
     /// The node with this id.
@@ -149,6 +189,7 @@ impl Inventory {
                     version: version.clone(),
                     pool: pool.to_owned(),
                     line: node.line,
+                    labels: BTreeMap::new(),
                 });
                 entry.roles.extend(roles);
             }
@@ -194,12 +235,16 @@ impl Inventory {
         }
         Self {
             name: cluster.name.clone(),
-            cluster_type: cluster.cluster_type,
+            profile: BMCTL_PROFILE.to_owned(),
+            with: Vec::new(),
+            options: BTreeMap::new(),
+            variables: BTreeMap::from([(CONTROL_PLANE_LB_PORT.to_owned(), load_balancer.control_plane_port)]),
+            cluster_type: Some(cluster.cluster_type),
             version: cluster.version.clone(),
             nodes: nodes.into_values().collect(),
+            vantages: Vec::new(),
             load_balancer_mode: load_balancer.mode,
             load_balancer_type: load_balancer.kind,
-            control_plane_lb_port: load_balancer.control_plane_port,
             control_plane_vip: Some(load_balancer.control_plane_vip),
             ingress_vip: load_balancer.ingress_vip,
             node_agent: cluster.node_agent,

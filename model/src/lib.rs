@@ -1,7 +1,7 @@
 //! The nouns of Plumbline and the decisions about them, in the order in which data flows:
 //!
 //! ```text
-//! cluster -> inventory -> profile -> plan -> observation -> verdict -> cause -> report
+//! input (cluster, waiver) -> inventory -> profile -> plan -> observation -> verdict -> cause -> report
 //! ```
 //!
 //! Everything here is pure: no clock, no I/O, no async, no global randomness. What needs the time takes it as an
@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod evidence;
 pub mod firewall;
 pub mod id;
+pub mod input;
 pub mod inventory;
 mod ledger;
 pub mod observation;
@@ -26,4 +27,5 @@ pub mod report;
 pub mod source;
 pub mod verdict;
 pub mod version;
+pub mod waiver;
 mod yaml;

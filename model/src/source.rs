@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A file as it was read: the name for messages and the whole text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceText {
     /// The name as the user gave it (path or profile name).
@@ -27,6 +27,24 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead, if that can be told.
     pub help: Option<String>,
+    /// What it means for whoever wants to use the text.
+    pub gravity: Gravity,
+    /// The id of the check that it belongs to (docs/checks.md); absent for what is no check, such as bad syntax.
+    pub check: Option<&'static str>,
+}
+
+/// What a complaint means for whoever wants to use the text. Worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gravity {
+    /// No cluster, profile or inventory can be made of the text: every command refuses it (exit code 2).
+    Unreadable,
+    /// It can be read and contradicts itself: an audit makes a finding of it, a plan of it would be of another cluster and is
+    /// refused.
+    Contradiction,
+    /// It can be read and planned, and will not work: a finding that fails.
+    Fail,
+    /// It deserves a look: a finding that warns.
+    Warn,
 }
 
 impl fmt::Display for Diagnostic {
@@ -86,19 +104,35 @@ impl Complaints {
         }
     }
 
-    /// Adds a complaint without a remedy.
+    /// Adds a complaint without a remedy: the text is not readable.
     pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
-        self.push(place, message.into(), None);
+        self.push(place, (Gravity::Unreadable, None), message.into(), None);
     }
 
-    /// Adds a complaint and what to write instead.
+    /// Adds a complaint of a check over what was read, and its remedy.
+    pub(crate) fn find(
+        &mut self,
+        place: Place,
+        (check, gravity): (&'static str, Gravity),
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.push(place, (gravity, Some(check)), message.into(), Some(help.into()));
+    }
+
+    /// Adds a complaint and what to write instead: the text is not readable.
     pub(crate) fn add_with_help(
         &mut self,
         place: Place,
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.push(place, message.into(), Some(help.into()));
+        self.push(
+            place,
+            (Gravity::Unreadable, None),
+            message.into(),
+            Some(help.into()),
+        );
     }
 
     /// Whether further complaints are counted only, so that working out remedies for them is wasted.
@@ -111,11 +145,29 @@ impl Complaints {
         self.list.is_empty()
     }
 
-    /// The complaints in the order of the lines, without repetitions.
-    pub(crate) fn into_refused(mut self) -> Refused {
+    /// Whether nothing keeps the text from being read; checks may have complained.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.list
+            .iter()
+            .all(|complaint| complaint.gravity != Gravity::Unreadable)
+    }
+
+    /// What checks complained about in a text that [`Complaints::is_readable`], in the order of the lines.
+    pub(crate) fn into_findings(mut self) -> Vec<Diagnostic> {
+        self.put_in_order();
+        self.list
+    }
+
+    fn put_in_order(&mut self) {
         self.list
             .sort_by_key(|complaint| (complaint.line, complaint.column));
         self.list.dedup();
+    }
+
+    /// The complaints in the order of the lines, without repetitions, those of checks included: whoever has to mend the text
+    /// learns of everything at once.
+    pub(crate) fn into_refused(mut self) -> Refused {
+        self.put_in_order();
         let more = self.list.len().saturating_sub(MAX_COMPLAINTS) + self.uncollected;
         self.list.truncate(MAX_COMPLAINTS);
         if more > 0
@@ -126,7 +178,13 @@ impl Complaints {
         Refused(self.list)
     }
 
-    fn push(&mut self, place: Place, message: String, help: Option<String>) {
+    fn push(
+        &mut self,
+        place: Place,
+        (gravity, check): (Gravity, Option<&'static str>),
+        message: String,
+        help: Option<String>,
+    ) {
         if self.is_full() {
             self.uncollected += 1;
             return;
@@ -139,6 +197,8 @@ impl Complaints {
             column: place.column,
             message,
             help,
+            gravity,
+            check,
         });
     }
 }

@@ -88,7 +88,11 @@ pub fn topology(cluster_path: &Path) -> Result<(Topology, Inventory), String> {
         name: cluster_path.display().to_string(),
         text,
     };
-    let inventory = Inventory::derive(&cluster::read(&source).map_err(|refused| refused.to_string())?);
+    let inventory = Inventory::derive(
+        &cluster::read(&source)
+            .map_err(|refused| refused.to_string())?
+            .cluster,
+    );
     let nodes: Vec<IpAddr> = inventory
         .nodes
         .iter()

@@ -20,6 +20,7 @@ use plumbline_identity::key::SigningKey;
 use plumbline_model::{
     evidence::{ANALYSIS_VERSION, Parameters, Payload, RunRecord},
     id::RunId,
+    input::InputText,
     inventory::Inventory,
     plan::Plan,
     report::{self, Report, ReportError},
@@ -43,8 +44,8 @@ use crate::{
 pub(crate) struct CheckOptions {
     /// The run; also part of the default name of the report directory.
     pub(crate) run: RunId,
-    /// The cluster file.
-    pub(crate) cluster: SourceText,
+    /// The cluster file, and what else the user handed over.
+    pub(crate) inputs: Vec<InputText>,
     /// The profiles, in the order in which they apply.
     pub(crate) profiles: Vec<SourceText>,
     /// What the cluster file says.
@@ -53,8 +54,8 @@ pub(crate) struct CheckOptions {
     pub(crate) plan: Plan,
     /// What was asked for.
     pub(crate) parameters: Parameters,
-    /// Where probes come from.
-    pub(crate) swarm: SwarmOptions,
+    /// Where probes come from; nobody is needed for checks over the file alone.
+    pub(crate) swarm: Option<SwarmOptions>,
     /// The coordinator's persistent key, which signs its lines of evidence.
     pub(crate) key: SigningKey,
     /// An empty directory of the user's file system, where evidence is spooled.
@@ -129,7 +130,7 @@ impl CheckError {
 pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
     let CheckOptions {
         run,
-        cluster,
+        inputs,
         profiles,
         inventory,
         plan,
@@ -147,13 +148,12 @@ pub(crate) async fn run(options: CheckOptions) -> Result<Audited, CheckError> {
         analysis: ANALYSIS_VERSION,
         coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix_ms: now_unix_ms(),
-        inputs: vec![cluster],
+        inputs,
         profiles,
         parameters: parameters.clone(),
     })))?;
     let mut interrupted = false;
-    // Checks over the file need nobody.
-    if !plan.participants.is_empty() {
+    if let Some(swarm) = swarm.filter(|_| !plan.participants.is_empty()) {
         let starting = swarm::start(swarm, &run, &inventory, &plan.participants, sink.as_mut());
         let Swarm {
             mut service,

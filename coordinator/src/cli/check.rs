@@ -34,8 +34,9 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Where probes come from: namespaces on this machine, or started by you with join strings.
+    /// Not needed with `--only config`, which asks nobody.
     #[arg(long, value_enum)]
-    swarm: SwarmArg,
+    swarm: Option<SwarmArg>,
     /// Where probes find this coordinator; a wildcard address advertises every global address, `[::]` those of both families
     /// (joined).
     #[arg(long, value_name = "ADDR:PORT", required_if_eq("swarm", "joined"), value_parser = listener)]
@@ -122,8 +123,15 @@ fn listener(text: &str) -> Result<SocketAddr, String> {
 /// Runs one audit.
 pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
     let kind = match args.swarm {
-        SwarmArg::Lab => SwarmKind::Lab,
-        SwarmArg::Joined => SwarmKind::Joined,
+        Some(SwarmArg::Lab) => SwarmKind::Lab,
+        Some(SwarmArg::Joined) => SwarmKind::Joined,
+        None if args.inputs.needs_probes() => {
+            return Err(Failure::usage_message(
+                "start the swarm: --swarm is missing: `lab` rehearses on this machine, `joined` waits for probes that you \
+                 start; `--only config` needs none",
+            ));
+        }
+        None => SwarmKind::None,
     };
     let earlier = args.retest.as_deref().map(earlier::read).transpose()?;
     let inputs = args.inputs.load(
@@ -148,16 +156,17 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
         super::remark(remark);
     }
     let swarm = match (kind, args.listen) {
-        (SwarmKind::Lab, _) => SwarmOptions::Lab(LabOptions {
+        (SwarmKind::None, _) => None,
+        (SwarmKind::Lab, _) => Some(SwarmOptions::Lab(LabOptions {
             // Before any thread exists: namespaces are entered by a single-threaded process only.
             entered: plumbline_lab::enter().map_err(|error| Failure::usage(&error))?,
             faults: Vec::new(),
-        }),
-        (SwarmKind::Joined, Some(listen)) => SwarmOptions::Joined(JoinedOptions {
+        })),
+        (SwarmKind::Joined, Some(listen)) => Some(SwarmOptions::Joined(JoinedOptions {
             listen,
             join_file: args.join_file,
             join_timeout: Duration::from_secs(args.join_timeout),
-        }),
+        })),
         (SwarmKind::Joined, None) => {
             return Err(Failure::usage_message("start the swarm: --listen is missing"));
         }
@@ -170,12 +179,12 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
 /// Audits, publishes the report and prints its summary.
 pub(super) fn audit(
     inputs: Inputs,
-    swarm: SwarmOptions,
+    swarm: Option<SwarmOptions>,
     prepared: Prepared,
 ) -> Result<(Audited, PathBuf), Failure> {
     let options = CheckOptions {
         run: prepared.run.clone(),
-        cluster: inputs.cluster,
+        inputs: inputs.texts,
         profiles: inputs.profile_texts,
         inventory: inputs.inventory,
         plan: inputs.plan,

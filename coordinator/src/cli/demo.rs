@@ -31,7 +31,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
         entered: plumbline_lab::enter().map_err(|error| Failure::usage(&error))?,
         faults: planted.iter().map(|planted| planted.fault.clone()).collect(),
     });
-    let (audited, path) = check::audit(inputs, swarm, prepared)?;
+    let (audited, path) = check::audit(inputs, Some(swarm), prepared)?;
     let comparison = Comparison::new(planted, &audited.report);
     print(&format!("\n{comparison}\n\nreport: {}\n", path.display()))?;
     if audited.interrupted {

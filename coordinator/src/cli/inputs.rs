@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use plumbline_model::{
-    cluster,
     evidence::{Group, Parameters, SwarmKind},
     id::{NodeId, RunId},
+    input::{self, InputText, Purpose, Understood},
     inventory::Inventory,
     plan::Plan,
     profile::{self, Profile, VersionStanding},
-    source::SourceText,
+    source::{Diagnostic, SourceText},
     version::Version,
 };
 
@@ -84,6 +84,7 @@ fn unlike(run: &RunId, then: SwarmKind) -> String {
             "retest run {run}: it was a rehearsal (--swarm lab) and says nothing of real nodes; retest a report of real nodes, or \
              give --swarm lab"
         ),
+        SwarmKind::None => format!("retest run {run}: it asked no node; there is nothing to make again"),
         SwarmKind::Joined => format!(
             "retest run {run}: it was of real nodes (--swarm joined), and a rehearsal (--swarm lab) mends nothing there; give \
              --swarm joined"
@@ -94,11 +95,13 @@ fn unlike(run: &RunId, then: SwarmKind) -> String {
 /// Everything that was read and understood.
 #[derive(Debug)]
 pub(super) struct Inputs {
-    pub(super) cluster: SourceText,
+    pub(super) texts: Vec<InputText>,
     pub(super) profile_texts: Vec<SourceText>,
     pub(super) inventory: Inventory,
     pub(super) parameters: Parameters,
     pub(super) plan: Plan,
+    /// What the checks over the file complained about.
+    pub(super) findings: Vec<Diagnostic>,
     /// Remarks for stderr: accepted, but worth a look.
     pub(super) remarks: Vec<String>,
 }
@@ -116,9 +119,14 @@ impl InputArgs {
         swarm: SwarmKind,
         aim: Aim,
     ) -> Result<Inputs, Failure> {
-        let cluster = cluster::read(&cluster_text).map_err(|refused| Failure::usage(&refused))?;
-        let inventory = Inventory::derive(&cluster);
-        let (profile_texts, profiles) = self.profiles()?;
+        let texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
+        let Understood {
+            inventory,
+            declared,
+            findings,
+            ..
+        } = input::read(&texts).map_err(|refused| Failure::usage(&refused))?;
+        let (profile_texts, profiles) = self.profiles(&inventory, declared.as_ref())?;
         let mut remarks = Vec::new();
         self.know_version(&inventory, &profiles, &mut remarks)?;
         for id in self.nodes.iter().chain(&self.exclude) {
@@ -151,7 +159,8 @@ impl InputArgs {
         }
         let plan = Plan::new(&inventory, &profiles, &parameters);
         Ok(Inputs {
-            cluster: cluster_text,
+            texts,
+            findings,
             profile_texts,
             inventory,
             parameters,
@@ -160,18 +169,18 @@ impl InputArgs {
         })
     }
 
-    fn profiles(&self) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
-        let mut texts: Vec<SourceText> = profile::BUILTIN
+    fn profiles(
+        &self,
+        inventory: &Inventory,
+        declared: Option<&Profile>,
+    ) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
+        let added = self
+            .profile
             .iter()
-            .filter_map(|name| profile::builtin(name))
-            .collect();
-        for path in &self.profile {
-            texts.push(read_text(path)?);
-        }
-        let profiles: Vec<Profile> = texts
-            .iter()
-            .map(|text| profile::read(text).map_err(|refused| Failure::usage(&refused)))
+            .map(|path| read_text(path))
             .collect::<Result<_, _>>()?;
+        let texts = profile::texts_for(inventory, added).map_err(|unknown| Failure::usage(&unknown))?;
+        let profiles = profile::all(&texts, declared).map_err(|refused| Failure::usage(&refused))?;
         for (index, profile) in profiles.iter().enumerate() {
             if profiles[..index].iter().any(|other| other.id == profile.id) {
                 return Err(Failure::usage_message(format!(
@@ -217,7 +226,12 @@ impl InputArgs {
         Ok(())
     }
 
-    fn parameters(&self, swarm: SwarmKind, aim: Aim) -> Parameters {
+    /// Whether anything was asked for that probes have to find out.
+    pub(super) fn needs_probes(&self) -> bool {
+        self.groups().iter().any(|group| group.needs_probes())
+    }
+
+    fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = match self.only.as_slice() {
             [] => vec![Group::Access, Group::Reach],
             only => only
@@ -233,6 +247,10 @@ impl InputArgs {
         groups.push(Group::Config);
         groups.sort_unstable();
         groups.dedup();
+        groups
+    }
+
+    fn parameters(&self, swarm: SwarmKind, aim: Aim) -> Parameters {
         let sorted = |ids: &[NodeId]| {
             let mut ids = ids.to_vec();
             ids.sort_unstable();
@@ -243,12 +261,12 @@ impl InputArgs {
             // A pair keeps its share of the node's rate.
             (Some(rate), _) => (rate, (rate / (DEFAULT_RATE_NODE / DEFAULT_RATE_PAIR)).max(1)),
             // A lab's network is this machine's own: nobody watches it.
-            (None, SwarmKind::Lab) => (0, 0),
+            (None, SwarmKind::Lab | SwarmKind::None) => (0, 0),
             (None, SwarmKind::Joined) => (DEFAULT_RATE_NODE, DEFAULT_RATE_PAIR),
         };
         Parameters {
             swarm,
-            groups,
+            groups: self.groups(),
             nodes: sorted(&self.nodes),
             exclude: sorted(&self.exclude),
             version: self.version.clone(),
@@ -266,7 +284,7 @@ impl InputArgs {
 
 #[cfg(test)]
 mod tests {
-    use plumbline_model::evidence::Retest;
+    use plumbline_model::{cluster, evidence::Retest};
 
     use super::*;
 
@@ -274,7 +292,7 @@ mod tests {
     fn a_rehearsal_retests_no_run_of_real_nodes_nor_the_reverse() {
         let load = |then: Option<SwarmKind>, now: SwarmKind| {
             let earlier = Earlier {
-                cluster: Inventory::derive(&cluster::read(&crate::demo::cluster()).unwrap()).name,
+                cluster: Inventory::derive(&cluster::read(&crate::demo::cluster()).unwrap().cluster).name,
                 swarm: then,
                 retest: Retest {
                     run: RunId::from_bytes([1; 8]),

@@ -11,6 +11,7 @@ use plumbline_model::{
     id::NodeId,
     plan::{Block, Expect, Plan, Sharing},
     port::Family,
+    source::Gravity,
 };
 use serde::Serialize;
 
@@ -44,6 +45,19 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     for remark in &inputs.remarks {
         super::remark(remark);
     }
+    for finding in &inputs.findings {
+        super::remark(&finding.to_string());
+    }
+    let contradictions = inputs
+        .findings
+        .iter()
+        .filter(|finding| finding.gravity <= Gravity::Contradiction);
+    if contradictions.count() > 0 {
+        return Err(Failure::usage_message(
+            "plan: the file contradicts itself, and a plan of it would be of another cluster: mend the lines above; `plumbline \
+             check FILE --only config` makes a report of them",
+        ));
+    }
     let text = match args.output {
         Output::Table => table(&inputs),
         Output::Json => json(&inputs)?,
@@ -60,7 +74,9 @@ fn table(inputs: &Inputs) -> String {
         out,
         "{} ({}), version {}\n",
         render::printable(&inventory.name),
-        word(&inventory.cluster_type),
+        inventory
+            .cluster_type
+            .map_or_else(|| inventory.profile.clone(), |kind| word(&kind)),
         inventory.version
     );
 

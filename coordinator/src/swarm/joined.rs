@@ -290,7 +290,11 @@ mod tests {
 
     #[test]
     fn a_listener_that_no_node_may_join_through_is_refused() {
-        let inventory = Inventory::derive(&plumbline_model::cluster::read(&crate::demo::cluster()).unwrap());
+        let inventory = Inventory::derive(
+            &plumbline_model::cluster::read(&crate::demo::cluster())
+                .unwrap()
+                .cluster,
+        );
         let participants: Vec<NodeId> = inventory.nodes.iter().map(|node| node.id).collect();
         let unheard = |advertised: &[&str], participants: &[NodeId]| {
             let advertised: Vec<SocketAddr> = advertised.iter().map(|text| text.parse().unwrap()).collect();

@@ -14,8 +14,8 @@ use plumbline_model::{
         SwarmRecord,
     },
     id::{NodeId, RunId},
+    input::{InputText, Purpose},
     report::{Coverage, Input, Report, SCHEMA, Verdict},
-    source::SourceText,
 };
 
 /// A report of two nodes with three batches each. Lines: 1 run, 2 and 3 joined, 4 roster, 5 to 10 batches in turn, 11 end.
@@ -61,7 +61,8 @@ pub(crate) fn run_record(analysis: u32) -> Payload {
         analysis,
         coordinator_version: "0.1.0".to_owned(),
         started_unix_ms: 1_700_000_000_000,
-        inputs: vec![SourceText {
+        inputs: vec![InputText {
+            purpose: Purpose::Cluster,
             name: "cluster.yaml".to_owned(),
             text: "kind: Cluster\n".to_owned(),
         }],

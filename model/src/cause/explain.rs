@@ -1,6 +1,6 @@
 //! The walk from failing tests to findings.
 
-use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     id::NodeId,
@@ -31,7 +31,7 @@ use super::{
     twin::{Twin, Twins},
 };
 
-/// Finds the causes of everything that is not as expected, worst first.
+/// Finds the causes of everything that is not as expected, in no order and without ids.
 pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<Finding> {
     let subnets = Subnets::of(ledger, &plan.participants);
     let mut blamed = Blamed {
@@ -76,16 +76,6 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
     }
     findings.extend(cases.iter().map(|case| teller.in_filter(case)));
     findings.extend(hosts.iter().map(|case| teller.on_host(case)));
-    findings.sort_by_key(|finding| {
-        (
-            Reverse(finding.status),
-            Reverse(finding.severity),
-            Reverse(finding.affects_total),
-        )
-    });
-    for (index, finding) in findings.iter_mut().enumerate() {
-        finding.id = format!("F{}", index + 1);
-    }
     findings
 }
 

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
-    source::{Complaints, Place, Placed, nearest},
+    report::check,
+    source::{Complaints, Gravity, Place, Placed, nearest},
     version::Minor,
 };
 
@@ -338,8 +339,9 @@ fn check_vips(cluster: &RawCluster, nodes: &BTreeMap<IpAddr, (Place, String)>, c
             "controlPlaneVIP {} is inside the address pool {} (line {})",
             control_plane.value, range.value, range.place.line
         );
-        complaints.add_with_help(
+        complaints.find(
             control_plane.place,
+            (check::CFG_VIP_OUTSIDE_POOLS.id, Gravity::Contradiction),
             message,
             "choose an address outside the pools, or shrink the pool",
         );

@@ -19,7 +19,7 @@ use ipnet::IpNet;
 pub use self::address::AddressRange;
 use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
-    source::{Complaints, Refused, SourceText},
+    source::{Complaints, Diagnostic, Refused, SourceText},
     version::Version,
     yaml,
 };
@@ -150,17 +150,29 @@ impl fmt::Display for Cluster {
     }
 }
 
+/// A cluster file that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// What the checks over the file (group config) complained about, in the order of the lines.
+    pub findings: Vec<Diagnostic>,
+}
+
 /// Reads a cluster file.
 ///
 /// # Errors
-/// Every complaint at once, each with its place; nothing is guessed.
-pub fn read(source: &SourceText) -> Result<Cluster, Refused> {
+/// If no cluster can be made of it: every complaint at once, each with its place; nothing is guessed.
+pub fn read(source: &SourceText) -> Result<Read, Refused> {
     let mut complaints = Complaints::about(source);
     let cluster = yaml::documents(source, &mut complaints)
         .map(|trees| documents::read(&trees, &mut complaints))
         .and_then(|documents| check::check(documents, &mut complaints));
     match cluster {
-        Some(cluster) if complaints.is_empty() => Ok(cluster),
+        Some(cluster) if complaints.is_readable() => Ok(Read {
+            cluster,
+            findings: complaints.into_findings(),
+        }),
         _ => Err(complaints.into_refused()),
     }
 }

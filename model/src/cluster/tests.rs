@@ -14,7 +14,9 @@ fn sample(name: &str) -> SourceText {
 }
 
 fn cluster(name: &str) -> Cluster {
-    read(&sample(name)).unwrap_or_else(|refused| panic!("{refused}"))
+    read(&sample(name))
+        .unwrap_or_else(|refused| panic!("{refused}"))
+        .cluster
 }
 
 #[test]
@@ -149,7 +151,8 @@ spec:
         name: "bgp".into(),
         text,
     })
-    .unwrap_or_else(|refused| panic!("{refused}"));
+    .unwrap_or_else(|refused| panic!("{refused}"))
+    .cluster;
     assert_eq!(cluster.load_balancer.kind, LoadBalancerType::Bgp);
     assert_eq!(cluster.floating_ips.len(), 2);
     let peers: Vec<String> = cluster
@@ -191,7 +194,8 @@ fn a_manual_edge_cluster_with_another_port_and_mirrors_is_read() {
         name: "edge".into(),
         text,
     })
-    .unwrap_or_else(|refused| panic!("{refused}"));
+    .unwrap_or_else(|refused| panic!("{refused}"))
+    .cluster;
     assert_eq!(cluster.load_balancer.mode, LoadBalancerMode::Manual);
     assert_eq!(cluster.load_balancer.control_plane_port, 8443);
     assert!(cluster.network.direct_server_return && cluster.network.flat_ipv4);
@@ -206,7 +210,7 @@ fn a_file_saved_on_windows_reads_the_same() {
         text,
     };
     assert_eq!(
-        read(&saved).unwrap_or_else(|refused| panic!("{refused}")),
+        read(&saved).unwrap_or_else(|refused| panic!("{refused}")).cluster,
         cluster("user")
     );
 }

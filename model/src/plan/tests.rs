@@ -20,7 +20,11 @@ fn inventory(sample: &str) -> Inventory {
         name: sample.to_owned(),
         text: text.to_owned(),
     };
-    Inventory::derive(&cluster::read(&source).unwrap_or_else(|refused| panic!("{refused}")))
+    Inventory::derive(
+        &cluster::read(&source)
+            .unwrap_or_else(|refused| panic!("{refused}"))
+            .cluster,
+    )
 }
 
 fn profiles() -> Vec<Profile> {

@@ -100,7 +100,7 @@ impl Fact {
                 inventory.nodes.iter().any(is_dedicated)
             }
             Self::NodeAgent => inventory.node_agent,
-            Self::ManagedByAdminCluster => inventory.cluster_type == ClusterType::User,
+            Self::ManagedByAdminCluster => inventory.cluster_type == Some(ClusterType::User),
         }
     }
 }

@@ -50,7 +50,7 @@ use crate::{
     id::Role,
     inventory::Inventory,
     port::{PortRange, PortSet, Protocol},
-    source::SourceText,
+    source::{Refused, SourceText},
     version::Minor,
 };
 
@@ -290,6 +290,35 @@ pub fn builtin(name: &str) -> Option<SourceText> {
     })
 }
 
+/// The texts of the profiles that apply to a cluster, in the order in which they do: its own, what it composes in, and what
+/// the user adds.
+///
+/// # Errors
+/// If a name is unknown.
+pub fn texts_for(inventory: &Inventory, added: Vec<SourceText>) -> Result<Vec<SourceText>, UnknownProfile> {
+    let mut texts = Vec::new();
+    for name in std::iter::once(&inventory.profile).chain(&inventory.with) {
+        texts.push(builtin(name).ok_or_else(|| UnknownProfile(name.clone()))?);
+    }
+    texts.extend(added);
+    Ok(texts)
+}
+
+/// A name that no profile has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("find profile {0:?}: `plumbline profiles list` names them")]
+pub struct UnknownProfile(pub String);
+
+/// Reads the profiles of a run, and adds the rules that the inputs declare.
+///
+/// # Errors
+/// If one of them cannot be read.
+pub fn all(texts: &[SourceText], declared: Option<&Profile>) -> Result<Vec<Profile>, Refused> {
+    let mut profiles: Vec<Profile> = texts.iter().map(read).collect::<Result<_, _>>()?;
+    profiles.extend(declared.cloned());
+    Ok(profiles)
+}
+
 impl Profile {
     /// The document's rows for a version, all roles (the multi-cluster table included) or one. Exactly the rows of the
     /// tables: supplementary rules are not rows.
@@ -378,9 +407,9 @@ impl Rule {
     }
 }
 
-/// The value of a profile's variable in this cluster; `None` for a name that [`VARIABLES`] does not list.
+/// The value of a profile's variable in this cluster; `None` if its file does not set it.
 fn variable(name: &str, inventory: &Inventory) -> Option<u16> {
-    (name == VARIABLES[0]).then_some(inventory.control_plane_lb_port)
+    inventory.variables.get(name).copied()
 }
 
 /// Names that a profile may use with a dollar sign: what a cluster file can set.

@@ -1,12 +1,16 @@
 //! The report put together from verdicts and causes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use crate::{
     canonical,
     cause::{Opinion, ask_range, drops_silently, explain, place_unsampled},
     evidence::ANALYSIS_VERSION,
     id::NodeId,
+    input::Understood,
     inventory::Inventory,
     ledger::Ledger,
     observation::HostFacts,
@@ -23,6 +27,7 @@ use super::{
     Absent, Basis, CheckRow, Coverage, Finding, FindingSeverity, Input, NotMeasuredRow, ReachabilityRow,
     Report, ReportNode, SCHEMA, Status, Verdict, check,
     checks::{self, Judged},
+    config,
     paste::withhold,
     retest,
     time::rfc3339,
@@ -30,11 +35,12 @@ use super::{
 
 /// Judges a run whose plan is known.
 pub(super) fn judge(
-    inventory: &Inventory,
+    understood: &Understood,
     profiles: &[Profile],
     planned: &Plan,
     ledger: &Ledger<'_>,
 ) -> Report {
+    let inventory = &understood.inventory;
     // Who stays away with --partial has no part in what is judged.
     let plan = &planned.without(&ledger.left_out());
     let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
@@ -52,6 +58,8 @@ pub(super) fn judge(
     share_unresolved_neighbours(&mut pairs);
     let mut findings = explain(plan, ledger, &pairs);
     withhold(ledger, &mut findings);
+    findings.extend(config::findings(&understood.findings));
+    put_in_order(&mut findings);
     let coverage = coverage(plan, ledger, &pairs, inferred);
     let absent = absent(planned, ledger);
     let checks = checks::rows(&Judged {
@@ -94,6 +102,20 @@ pub(super) fn judge(
         not_measured: not_measured(ledger, &pairs),
         coverage,
         retest,
+    }
+}
+
+/// Worst first, and numbered in that order.
+fn put_in_order(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| {
+        (
+            Reverse(finding.status),
+            Reverse(finding.severity),
+            Reverse(finding.affects_total),
+        )
+    });
+    for (index, finding) in findings.iter_mut().enumerate() {
+        finding.id = format!("F{}", index + 1);
     }
 }
 
@@ -161,11 +183,17 @@ fn excluded(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<NodeId> {
 }
 
 fn inputs(ledger: &Ledger<'_>) -> Vec<Input> {
-    let texts = ledger.run.inputs.iter().chain(&ledger.run.profiles);
-    texts
-        .map(|source| Input {
-            name: source.name.clone(),
-            sha256: canonical::sha256(source.text.as_bytes()),
+    let inputs = ledger.run.inputs.iter().map(|input| (&input.name, &input.text));
+    let profiles = ledger
+        .run
+        .profiles
+        .iter()
+        .map(|profile| (&profile.name, &profile.text));
+    inputs
+        .chain(profiles)
+        .map(|(name, text)| Input {
+            name: name.clone(),
+            sha256: canonical::sha256(text.as_bytes()),
         })
         .collect()
 }
@@ -187,6 +215,7 @@ fn nodes(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<ReportNode> {
             id: node.id,
             roles: node.roles.iter().copied().collect(),
             version: node.version.clone(),
+            labels: node.labels.clone(),
             facts: facts(node.id),
         })
         .collect()

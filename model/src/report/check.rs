@@ -94,7 +94,52 @@ pub const VERSION: Check = Check {
     rule: "warns if it is newer than the newest tables, which are then used",
 };
 
+/// The control plane VIP is in no pool.
+pub const CFG_VIP_OUTSIDE_POOLS: Check = Check {
+    id: "CFG-004",
+    asserts: "the control plane VIP is in no address pool",
+    needs: "nothing",
+    rule: "fails if it is in one",
+};
+
+/// Addresses are each used once.
+pub const CFG_DISJOINT_ADDRESSES: Check = Check {
+    id: "CFG-006",
+    asserts: "VIPs, pools, floating IPs, node addresses and BGP peers are each used once",
+    needs: "nothing",
+    rule: "fails if an address has two uses",
+};
+
+/// Pods fit into their range.
+pub const CFG_POD_CAPACITY: Check = Check {
+    id: "CFG-010",
+    asserts: "the pod range has a block for every node, of the size that maxPodsPerNode asks for",
+    needs: "nothing",
+    rule: "fails if there are more nodes than blocks; warns above four fifths of them",
+};
+
+/// Ranges are disjoint.
+pub const CFG_DISJOINT_RANGES: Check = Check {
+    id: "CFG-009",
+    asserts: "pod and service ranges overlap neither each other nor anything else that the cluster needs",
+    needs: "nothing",
+    rule: "fails if one does",
+};
+
 /// Every check, ascending by id.
-pub const ALL: [Check; 10] = [
-    ACCESS, VERSION, VANTAGE, REACH_TCP, REACH_UDP, EXPOSURE, PORTS_FREE, LISTENER, SWARM, ABLE,
+pub const ALL: [Check; 14] = [
+    ACCESS,
+    VERSION,
+    CFG_VIP_OUTSIDE_POOLS,
+    CFG_DISJOINT_ADDRESSES,
+    CFG_DISJOINT_RANGES,
+    CFG_POD_CAPACITY,
+    VANTAGE,
+    REACH_TCP,
+    REACH_UDP,
+    EXPOSURE,
+    PORTS_FREE,
+    LISTENER,
+    SWARM,
+    ABLE,
 ];

@@ -3,6 +3,7 @@
 mod assemble;
 pub mod check;
 mod checks;
+mod config;
 mod paste;
 mod retest;
 #[cfg(test)]
@@ -11,18 +12,20 @@ pub(crate) mod stage;
 mod tests;
 mod time;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cause::{Cause, Fix},
     evidence::{Entry, SwarmKind},
     id::{NodeId, Role, RunId},
-    inventory::Inventory,
+    input,
     ledger::Ledger,
     observation::HostFacts,
     plan::{Expect, NoVantage, Plan},
     port::{Family, PortSet, Protocol},
-    profile::{self, Profile},
+    profile,
     version::Version,
 };
 
@@ -161,6 +164,9 @@ pub struct ReportNode {
     pub roles: Vec<Role>,
     /// Its version.
     pub version: Version,
+    /// Its labels: rack, zone and others. Absent if it has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// What its probe told last, without ruleset and neighbours (which stay in the evidence); absent if no probe joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<HostFacts>,
@@ -206,6 +212,9 @@ pub struct Finding {
     pub severity: FindingSeverity,
     /// Why.
     pub cause: Cause,
+    /// Where in the inputs it stands, if it is about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<FilePlace>,
     /// Failing tests under it, at most [`MAX_AFFECTS`], spread over the pairs.
     pub affects: Vec<Affect>,
     /// How many tests are under it in all.
@@ -216,6 +225,18 @@ pub struct Finding {
     pub evidence: Vec<u32>,
     /// What mends it.
     pub fix: Fix,
+}
+
+/// A place in an input.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilePlace {
+    /// The file's name, as in [`Report::inputs`].
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
 }
 
 /// How many tests a finding lists one by one; `affects_total` has the whole number and `reachability` has every test.
@@ -397,18 +418,12 @@ pub enum ReportError {
 /// If the evidence is not one run's, in order.
 pub fn report(evidence: &[Entry]) -> Result<Report, ReportError> {
     let ledger = Ledger::replay(evidence)?;
-    let Some(cluster_file) = ledger.run.inputs.first() else {
+    if ledger.run.inputs.is_empty() {
         return Err(ReportError::NoInput);
-    };
-    let cluster = crate::cluster::read(cluster_file).map_err(ReportError::Inputs)?;
-    let inventory = Inventory::derive(&cluster);
-    let profiles: Vec<Profile> = ledger
-        .run
-        .profiles
-        .iter()
-        .map(profile::read)
-        .collect::<Result<_, _>>()
-        .map_err(ReportError::Inputs)?;
-    let plan = Plan::new(&inventory, &profiles, &ledger.run.parameters);
-    Ok(assemble::judge(&inventory, &profiles, &plan, &ledger))
+    }
+    let understood = input::read(&ledger.run.inputs).map_err(ReportError::Inputs)?;
+    let profiles =
+        profile::all(&ledger.run.profiles, understood.declared.as_ref()).map_err(ReportError::Inputs)?;
+    let plan = Plan::new(&understood.inventory, &profiles, &ledger.run.parameters);
+    Ok(assemble::judge(&understood, &profiles, &plan, &ledger))
 }

@@ -13,12 +13,14 @@ use crate::{
     evidence::{Entry, Parameters, SwarmEvent},
     firewall::Ruleset,
     id::{NodeId, Role},
+    input::Understood,
     inventory::{ClusterType, Inventory, LoadBalancerMode, LoadBalancerType, Node},
     ledger::{Ledger, Transport},
     observation::{BindFailure, End, Heard, HostFacts, Listener, NodePorts, Reach, Seen, Signal},
     plan::{Block, Expect, Plan, Sharing},
     port::{Family, PortSet, Protocol},
     profile::Severity,
+    source::Diagnostic,
 };
 
 use super::{Report, ReportError};
@@ -46,6 +48,8 @@ pub(crate) struct Stage {
     transport: Transport,
     dual: bool,
     pub(crate) parameters: Parameters,
+    /// What the checks over the file complained about.
+    pub(crate) complaints: Vec<Diagnostic>,
     /// Live nodes with what they serve.
     live: BTreeMap<NodeId, Served>,
     without_ipv6: BTreeSet<NodeId>,
@@ -95,7 +99,11 @@ impl Stage {
         let participants: Vec<NodeId> = nodes.iter().map(|text| node(text)).collect();
         let inventory = Inventory {
             name: "hand-made".to_owned(),
-            cluster_type: ClusterType::User,
+            profile: "gdc-bare-metal".to_owned(),
+            with: Vec::new(),
+            options: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            cluster_type: Some(ClusterType::User),
             version: "1.29.0".parse().unwrap(),
             nodes: participants
                 .iter()
@@ -106,11 +114,12 @@ impl Stage {
                     version: "1.29.0".parse().unwrap(),
                     pool: "pool".to_owned(),
                     line: 1,
+                    labels: BTreeMap::new(),
                 })
                 .collect(),
+            vantages: Vec::new(),
             load_balancer_mode: LoadBalancerMode::Bundled,
             load_balancer_type: LoadBalancerType::Layer2,
-            control_plane_lb_port: 443,
             control_plane_vip: None,
             ingress_vip: None,
             node_agent: false,
@@ -127,6 +136,7 @@ impl Stage {
             transport: (Family::Ipv4, Protocol::Tcp),
             dual: false,
             parameters: testimony::run_record().parameters,
+            complaints: Vec::new(),
             live: BTreeMap::new(),
             without_ipv6: BTreeSet::new(),
             at_first: BTreeMap::new(),
@@ -438,6 +448,12 @@ impl Stage {
 
     pub(crate) fn judge(&self, entries: &[Entry]) -> Result<Report, ReportError> {
         let ledger = Ledger::replay(entries)?;
-        Ok(super::assemble::judge(&self.inventory, &[], &self.plan, &ledger))
+        let understood = Understood {
+            inventory: self.inventory.clone(),
+            declared: None,
+            waivers: Vec::new(),
+            findings: self.complaints.clone(),
+        };
+        Ok(super::assemble::judge(&understood, &[], &self.plan, &ledger))
     }
 }

@@ -12,9 +12,10 @@ use crate::{
     port::{Family, Protocol},
     profile::{Destination, Source},
     report::{
-        MAX_AFFECTS, MAX_EVIDENCE, ReachabilityRow, Report, ReportError, Status, Verdict,
+        MAX_AFFECTS, MAX_EVIDENCE, ReachabilityRow, Report, ReportError, Status, Verdict, check,
         stage::{CP, LB, Stage, W1, W2, batches, node, numbered, ports, run_id},
     },
+    source::{Diagnostic, Gravity},
 };
 
 mod live;
@@ -60,6 +61,15 @@ fn eventful() -> Stage {
         protocol: Protocol::Tcp,
         ports: ports("22"),
         remedy: "give --admin-cluster".to_owned(),
+    });
+    stage.complaints.push(Diagnostic {
+        file: "cluster.yaml".to_owned(),
+        line: 47,
+        column: 24,
+        message: "controlPlaneVIP 10.0.0.8 is inside the address pool 10.0.0.0/28 (line 53)".to_owned(),
+        help: Some("choose an address outside the pools, or shrink the pool".to_owned()),
+        gravity: Gravity::Contradiction,
+        check: Some(check::CFG_VIP_OUTSIDE_POOLS.id),
     });
     stage
 }

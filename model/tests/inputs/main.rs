@@ -30,7 +30,11 @@ fn inventory(text: &str) -> Inventory {
         name: "cluster.yaml".to_owned(),
         text: text.to_owned(),
     };
-    Inventory::derive(&cluster::read(&source).unwrap_or_else(|refused| panic!("{refused}")))
+    Inventory::derive(
+        &cluster::read(&source)
+            .unwrap_or_else(|refused| panic!("{refused}"))
+            .cluster,
+    )
 }
 
 fn gdc() -> Profile {

@@ -195,6 +195,7 @@ pub(crate) fn clusters() -> impl Strategy<Value = Inventory> {
             .map(|(host, roles, version)| {
                 let address = std::net::IpAddr::from([10, 9, 8, host]);
                 let node = Node {
+                    labels: BTreeMap::new(),
                     id: address.into(),
                     ssh: address,
                     roles: roles.into_iter().collect(),

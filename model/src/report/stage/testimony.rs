@@ -11,13 +11,13 @@ use crate::{
         SwarmRecord,
     },
     id::{NodeId, RunId},
+    input::{InputText, Purpose},
     ledger::Transport,
     observation::{
         Armed, BindFailure, HostFacts, Interface, Life, NotBound, NotTried, Reach, Record, Signal,
     },
     plan::{Block, Expect, Plan},
     port::{Family, PortSet, Protocol},
-    source::SourceText,
     verdict::served_ports,
 };
 
@@ -292,7 +292,8 @@ pub(crate) fn run_record() -> RunRecord {
         analysis: ANALYSIS_VERSION,
         coordinator_version: "0.1.0".to_owned(),
         started_unix_ms: 1_709_210_096_007,
-        inputs: vec![SourceText {
+        inputs: vec![InputText {
+            purpose: Purpose::Cluster,
             name: "cluster.yaml".to_owned(),
             text: "abc".to_owned(),
         }],
