@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    AddressRange, BgpPeer, CidrConfig, Cluster, ClusterNetwork, ListedNode, LoadBalancer, NodePool,
+    AddressPool, AddressRange, BgpPeer, BgpUse, CidrConfig, Cluster, ClusterNetwork, Header, KeyPath,
+    ListedNode, LoadBalancer, NodePool, Proxy, RegistryMirror,
     documents::{Documents, RawCluster, RawPool},
-    spec::{RawLoadBalancer, RawNode},
+    networking::RawPeer,
+    spec::{RawAddressPool, RawHeader, RawLoadBalancer, RawMirror, RawNode, RawProxy},
 };
 use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
@@ -17,6 +19,7 @@ use crate::{
 /// Compares what must agree and builds the cluster. `None` if there is not exactly one.
 pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option<Cluster> {
     let Documents {
+        header,
         mut clusters,
         pools,
         floating_ips,
@@ -43,6 +46,7 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
     check_vips(&cluster, &nodes, complaints);
     check_ranges(&cluster.spec.load_balancer, &nodes, complaints);
     check_peers(&cluster, complaints);
+    let node_agent = cluster.metadata.asks_for_node_agent();
     let namespace = match cluster.metadata.namespace {
         Some(namespace) => namespace.value,
         None => {
@@ -52,12 +56,23 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
         }
     };
     let spec = cluster.spec;
-    let bgp_peers = spec.load_balancer.peers.iter().chain(&peers).map(|peer| BgpPeer {
-        address: peer.address.value,
-        asn: peer.asn,
-        control_plane_nodes: peer.control_plane_nodes.iter().map(|node| node.value).collect(),
-    });
+    let bgp_peers = (spec
+        .load_balancer
+        .peers
+        .iter()
+        .map(|peer| (peer, BgpUse::ControlPlane)))
+    .chain(peers.iter().map(|peer| (peer, BgpUse::Services)))
+    .map(|(peer, used_by)| bgp_peer(peer, used_by, spec.load_balancer.local_asn.as_ref()));
     Some(Cluster {
+        header: self::header(header),
+        annotations: cluster
+            .metadata
+            .annotations
+            .into_iter()
+            .map(|(name, value)| (name, value.value))
+            .collect(),
+        proxy: spec.proxy.map(proxy),
+        gke_connect_location: spec.gke_connect_location.map(|location| location.value),
         name: cluster.metadata.name,
         namespace,
         cluster_type: spec.cluster_type.value,
@@ -72,7 +87,7 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
             pods: spec.network.pods.iter().map(|block| block.value).collect(),
             services: spec.network.services.iter().map(|block| block.value).collect(),
             flat_ipv4: spec.network.flat_ipv4,
-            advanced_networking: spec.network.advanced_networking,
+            advanced_networking: spec.network.advanced_networking.is_some_and(|flag| flag.value),
             direct_server_return: spec.network.direct_server_return,
         },
         pools: pools
@@ -83,9 +98,9 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
                 nodes: listed(&pool.nodes),
             })
             .collect(),
-        max_pods_per_node: spec.max_pods_per_node,
-        node_agent: cluster.metadata.node_agent,
-        bypass_preflight_check: spec.bypass_preflight_check,
+        max_pods_per_node: spec.max_pods_per_node.map(|most| most.value),
+        node_agent,
+        bypass_preflight_check: spec.bypass_preflight_check.is_some_and(|flag| flag.value),
         floating_ips: floating_ips.iter().map(|address| address.value).collect(),
         cidr_configs: cidr_configs
             .into_iter()
@@ -96,6 +111,55 @@ pub(super) fn check(documents: Documents, complaints: &mut Complaints) -> Option
             })
             .collect(),
     })
+}
+
+fn header(raw: RawHeader) -> Header {
+    let mirror = |mirror: RawMirror| RegistryMirror {
+        endpoint: mirror.endpoint.value,
+        hosts: mirror.hosts.into_iter().map(|host| host.value).collect(),
+        line: mirror.endpoint.place.line,
+    };
+    let key_path = |(field, path): (&str, Placed<String>)| KeyPath {
+        field: field.to_owned(),
+        path: path.value,
+        line: path.place.line,
+    };
+    Header {
+        key_paths: raw.key_paths.into_iter().map(key_path).collect(),
+        registry_mirrors: raw.registry_mirrors.into_iter().map(mirror).collect(),
+    }
+}
+
+fn proxy(raw: RawProxy) -> Proxy {
+    let no_proxy = raw.no_proxy.map(|list| list.value).unwrap_or_default();
+    Proxy {
+        url: raw.url.map(|url| url.value),
+        no_proxy: no_proxy.into_iter().map(|entry| entry.value).collect(),
+    }
+}
+
+fn bgp_peer(peer: &RawPeer, used_by: BgpUse, clusters: Option<&Placed<u32>>) -> BgpPeer {
+    BgpPeer {
+        address: peer.address.value,
+        asn: peer.asn.value,
+        local_asn: peer.local_asn.as_ref().or(clusters).map(|asn| asn.value),
+        used_by,
+        control_plane_nodes: peer.control_plane_nodes.iter().map(|node| node.value).collect(),
+    }
+}
+
+fn address_pool(raw: &RawAddressPool) -> AddressPool {
+    let is_set = |flag: &Option<Placed<bool>>| flag.as_ref().is_some_and(|flag| flag.value);
+    AddressPool {
+        name: raw
+            .name
+            .as_ref()
+            .map(|name| name.value.clone())
+            .unwrap_or_default(),
+        ranges: raw.ranges.iter().map(|range| range.value).collect(),
+        avoid_buggy_ips: is_set(&raw.avoid_buggy_ips),
+        manual_assign: is_set(&raw.manual_assign),
+    }
 }
 
 fn load_balancer(raw: &RawLoadBalancer, control_plane_mode: Option<LoadBalancerMode>) -> LoadBalancer {
@@ -109,7 +173,12 @@ fn load_balancer(raw: &RawLoadBalancer, control_plane_mode: Option<LoadBalancerM
         control_plane_port: raw.port,
         control_plane_vip: raw.control_plane_vip.value,
         ingress_vip: raw.ingress_vip.as_ref().map(|vip| vip.value),
-        address_ranges: ranges(raw).iter().map(|range| range.value).collect(),
+        address_pools: raw
+            .pools
+            .iter()
+            .flat_map(|pools| &pools.pools)
+            .map(address_pool)
+            .collect(),
         nodes: raw
             .nodes
             .as_ref()
@@ -127,8 +196,9 @@ fn listed(nodes: &[RawNode]) -> Vec<ListedNode> {
     nodes.iter().map(listed).collect()
 }
 
-fn ranges(raw: &RawLoadBalancer) -> &[Placed<AddressRange>] {
-    raw.pools.as_ref().map_or(&[], |pools| &pools.ranges)
+fn ranges(raw: &RawLoadBalancer) -> Vec<&Placed<AddressRange>> {
+    let pools = raw.pools.iter().flat_map(|pools| &pools.pools);
+    pools.flat_map(|pool| &pool.ranges).collect()
 }
 
 /// Pools belong to the file's cluster, live in its namespace, and are not newer than it.
@@ -331,7 +401,7 @@ fn check_vips(cluster: &RawCluster, nodes: &BTreeMap<IpAddr, (Place, String)>, c
     }
     let pool_of = |address: IpAddr| {
         ranges(load_balancer)
-            .iter()
+            .into_iter()
             .find(|range| range.value.contains(address))
     };
     if let Some(range) = pool_of(control_plane.value) {
@@ -372,7 +442,7 @@ fn check_ranges(
     nodes: &BTreeMap<IpAddr, (Place, String)>,
     complaints: &mut Complaints,
 ) {
-    let mut sorted: Vec<&Placed<AddressRange>> = ranges(load_balancer).iter().collect();
+    let mut sorted = ranges(load_balancer);
     sorted.sort_by_key(|range| (range.value.first, range.value.last));
     for pair in sorted.windows(2) {
         let (early, late) = if pair[0].place < pair[1].place {

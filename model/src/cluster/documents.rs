@@ -4,13 +4,13 @@ use ipnet::IpNet;
 
 use super::{
     networking::{self, RawPeer},
-    spec::{self, RawNode, RawSpec},
+    spec::{self, RawHeader, RawNode, RawSpec},
 };
 use crate::{
     source::{Complaints, Place, Placed, nearest},
     version::Version,
     yaml::{
-        Node, Value,
+        Entry, Node, Value,
         fields::{At, Fields},
     },
 };
@@ -18,6 +18,7 @@ use crate::{
 /// Everything that was read from the stream.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
+    pub(super) header: RawHeader,
     pub(super) clusters: Vec<RawCluster>,
     pub(super) pools: Vec<RawPool>,
     pub(super) floating_ips: Vec<Placed<std::net::IpAddr>>,
@@ -31,7 +32,8 @@ pub(super) struct Metadata {
     pub(super) place: Place,
     pub(super) name: String,
     pub(super) namespace: Option<Placed<String>>,
-    pub(super) node_agent: bool,
+    /// The annotations whose values are one text, by name.
+    pub(super) annotations: Vec<(String, Placed<String>)>,
 }
 
 /// A Cluster document.
@@ -77,9 +79,10 @@ pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> 
         .required("name", "write `name: NAME`", complaints)
         .and_then(|at| at.text(complaints));
     let namespace = fields.optional("namespace").and_then(|at| at.text(complaints));
-    let node_agent = fields
+    let annotations = fields
         .optional("annotations")
-        .is_some_and(|at| asks_for_node_agent(at.node));
+        .map(|at| annotations(at.node))
+        .unwrap_or_default();
     // Names of the user's own, and what a live cluster adds.
     fields.free(&[
         "labels",
@@ -101,7 +104,7 @@ pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> 
         place,
         name: name?.value,
         namespace,
-        node_agent,
+        annotations,
     })
 }
 
@@ -112,7 +115,7 @@ fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: 
     let Some(kind) = fields.optional("kind").and_then(|at| at.text(complaints)) else {
         // The header has no API version either; what has one lost its kind.
         if is_first && fields.optional("apiVersion").is_none() {
-            spec::header(fields, complaints);
+            documents.header = spec::header(fields, complaints);
         } else {
             let known: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
             let help = format!("write `kind:`, one of {}", known.join(", "));
@@ -212,18 +215,35 @@ fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawPool> 
     })
 }
 
-/// Node Agent is enabled by an annotation of the Cluster (vendor: "Migrate clusters to use Node Agent"); its exact name
-/// differs between releases, so every one that names it and says yes counts.
-fn asks_for_node_agent(annotations: &Node) -> bool {
-    let Value::Map(entries) = &annotations.value else {
-        return false;
-    };
-    entries.iter().any(|entry| {
-        let name = entry.key.rsplit('/').next().unwrap_or_default().to_lowercase();
+impl Metadata {
+    /// Node Agent is enabled by an annotation of the Cluster (vendor: "Migrate clusters to use Node Agent"); its exact name
+    /// differs between releases, so every one that names it and says yes counts.
+    pub(super) fn asks_for_node_agent(&self) -> bool {
         let says_yes = |text: &str| matches!(text.to_lowercase().as_str(), "true" | "enable" | "enabled");
-        (name.contains("node-agent") || name.contains("nodeagent"))
-            && matches!(&entry.value.value, Value::Scalar { text, .. } if says_yes(text))
-    })
+        self.annotations.iter().any(|(name, value)| {
+            let name = name.rsplit('/').next().unwrap_or_default().to_lowercase();
+            (name.contains("node-agent") || name.contains("nodeagent")) && says_yes(&value.value)
+        })
+    }
+}
+
+/// What `kubectl apply` leaves is the whole document once more, and says nothing about the cluster of today.
+fn annotations(node: &Node) -> Vec<(String, Placed<String>)> {
+    let Value::Map(entries) = &node.value else {
+        return Vec::new();
+    };
+    let is_own = |name: &str| !name.starts_with("kubectl.kubernetes.io/");
+    let read = |entry: &Entry| match &entry.value.value {
+        Value::Scalar { text, .. } if is_own(&entry.key) => Some((
+            entry.key.clone(),
+            Placed {
+                value: text.clone(),
+                place: entry.value.place,
+            },
+        )),
+        _ => None,
+    };
+    entries.iter().filter_map(read).collect()
 }
 
 /// The kinds of a cluster file and their API versions.

@@ -12,7 +12,7 @@ mod documents;
 mod networking;
 mod spec;
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -55,6 +55,54 @@ pub struct Cluster {
     pub bgp_peers: Vec<BgpPeer>,
     /// The ClusterCIDRConfig documents.
     pub cidr_configs: Vec<CidrConfig>,
+    /// The document that only `bmctl` reads; empty if there is none, as in what a live cluster tells.
+    pub header: Header,
+    /// `spec.proxy`.
+    pub proxy: Option<Proxy>,
+    /// `spec.gkeConnect.location`: the region of the hosts to which the cluster registers.
+    pub gke_connect_location: Option<String>,
+    /// `metadata.annotations` of the Cluster document whose values are one text, without those of `kubectl` itself.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The document that only `bmctl` reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// The files that hold secrets. They are never opened.
+    pub key_paths: Vec<KeyPath>,
+    /// `registryMirrors`.
+    pub registry_mirrors: Vec<RegistryMirror>,
+}
+
+/// Where a secret lies; never what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPath {
+    /// The header's field, for example `sshPrivateKeyPath`.
+    pub field: String,
+    /// The path as it is written.
+    pub path: String,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+/// One of the header's `registryMirrors`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryMirror {
+    /// `endpoint`: `https://HOST:PORT` and perhaps a path.
+    pub endpoint: String,
+    /// `hosts`: the registries that it stands for.
+    pub hosts: Vec<String>,
+    /// The line of the endpoint, from 1.
+    pub line: u32,
+}
+
+/// `spec.proxy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// `url`; it may hold a password.
+    pub url: Option<String>,
+    /// `noProxy`, written as a list or as one comma-separated text.
+    pub no_proxy: Vec<String>,
 }
 
 /// A node as a pool lists it.
@@ -90,10 +138,23 @@ pub struct LoadBalancer {
     pub control_plane_vip: IpAddr,
     /// `vips.ingressVIP`.
     pub ingress_vip: Option<IpAddr>,
-    /// `addressPools[]`, all their ranges.
-    pub address_ranges: Vec<AddressRange>,
+    /// `addressPools[]`.
+    pub address_pools: Vec<AddressPool>,
     /// `nodePoolSpec.nodes`; empty means that the control plane nodes carry bundled load balancers.
     pub nodes: Vec<ListedNode>,
+}
+
+/// One of `spec.loadBalancer.addressPools`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressPool {
+    /// `name`.
+    pub name: String,
+    /// `addresses`.
+    pub ranges: Vec<AddressRange>,
+    /// `avoidBuggyIPs`: addresses that end in .0 and .255 are left out.
+    pub avoid_buggy_ips: bool,
+    /// `manualAssign`: addresses are given to Services that ask for them only.
+    pub manual_assign: bool,
 }
 
 /// `spec.clusterNetwork`.
@@ -129,8 +190,21 @@ pub struct BgpPeer {
     pub address: IpAddr,
     /// Its autonomous system number.
     pub asn: u32,
+    /// The cluster's own number in sessions with it.
+    pub local_asn: Option<u32>,
+    /// Whose sessions those are.
+    pub used_by: BgpUse,
     /// Control plane nodes that peer with it; empty means all.
     pub control_plane_nodes: Vec<IpAddr>,
+}
+
+/// Whose BGP sessions a peer is for, and so from which addresses they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BgpUse {
+    /// `spec.loadBalancer.bgpPeers`: from control plane nodes; for Services too, unless other peers are for them.
+    ControlPlane,
+    /// BGPLoadBalancer and BGPPeer documents: from the floating IPs of the NetworkGatewayGroup.
+    Services,
 }
 
 /// A ClusterCIDRConfig document (dual stack).

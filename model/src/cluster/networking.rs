@@ -17,7 +17,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct RawPeer {
     pub(super) address: Placed<IpAddr>,
-    pub(super) asn: u32,
+    pub(super) asn: Placed<u32>,
+    /// The cluster's own number in sessions with this peer, if its document says one.
+    pub(super) local_asn: Option<Placed<u32>>,
     pub(super) control_plane_nodes: Vec<Placed<IpAddr>>,
 }
 
@@ -33,13 +35,14 @@ pub(super) fn inline_peer(at: &At<'_>, complaints: &mut Complaints) -> Option<Ra
     Some(RawPeer {
         address: address?,
         asn: asn?,
+        local_asn: None,
         control_plane_nodes: nodes,
     })
 }
 
 /// An autonomous system number, written as a number or as text.
-pub(super) fn asn(at: &At<'_>, complaints: &mut Complaints) -> Option<u32> {
-    Some(at.number::<u32>(complaints, 1..=u32::MAX)?.value)
+pub(super) fn asn(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<u32>> {
+    at.number::<u32>(complaints, 1..=u32::MAX)
 }
 
 /// A NetworkGatewayGroup document: its floating IPs.
@@ -60,9 +63,7 @@ pub(super) fn bgp_load_balancer(mut fields: Fields<'_>, complaints: &mut Complai
         return Vec::new();
     };
     fields.finish(complaints);
-    if let Some(at) = spec.optional("localASN") {
-        asn(&at, complaints);
-    }
+    let local_asn = spec.optional("localASN").and_then(|at| asn(&at, complaints));
     let mut peers = Vec::new();
     if let Some(list) = spec.optional("peers") {
         for item in list.items(complaints) {
@@ -71,9 +72,15 @@ pub(super) fn bgp_load_balancer(mut fields: Fields<'_>, complaints: &mut Complai
             };
             let address = peer_address(&mut fields, "peerIP", complaints);
             let asn = peer_asn(&mut fields, "peerASN", complaints);
-            fields.free(&["name", "localASN", "sessions", "selectors"]);
+            let own = fields.optional("localASN");
+            let local_asn = own.map_or_else(|| local_asn.clone(), |at| self::asn(&at, complaints));
+            fields.free(&["name", "sessions", "selectors"]);
             fields.finish(complaints);
-            peers.extend(address.zip(asn).map(|(address, asn)| peer(address, asn)));
+            peers.extend(
+                address
+                    .zip(asn)
+                    .map(|(address, asn)| peer(address, asn, local_asn)),
+            );
         }
     }
     spec.free(&["peerSelector", "addressPools"]);
@@ -89,12 +96,10 @@ pub(super) fn bgp_peer(mut fields: Fields<'_>, complaints: &mut Complaints) -> O
         peer_address(&mut spec, "peerIP", complaints),
         peer_asn(&mut spec, "peerASN", complaints),
     );
-    if let Some(at) = spec.optional("localASN") {
-        asn(&at, complaints);
-    }
+    let local_asn = spec.optional("localASN").and_then(|at| asn(&at, complaints));
     spec.free(&["sessions", "selectors"]);
     spec.finish(complaints);
-    Some(peer(address?, number?))
+    Some(peer(address?, number?, local_asn))
 }
 
 /// A ClusterCIDRConfig document.
@@ -145,10 +150,11 @@ fn node_prefixes(at: &At<'_>, longest: u8, complaints: &mut Complaints) -> Optio
     Some((cidr, mask.value))
 }
 
-fn peer(address: Placed<IpAddr>, asn: u32) -> RawPeer {
+fn peer(address: Placed<IpAddr>, asn: Placed<u32>, local_asn: Option<Placed<u32>>) -> RawPeer {
     RawPeer {
         address,
         asn,
+        local_asn,
         control_plane_nodes: Vec::new(),
     }
 }
@@ -162,7 +168,7 @@ fn peer_address(
     address::host_v4(&fields.required(key, &help, complaints)?, complaints)
 }
 
-fn peer_asn(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<u32> {
+fn peer_asn(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<Placed<u32>> {
     let help = format!("write `{key}: NUMBER`, the router's autonomous system number");
     asn(&fields.required(key, &help, complaints)?, complaints)
 }

@@ -12,7 +12,10 @@ use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
     source::{Complaints, Place, Placed},
     version::{Minor, Version},
-    yaml::fields::{At, Fields},
+    yaml::{
+        Value,
+        fields::{At, Fields},
+    },
 };
 
 /// A node with the places of its addresses.
@@ -31,8 +34,33 @@ pub(super) struct RawSpec {
     pub(super) control_plane: RawControlPlane,
     pub(super) load_balancer: RawLoadBalancer,
     pub(super) network: RawNetwork,
-    pub(super) max_pods_per_node: Option<u16>,
-    pub(super) bypass_preflight_check: bool,
+    pub(super) max_pods_per_node: Option<Placed<u16>>,
+    pub(super) bypass_preflight_check: Option<Placed<bool>>,
+    pub(super) proxy: Option<RawProxy>,
+    pub(super) gke_connect_location: Option<Placed<String>>,
+}
+
+/// `spec.proxy`.
+#[derive(Debug)]
+pub(super) struct RawProxy {
+    pub(super) url: Option<Placed<String>>,
+    /// `noProxy`, each entry; those of one text all stand where the text does. `None` if the field is not there.
+    pub(super) no_proxy: Option<Placed<Vec<Placed<String>>>>,
+}
+
+/// The document that only `bmctl` reads.
+#[derive(Debug, Default)]
+pub(super) struct RawHeader {
+    /// The files that hold secrets, by their fields.
+    pub(super) key_paths: Vec<(&'static str, Placed<String>)>,
+    pub(super) registry_mirrors: Vec<RawMirror>,
+}
+
+/// One of `registryMirrors`.
+#[derive(Debug)]
+pub(super) struct RawMirror {
+    pub(super) endpoint: Placed<String>,
+    pub(super) hosts: Vec<Placed<String>>,
 }
 
 /// `spec.controlPlane`.
@@ -54,16 +82,26 @@ pub(super) struct RawLoadBalancer {
     pub(super) ingress_vip: Option<Placed<IpAddr>>,
     pub(super) pools: Option<RawPools>,
     pub(super) nodes: Option<Placed<Vec<RawNode>>>,
+    pub(super) local_asn: Option<Placed<u32>>,
     pub(super) peers: Vec<RawPeer>,
 }
 
-/// `spec.loadBalancer.addressPools`, the ranges of all pools together.
+/// `spec.loadBalancer.addressPools`.
 #[derive(Debug)]
 pub(super) struct RawPools {
     pub(super) place: Place,
-    pub(super) ranges: Vec<Placed<AddressRange>>,
+    pub(super) pools: Vec<RawAddressPool>,
     /// Whether every range could be read; otherwise what seems to be in no pool may be in one.
     pub(super) is_complete: bool,
+}
+
+/// One of `spec.loadBalancer.addressPools`.
+#[derive(Debug)]
+pub(super) struct RawAddressPool {
+    pub(super) name: Option<Placed<String>>,
+    pub(super) ranges: Vec<Placed<AddressRange>>,
+    pub(super) avoid_buggy_ips: Option<Placed<bool>>,
+    pub(super) manual_assign: Option<Placed<bool>>,
 }
 
 /// `spec.clusterNetwork`.
@@ -72,28 +110,64 @@ pub(super) struct RawNetwork {
     pub(super) pods: Vec<Placed<IpNet>>,
     pub(super) services: Vec<Placed<IpNet>>,
     pub(super) flat_ipv4: bool,
-    pub(super) advanced_networking: bool,
+    pub(super) advanced_networking: Option<Placed<bool>>,
     pub(super) direct_server_return: bool,
 }
 
 /// The document that only `bmctl` reads. The files that it names hold secrets and are never opened.
-pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) {
-    fields.free(&[
-        "gcrKeyPath",
-        "sshPrivateKeyPath",
-        "gkeConnectAgentServiceAccountKeyPath",
-    ]);
-    fields.free(&[
-        "gkeConnectRegisterServiceAccountKeyPath",
-        "cloudOperationsServiceAccountKeyPath",
-    ]);
-    fields.free(&[
-        "registryMirrors",
-        "privateRegistries",
-        "proxy",
-        "nodeAgentCredentialPath",
-    ]);
+pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawHeader {
+    let mut key_paths = Vec::new();
+    for key in KEY_PATHS {
+        let path = fields.optional(key).and_then(|at| at.text(complaints));
+        key_paths.extend(path.map(|path| (key, path)));
+    }
+    let registry_mirrors = match fields.optional("registryMirrors") {
+        Some(at) => at
+            .items(complaints)
+            .iter()
+            .filter_map(|item| mirror(item, complaints))
+            .collect(),
+        None => Vec::new(),
+    };
+    fields.free(&["privateRegistries", "proxy"]);
     fields.finish(complaints);
+    RawHeader {
+        key_paths,
+        registry_mirrors,
+    }
+}
+
+fn mirror(at: &At<'_>, complaints: &mut Complaints) -> Option<RawMirror> {
+    let mut fields = at.fields(complaints)?;
+    let endpoint = fields
+        .required("endpoint", "write `endpoint: https://HOST:PORT`", complaints)
+        .and_then(|at| at.text(complaints));
+    let hosts = match fields.optional("hosts") {
+        Some(at) => texts(&at, complaints),
+        None => Vec::new(),
+    };
+    fields.free(&["caCertPath", "pullCredentialConfigPath"]);
+    fields.finish(complaints);
+    Some(RawMirror {
+        endpoint: endpoint?,
+        hosts,
+    })
+}
+
+fn texts(at: &At<'_>, complaints: &mut Complaints) -> Vec<Placed<String>> {
+    at.items(complaints)
+        .iter()
+        .filter_map(|item| item.text(complaints))
+        .collect()
+}
+
+fn flag(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<Placed<bool>> {
+    let at = fields.optional(key)?;
+    let value = at.boolean(complaints)?;
+    Some(Placed {
+        value,
+        place: at.place(),
+    })
 }
 
 /// Reads `spec`.
@@ -140,16 +214,24 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
     let max_pods_per_node = fields
         .optional("nodeConfig")
         .and_then(|at| max_pods_per_node(&at, complaints));
-    let bypass = fields
-        .optional("bypassPreflightCheck")
-        .and_then(|at| at.boolean(complaints));
-    proxy(&mut fields, complaints);
+    let bypass_preflight_check = flag(&mut fields, "bypassPreflightCheck", complaints);
+    let proxy = fields.optional("proxy").and_then(|at| proxy(&at, complaints));
+    let gke_connect_location = fields.optional("gkeConnect").and_then(|at| {
+        let mut fields = at.fields(complaints)?;
+        let location = fields.optional("location").and_then(|at| at.text(complaints));
+        fields.free(&[
+            "projectID",
+            "connectServiceAccountSecret",
+            "registerServiceAccountSecret",
+        ]);
+        fields.finish(complaints);
+        location
+    });
     fields.free(&[
         "authentication",
         "binaryAuthorization",
         "clusterOperations",
         "clusterSecurity",
-        "gkeConnect",
     ]);
     fields.free(&[
         "gkeOnPremAPI",
@@ -175,7 +257,9 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
         load_balancer: load_balancer?,
         network: network?,
         max_pods_per_node,
-        bypass_preflight_check: bypass.unwrap_or(false),
+        bypass_preflight_check,
+        proxy,
+        gke_connect_location,
     })
 }
 
@@ -291,9 +375,9 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
             place: at.place(),
         })
     });
-    if let Some(at) = fields.optional("localASN") {
-        networking::asn(&at, complaints);
-    }
+    let local_asn = fields
+        .optional("localASN")
+        .and_then(|at| networking::asn(&at, complaints));
     let peers = match fields.optional("bgpPeers") {
         Some(at) => at
             .items(complaints)
@@ -312,6 +396,7 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
         ingress_vip,
         pools,
         nodes,
+        local_asn,
         peers,
     })
 }
@@ -346,31 +431,32 @@ fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<(Placed<IpAddr>, Opt
 fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> RawPools {
     let mut pools = RawPools {
         place: at.place(),
-        ranges: Vec::new(),
+        pools: Vec::new(),
         is_complete: true,
     };
     for item in at.items(complaints) {
         let Some(mut fields) = item.fields(complaints) else {
             continue;
         };
-        if let Some(name) = fields.required("name", "write `name: NAME`", complaints) {
-            name.text(complaints);
-        }
-        for key in ["avoidBuggyIPs", "manualAssign"] {
-            if let Some(at) = fields.optional(key) {
-                at.boolean(complaints);
-            }
-        }
+        let name = fields
+            .required("name", "write `name: NAME`", complaints)
+            .and_then(|at| at.text(complaints));
+        let avoid_buggy_ips = flag(&mut fields, "avoidBuggyIPs", complaints);
+        let manual_assign = flag(&mut fields, "manualAssign", complaints);
         let list = fields.required("addresses", "write `addresses:` and a list of ranges", complaints);
         let items = list.map(|list| list.items(complaints)).unwrap_or_default();
-        for item in &items {
-            match address::range(item, complaints) {
-                Some(range) => pools.ranges.push(range),
-                None => pools.is_complete = false,
-            }
-        }
-        pools.is_complete &= !items.is_empty();
+        let ranges: Vec<_> = items
+            .iter()
+            .filter_map(|item| address::range(item, complaints))
+            .collect();
+        pools.is_complete &= !items.is_empty() && ranges.len() == items.len();
         fields.finish(complaints);
+        pools.pools.push(RawAddressPool {
+            name,
+            ranges,
+            avoid_buggy_ips,
+            manual_assign,
+        });
     }
     pools
 }
@@ -379,12 +465,6 @@ fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
     let mut fields = at.fields(complaints)?;
     let pods = cidr_blocks(&mut fields, "pods", POD_PREFIXES, complaints);
     let services = cidr_blocks(&mut fields, "services", SERVICE_PREFIXES, complaints);
-    let flag = |fields: &mut Fields<'_>, key, complaints: &mut Complaints| {
-        fields
-            .optional(key)
-            .and_then(|at| at.boolean(complaints))
-            .unwrap_or(false)
-    };
     let flat_ipv4 = flag(&mut fields, "flatIPv4", complaints);
     let advanced_networking = flag(&mut fields, "advancedNetworking", complaints);
     for key in ["multipleNetworkInterfaces", "bundledIngress"] {
@@ -399,7 +479,7 @@ fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
     Some(RawNetwork {
         pods: pods?,
         services: services?,
-        flat_ipv4,
+        flat_ipv4: flat_ipv4.is_some_and(|flat| flat.value),
         advanced_networking,
         direct_server_return,
     })
@@ -437,7 +517,7 @@ fn cidr_blocks(
     )
 }
 
-fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
+fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<u16>> {
     let mut fields = at.fields(complaints)?;
     let density = fields.optional("podDensity");
     fields.free(&["containerRuntime", "registryMirrors", "privateRegistries"]);
@@ -445,24 +525,47 @@ fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
     let mut fields = density?.fields(complaints)?;
     let most = fields.optional("maxPodsPerNode");
     fields.finish(complaints);
-    Some(
-        most?
-            .number::<u16>(complaints, PODS_PER_NODE.0..=PODS_PER_NODE.1)?
-            .value,
-    )
+    most?.number::<u16>(complaints, PODS_PER_NODE.0..=PODS_PER_NODE.1)
 }
 
 /// `noProxy` is documented as one comma-separated text; files in the field also have a list. Both are accepted.
-fn proxy(fields: &mut Fields<'_>, complaints: &mut Complaints) {
-    let Some(mut fields) = fields.optional("proxy").and_then(|at| at.fields(complaints)) else {
-        return;
-    };
-    if let Some(url) = fields.optional("url") {
-        url.text(complaints);
-    }
-    fields.free(&["noProxy"]);
+fn proxy(at: &At<'_>, complaints: &mut Complaints) -> Option<RawProxy> {
+    let mut fields = at.fields(complaints)?;
+    let url = fields.optional("url").and_then(|at| at.text(complaints));
+    let no_proxy = fields.optional("noProxy").map(|at| {
+        let written = match &at.node.value {
+            Value::List(_) => texts(&at, complaints),
+            _ => at.text(complaints).into_iter().collect(),
+        };
+        Placed {
+            value: written.iter().flat_map(entries).collect(),
+            place: at.place(),
+        }
+    });
     fields.finish(complaints);
+    Some(RawProxy { url, no_proxy })
 }
+
+/// The entries of a comma-separated text; an item of a list may be one, too.
+fn entries(text: &Placed<String>) -> Vec<Placed<String>> {
+    let words = text.value.split([',', ' ', '\n']).filter(|word| !word.is_empty());
+    words
+        .map(|word| Placed {
+            value: word.to_owned(),
+            place: text.place,
+        })
+        .collect()
+}
+
+/// Fields of the header that name files with secrets.
+const KEY_PATHS: [&str; 6] = [
+    "gcrKeyPath",
+    "sshPrivateKeyPath",
+    "gkeConnectAgentServiceAccountKeyPath",
+    "gkeConnectRegisterServiceAccountKeyPath",
+    "cloudOperationsServiceAccountKeyPath",
+    "nodeAgentCredentialPath",
+];
 
 const TYPES: [(&str, ClusterType); 4] = [
     ("admin", ClusterType::Admin),

@@ -26,7 +26,7 @@ fn the_samples_read_as_they_are_written() {
     assert_eq!(user.namespace, "cluster-user-l2");
     assert_eq!(user.load_balancer.nodes.len(), 3);
     assert_eq!(
-        user.load_balancer.address_ranges[1].to_string(),
+        user.load_balancer.address_pools[0].ranges[1].to_string(),
         "10.200.0.240-10.200.0.255"
     );
     assert_eq!(user.pools[0].nodes[3].address.to_string(), "10.210.2.12");
