@@ -13,7 +13,11 @@ pub struct Minor {
     pub minor: u16,
 }
 
-/// A version as a cluster file writes it: `1.29.1100-gke.84`, `1.29.400`, `1.34`.
+/// A version as its product writes it: `1.29.1100-gke.84`, `1.34`, `v1.31.4+k3s1`, `4.17`.
+///
+/// ```text
+/// version = [ "v" ] number "." number [ "." number ] [ "-" build ] [ "+" build ]
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Version {
@@ -24,13 +28,20 @@ pub struct Version {
 
 /// Text that does not start with `MAJOR.MINOR`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read version {0:?}: expected MAJOR.MINOR[.PATCH[-gke.N]], for example 1.29.1100-gke.84")]
+#[error(
+    "read version {0:?}: expected MAJOR.MINOR[.PATCH], for example 1.29.1100-gke.84, 1.34 or v1.31.4+k3s1"
+)]
 pub struct InvalidVersion(pub String);
 
 impl Version {
     /// The minor version, which selects the port tables.
     pub fn minor(&self) -> Minor {
         self.minor
+    }
+
+    /// Whether it is written as `bmctl` writes versions: without a `v` before it and without build metadata.
+    pub fn is_of_bmctl(&self) -> bool {
+        !self.text.starts_with('v') && !self.text.contains('+')
     }
 
     /// The text as it was written.
@@ -44,12 +55,15 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = || InvalidVersion(text.to_owned());
-        let (core, build) = match text.split_once('-') {
-            Some((core, build)) => (core, Some(build)),
-            None => (text, None),
-        };
+        let bare = text.strip_prefix('v').unwrap_or(text);
+        let (bare, metadata) = at_most_one(bare, '+');
+        let (core, build) = at_most_one(bare, '-');
         let fields: Vec<&str> = core.split('.').collect();
-        if !(2..=3).contains(&fields.len()) || build.is_some_and(|b| !is_build(b)) {
+        let has_bad_suffix = [build, metadata]
+            .into_iter()
+            .flatten()
+            .any(|text| !is_build(text));
+        if !(2..=3).contains(&fields.len()) || has_bad_suffix {
             return Err(invalid());
         }
         let number = |field: &str| -> Option<u16> {
@@ -73,6 +87,12 @@ impl FromStr for Version {
             minor,
         })
     }
+}
+
+/// What stands before and after the first such character.
+fn at_most_one(text: &str, separator: char) -> (&str, Option<&str>) {
+    text.split_once(separator)
+        .map_or((text, None), |(before, after)| (before, Some(after)))
 }
 
 fn is_build(text: &str) -> bool {
@@ -141,6 +161,10 @@ mod tests {
             ("1.29.400", "1.29"),
             ("1.34", "1.34"),
             ("1.9.1", "1.9"),
+            ("v1.31.4+k3s1", "1.31"),
+            ("v1.30.2-rc1+rke2r1", "1.30"),
+            ("4.17", "4.17"),
+            ("v1.9", "1.9"),
         ] {
             assert_eq!(text.parse::<Version>().unwrap().minor().to_string(), minor);
         }
@@ -153,7 +177,11 @@ mod tests {
             "1",
             "1.",
             "1.x",
-            "v1.29",
+            "v",
+            "vv1.29",
+            "V1.29",
+            "1.29+",
+            "1.29+a+b",
             "1.29.1.2",
             "1.29-",
             "1.29 ",

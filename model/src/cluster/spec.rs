@@ -267,6 +267,11 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
 pub(super) fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
     let help = "write MAJOR.MINOR[.PATCH[-gke.N]], for example 1.29.1100-gke.84";
     let version = at.parsed::<Version>(complaints, "a version", help)?;
+    if !version.value.is_of_bmctl() {
+        let message = format!("`{}`: \"{}\" is not a version of `bmctl`", at.path, version.value);
+        complaints.add_with_help(version.place, message, help);
+        return None;
+    }
     let minor = version.value.minor();
     if (NEVER_EXISTED.0..=NEVER_EXISTED.1).contains(&minor) {
         let message = format!(
