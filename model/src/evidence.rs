@@ -163,13 +163,6 @@ pub struct Retested {
     pub was: String,
 }
 
-impl Parameters {
-    /// Whether a node takes part, by `--nodes` and `--exclude`.
-    pub fn takes_part(&self, node: NodeId) -> bool {
-        (self.nodes.is_empty() || self.nodes.contains(&node)) && !self.exclude.contains(&node)
-    }
-}
-
 /// Something that happened to the swarm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

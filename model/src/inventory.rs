@@ -59,6 +59,9 @@ pub struct Node {
     pub id: NodeId,
     /// Where SSH reaches it (`address`; the same as the id unless `k8sIP` is set).
     pub ssh: IpAddr,
+    /// What people call it; the file of `bmctl` has no names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// What it is for.
     pub roles: BTreeSet<Role>,
     /// Its own version: the cluster's, or its node pool's.
@@ -158,6 +161,20 @@ impl Inventory {
         families(&self.pods).len() == 2 || families(&self.services).len() == 2
     }
 
+    /// The vantage with this id.
+    pub fn vantage(&self, id: NodeId) -> Option<&Vantage> {
+        self.vantages
+            .binary_search_by_key(&id, |vantage| vantage.id)
+            .ok()
+            .map(|index| &self.vantages[index])
+    }
+
+    /// Where SSH reaches a node or a vantage, which is also an address from which its probe may come.
+    pub fn ssh_of(&self, id: NodeId) -> Option<IpAddr> {
+        let node = self.node(id).map(|node| node.ssh);
+        node.or_else(|| self.vantage(id).map(|vantage| vantage.ssh))
+    }
+
     /// The families of the addresses that the file gives to its nodes.
     pub fn listed_families(&self) -> BTreeSet<Family> {
         let addresses = self.nodes.iter().filter_map(|node| node.id.address());
@@ -185,6 +202,7 @@ impl Inventory {
                 let entry = nodes.entry(id).or_insert_with(|| Node {
                     id,
                     ssh: node.address,
+                    name: None,
                     roles: BTreeSet::new(),
                     version: version.clone(),
                     pool: pool.to_owned(),

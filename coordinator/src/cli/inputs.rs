@@ -8,7 +8,7 @@ use plumbline_model::{
     id::{NodeId, RunId},
     input::{self, InputText, Purpose, Understood},
     inventory::Inventory,
-    plan::Plan,
+    plan::{Plan, Selection},
     profile::{self, Profile, VersionStanding},
     source::{Diagnostic, SourceText},
     version::Version,
@@ -120,13 +120,14 @@ impl InputArgs {
         aim: Aim,
     ) -> Result<Inputs, Failure> {
         let texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
+        let added = self.added_profiles()?;
         let Understood {
             inventory,
             declared,
             findings,
             ..
-        } = input::read(&texts).map_err(|refused| Failure::usage(&refused))?;
-        let (profile_texts, profiles) = self.profiles(&inventory, declared.as_ref())?;
+        } = input::read(&texts, &added).map_err(|refused| Failure::usage(&refused))?;
+        let (profile_texts, profiles) = profiles(&inventory, added, declared.as_ref())?;
         let mut remarks = Vec::new();
         self.know_version(&inventory, &profiles, &mut remarks)?;
         for id in self.nodes.iter().chain(&self.exclude) {
@@ -152,7 +153,8 @@ impl InputArgs {
             return Err(Failure::usage_message(unlike(&earlier.retest.run, then)));
         }
         let parameters = self.parameters(swarm, aim);
-        if !inventory.nodes.iter().any(|node| parameters.takes_part(node.id)) {
+        let selection = Selection::new(&inventory, &parameters);
+        if !inventory.nodes.iter().any(|node| selection.has(node.id)) {
             return Err(Failure::usage_message(
                 "select nodes: --nodes and --exclude leave none of the file's nodes".to_owned(),
             ));
@@ -169,27 +171,8 @@ impl InputArgs {
         })
     }
 
-    fn profiles(
-        &self,
-        inventory: &Inventory,
-        declared: Option<&Profile>,
-    ) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
-        let added = self
-            .profile
-            .iter()
-            .map(|path| read_text(path))
-            .collect::<Result<_, _>>()?;
-        let texts = profile::texts_for(inventory, added).map_err(|unknown| Failure::usage(&unknown))?;
-        let profiles = profile::all(&texts, declared).map_err(|refused| Failure::usage(&refused))?;
-        for (index, profile) in profiles.iter().enumerate() {
-            if profiles[..index].iter().any(|other| other.id == profile.id) {
-                return Err(Failure::usage_message(format!(
-                    "take {}: a profile with the id {:?} is there already",
-                    texts[index].name, profile.id
-                )));
-            }
-        }
-        Ok((texts, profiles))
+    fn added_profiles(&self) -> Result<Vec<SourceText>, Failure> {
+        self.profile.iter().map(|path| read_text(path)).collect()
     }
 
     fn know_version(
@@ -280,6 +263,26 @@ impl InputArgs {
             retest: aim.earlier.map(|earlier| earlier.retest),
         }
     }
+}
+
+/// The profiles that apply, and their texts.
+fn profiles(
+    inventory: &Inventory,
+    added: Vec<SourceText>,
+    declared: Option<&Profile>,
+) -> Result<(Vec<SourceText>, Vec<Profile>), Failure> {
+    let texts = profile::texts_for(inventory, added).map_err(|unknown| Failure::usage(&unknown))?;
+    let profiles = profile::all(&texts, declared).map_err(|refused| Failure::usage(&refused))?;
+    for (index, text) in texts.iter().enumerate() {
+        let id = &profiles[index].id;
+        if profiles[..index].iter().any(|other| other.id == *id) {
+            return Err(Failure::usage_message(format!(
+                "take {}: a profile with the id {id:?} is there already",
+                text.name
+            )));
+        }
+    }
+    Ok((texts, profiles))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use plumbline_model::{
     evidence::SwarmKind,
     id::NodeId,
-    report::{CheckRow, Report, Status, check},
+    report::{CheckRow, Report, ReportNode, Status, check},
 };
 
 use super::{count, counted};
@@ -144,10 +144,11 @@ fn asked(report: &Report) -> u64 {
 /// The nodes that options left out; nothing if there are none.
 fn excluded_line(report: &Report) -> Option<String> {
     let names: Vec<String> = report.excluded.iter().map(ToString::to_string).collect();
+    let left_out = |node: &&ReportNode| report.excluded.contains(&node.id);
     (!names.is_empty()).then(|| {
         format!(
             "{} of {} took part (--nodes, --exclude); nothing is said of {}",
-            report.nodes.len().saturating_sub(names.len()),
+            report.nodes.len() - report.nodes.iter().filter(left_out).count(),
             counted(report.nodes.len(), "node"),
             listed(&names)
         )

@@ -116,7 +116,7 @@ fn unheard(advertised: &[SocketAddr], inventory: &Inventory, participants: &[Nod
         .iter()
         .filter_map(|node| Some((*node, node.address()?)));
     let addresses: Vec<IpAddr> = nodes
-        .flat_map(|(node, address)| [Some(address), inventory.node(node).map(|of| of.ssh)])
+        .flat_map(|(node, address)| [Some(address), inventory.ssh_of(node)])
         .flatten()
         .collect();
     let is_heard = |address: &IpAddr| advertised.iter().any(|at| at.is_ipv4() == address.is_ipv4());

@@ -32,11 +32,10 @@ pub(super) async fn start(
     participants: &[NodeId],
     sink: &mut dyn Sink,
 ) -> Result<Swarm, SwarmError> {
-    let nodes: Vec<IpAddr> = inventory
-        .nodes
-        .iter()
-        .filter_map(|node| node.id.address())
-        .collect();
+    // A vantage is a host like every other; where it stands, its address says.
+    let nodes = inventory.nodes.iter().map(|node| node.id);
+    let vantages = inventory.vantages.iter().map(|vantage| vantage.id);
+    let nodes: Vec<IpAddr> = nodes.chain(vantages).filter_map(NodeId::address).collect();
     let vips = inventory.control_plane_vip.iter().chain(&inventory.ingress_vip);
     let taken: Vec<(IpAddr, IpAddr)> = vips.map(|vip| (*vip, *vip)).collect();
     let stack = if inventory.is_dual_stack() {

@@ -236,8 +236,8 @@ fn invite(invitation: Invitation<'_>) -> Result<Invited, SwarmError> {
             NodeId::Coordinator => Origin::ThisMachine(own_addresses.clone()),
             NodeId::Address(address) => Origin::Addresses(
                 inventory
-                    .node(*node)
-                    .map_or_else(|| vec![*address], |of| vec![*address, of.ssh]),
+                    .ssh_of(*node)
+                    .map_or_else(|| vec![*address], |ssh| vec![*address, ssh]),
             ),
         };
         expected.push(Expected {

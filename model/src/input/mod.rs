@@ -80,11 +80,12 @@ impl InputText {
     }
 }
 
-/// Reads the inputs of a run: one for [`Purpose::Cluster`], at most one for each other purpose.
+/// Reads the inputs of a run: one for [`Purpose::Cluster`], at most one for each other purpose. `profiles` are those that the
+/// user adds, in which a plain inventory may find its own.
 ///
 /// # Errors
 /// If one of them cannot be read: every complaint about it at once, each with its place; nothing is guessed.
-pub fn read(texts: &[InputText]) -> Result<Understood, Refused> {
+pub fn read(texts: &[InputText], _profiles: &[SourceText]) -> Result<Understood, Refused> {
     let cluster = texts.iter().find(|text| text.purpose == Purpose::Cluster);
     let source = cluster.map_or_else(SourceText::default, InputText::source);
     let read = cluster::read(&source)?;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AFFORDABLE_SECONDS, Block, Expect, NoVantage, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE, Sharing,
+    AFFORDABLE_SECONDS, Block, Expect, NoVantage, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE, Selection, Sharing,
     index::Index, retest,
 };
 use crate::{
     evidence::{Group, Parameters},
     id::{NodeId, Role},
-    inventory::{Inventory, Node},
+    inventory::{Inventory, Node, Vantage},
     port::{Family, PortSet, Protocol},
     profile::{Destination, Profile, Rule, Scope, Severity, Source},
 };
@@ -35,7 +35,10 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
     } else {
         // A retest needs those alone who have something to make again.
         if parameters.groups.iter().any(|group| group.needs_probes()) {
-            plan.participants = roster.nodes.iter().map(|node| node.id).collect();
+            let nodes = roster.nodes.iter().map(|node| node.id);
+            plan.participants = nodes
+                .chain(roster.vantages.iter().map(|vantage| vantage.id))
+                .collect();
         }
         let is_source = |block: &Block| block.sources.contains(&NodeId::Coordinator);
         if plan.blocks.iter().any(is_source) {
@@ -118,7 +121,11 @@ fn exclude_open_ports(blocks: &mut Vec<Block>) {
 /// Who may take part.
 struct Roster<'a> {
     nodes: Vec<&'a Node>,
-    coordinator: bool,
+    vantages: Vec<&'a Vantage>,
+    /// As the admin workstation and as a client; absent if it is excluded.
+    coordinator: Option<NodeId>,
+    /// Whether a vantage is the admin workstation in place of the coordinator.
+    workstation_is_a_vantage: bool,
     /// In which the nodes speak to each other.
     families: BTreeSet<Family>,
     /// Of the addresses in the file.
@@ -128,15 +135,15 @@ struct Roster<'a> {
 
 impl<'a> Roster<'a> {
     fn new(inventory: &'a Inventory, parameters: &Parameters) -> Self {
-        let only: BTreeSet<NodeId> = parameters.nodes.iter().copied().collect();
-        let excluded: BTreeSet<NodeId> = parameters.exclude.iter().copied().collect();
-        let takes_part =
-            |node: &&Node| (only.is_empty() || only.contains(&node.id)) && !excluded.contains(&node.id);
-        // `--nodes` chooses among the cluster's nodes; the admin workstation takes part until it is excluded.
-        let coordinator = !excluded.contains(&NodeId::Coordinator);
+        let selection = Selection::new(inventory, parameters);
+        let nodes = inventory.nodes.iter().filter(|node| selection.has(node.id));
+        let vantages = inventory.vantages.iter();
+        let is_workstation = |vantage: &Vantage| vantage.stands_for.contains(&Source::AdminWorkstation);
         Self {
-            nodes: inventory.nodes.iter().filter(takes_part).collect(),
-            coordinator,
+            nodes: nodes.collect(),
+            workstation_is_a_vantage: vantages.clone().any(is_workstation),
+            vantages: vantages.filter(|vantage| selection.has(vantage.id)).collect(),
+            coordinator: Some(NodeId::Coordinator).filter(|id| selection.has(*id)),
             families: inventory.families(),
             listed_families: inventory.listed_families(),
             is_dual_stack: inventory.is_dual_stack(),
@@ -147,8 +154,20 @@ impl<'a> Roster<'a> {
     fn speaks(&self, node: NodeId, family: Family) -> bool {
         match node.address() {
             None => self.listed_families.contains(&family),
-            Some(address) => self.is_dual_stack || Family::of(address) == family,
+            Some(address) => Family::of(address) == family || (self.is_dual_stack && !self.is_vantage(node)),
         }
+    }
+
+    /// Vantages of the inventory ascend, and the roster keeps their order.
+    fn is_vantage(&self, id: NodeId) -> bool {
+        self.vantages
+            .binary_search_by_key(&id, |vantage| vantage.id)
+            .is_ok()
+    }
+
+    fn standing_for(&self, source: Source) -> impl Iterator<Item = NodeId> {
+        let standing = move |vantage: &&&Vantage| vantage.stands_for.contains(&source);
+        self.vantages.iter().filter(standing).map(|vantage| vantage.id)
     }
 
     fn with_role(&self, role: Role) -> impl Iterator<Item = NodeId> {
@@ -161,17 +180,25 @@ impl<'a> Roster<'a> {
     /// Who of the roster is this source; `None` if nobody can be.
     fn vantages(&self, source: Source) -> Option<BTreeSet<NodeId>> {
         let nodes = || self.nodes.iter().map(|node| node.id);
-        let coordinator = || self.coordinator.then_some(NodeId::Coordinator);
+        let somebody = |ids: BTreeSet<NodeId>| (!ids.is_empty()).then_some(ids);
         match source {
-            Source::AdminWorkstation => coordinator().map(|coordinator| BTreeSet::from([coordinator])),
+            Source::AdminWorkstation if self.workstation_is_a_vantage => {
+                somebody(self.standing_for(source).collect())
+            }
+            Source::AdminWorkstation => somebody(self.coordinator.into_iter().collect()),
             Source::ControlPlane => Some(self.with_role(Role::ControlPlane).collect()),
             Source::LoadBalancer => Some(self.with_role(Role::LoadBalancer).collect()),
             Source::Worker => Some(self.with_role(Role::Worker).collect()),
             Source::ClusterNodes => Some(nodes().collect()),
-            Source::AnyClient => Some(nodes().chain(coordinator()).collect()),
+            Source::AnyClient => {
+                let clients = nodes().chain(self.coordinator).chain(self.standing_for(source));
+                Some(clients.collect())
+            }
             // What a node does toward itself is no matter of the network.
             Source::SelfNode | Source::Loopback => Some(BTreeSet::new()),
-            Source::AdminClusterNodes | Source::FloatingIp => None,
+            Source::AdminClusterNodes | Source::FloatingIp | Source::Named(_) => {
+                somebody(self.standing_for(source).collect())
+            }
         }
     }
 }
@@ -257,9 +284,10 @@ fn expectation(rule: &Rule) -> Option<Expect> {
 }
 
 fn destinations(rule: &Rule, parameters: &Parameters, roster: &Roster<'_>) -> Vec<NodeId> {
-    let is_meant = |node: &&&Node| match rule.destination.role() {
-        Some(role) => node.roles.contains(&role),
-        None => true,
+    let is_meant = |node: &&&Node| match (rule.destination, rule.destination.role()) {
+        (Destination::ListedNodes, _) => rule.listed.contains(&node.id),
+        (_, Some(role)) => node.roles.contains(&role),
+        (_, None) => true,
     };
     let has_rule = |node: &&&Node| applies(rule, &node.version.minor(), parameters);
     // Nodes of the inventory ascend, and the roster keeps their order.
@@ -292,12 +320,15 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
     };
     let remedy = match source {
         Source::AdminClusterNodes => {
-            format!("this build has no vantage at the admin cluster: on each of its nodes, {by_hand}")
+            format!("give the admin cluster's file with `--admin-cluster`, or on each of its nodes {by_hand}")
         }
         Source::AdminWorkstation => {
-            "the admin workstation is excluded: run without `--exclude coordinator`".to_owned()
+            "the admin workstation is excluded: run without `--exclude` of it".to_owned()
         }
-        _ => format!("this build has no vantage there: {by_hand}"),
+        _ => format!(
+            "name a machine there as a vantage that stands for `{}` (docs/inventory.md), or {by_hand}",
+            word(source)
+        ),
     };
     NoVantage {
         rule: rule.id.clone(),
@@ -307,6 +338,15 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
         ports: ports.clone(),
         remedy,
     }
+}
+
+/// The source as files write it.
+fn word(source: Source) -> String {
+    // A unit variant or a name is always a string.
+    serde_json::to_value(source)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 /// Whether every source can test every port without anybody having to wait long.

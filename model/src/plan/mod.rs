@@ -8,6 +8,12 @@
 //! addresses only, since these are what it works with: `bmctl` and its users reach nodes by the addresses that they wrote,
 //! never by those that probes find.
 //!
+//! # Vantages
+//!
+//! A vantage takes part as every other source: it asks what the rules ask of the sources that it stands for, over the family
+//! of its address, and is asked nothing. `any_client` is every node, the workstation and every vantage that stands for it;
+//! `admin_workstation` is the coordinator unless a vantage takes its place.
+//!
 //! # Sharing
 //!
 //! A rule of more than [`STRATA_ABOVE`] ports (NodePort) is shared among its sources, unless testing everything costs
@@ -30,8 +36,9 @@
 mod build;
 mod index;
 mod retest;
+mod selection;
 
-pub use self::index::Index;
+pub use self::{index::Index, selection::Selection};
 
 use std::collections::BTreeSet;
 
@@ -128,8 +135,8 @@ pub struct Target {
 /// The plan of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
-    /// Who takes part, ascending: the nodes, and the coordinator where a rule needs it as a source; nobody if every check
-    /// asked for is over the file. Blocks may name others; with these nothing is tested.
+    /// Who takes part, ascending: the nodes and vantages, and the coordinator where a rule needs it as a source; nobody if
+    /// every check asked for is over the file. Blocks may name others; with these nothing is tested.
     pub participants: Vec<NodeId>,
     /// The tests, in the order of the profile's rules.
     pub blocks: Vec<Block>,

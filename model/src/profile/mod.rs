@@ -36,6 +36,7 @@
 
 mod condition;
 mod read;
+mod source_name;
 
 use std::collections::BTreeSet;
 
@@ -44,10 +45,11 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     condition::{Condition, InvalidCondition},
     read::read,
+    source_name::{InvalidSourceName, SourceName},
 };
 
 use crate::{
-    id::Role,
+    id::{NodeId, Role},
     inventory::Inventory,
     port::{PortRange, PortSet, Protocol},
     source::{Refused, SourceText},
@@ -72,6 +74,8 @@ pub enum Destination {
     AddedClusterVip,
     /// Outside the cluster: BGP peers, DNS, NTP, the internet.
     External,
+    /// Nodes that a rule lists one by one ([`Rule::listed`]); only declared rules do.
+    ListedNodes,
 }
 
 impl Destination {
@@ -81,7 +85,11 @@ impl Destination {
             Self::ControlPlane => Some(Role::ControlPlane),
             Self::LoadBalancer => Some(Role::LoadBalancer),
             Self::Worker => Some(Role::Worker),
-            Self::AnyNode | Self::AddedClusterNode | Self::AddedClusterVip | Self::External => None,
+            Self::AnyNode
+            | Self::AddedClusterNode
+            | Self::AddedClusterVip
+            | Self::External
+            | Self::ListedNodes => None,
         }
     }
 }
@@ -110,6 +118,9 @@ pub enum Source {
     Loopback,
     /// Floating IPs of a NetworkGatewayGroup.
     FloatingIp,
+    /// A source of the user's own, for which vantages stand; only declared rules have it.
+    #[serde(untagged)]
+    Named(SourceName),
 }
 
 /// How far a port must be reachable.
@@ -169,6 +180,8 @@ pub struct Rule {
     pub id: String,
     /// Where the traffic must arrive.
     pub destination: Destination,
+    /// The nodes of [`Destination::ListedNodes`]; empty for any other destination.
+    pub listed: BTreeSet<NodeId>,
     /// Transport.
     pub protocol: Protocol,
     /// Ports; empty for protocols without any.

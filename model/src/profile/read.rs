@@ -189,6 +189,7 @@ fn rule(item: &At<'_>, variables: &BTreeMap<String, u16>, complaints: &mut Compl
     let rule = Rule {
         id: id?,
         destination: destination?,
+        listed: BTreeSet::new(),
         protocol,
         ports,
         sources,

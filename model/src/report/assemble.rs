@@ -14,7 +14,7 @@ use crate::{
     inventory::Inventory,
     ledger::Ledger,
     observation::HostFacts,
-    plan::{Expect, Plan},
+    plan::{Expect, Plan, Selection},
     port::{PortRange, PortSet},
     profile::Profile,
     verdict::{
@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     Absent, Basis, CheckRow, Coverage, Finding, FindingSeverity, Input, NotMeasuredRow, ReachabilityRow,
-    Report, ReportNode, SCHEMA, Status, Verdict, check,
+    Report, ReportNode, ReportVantage, SCHEMA, Status, Verdict, check,
     checks::{self, Judged},
     config,
     paste::withhold,
@@ -74,8 +74,8 @@ pub(super) fn judge(
     let run = ledger.run;
     Report {
         schema: SCHEMA.to_owned(),
-        verdict: if plan.participants.iter().all(|who| *who == NodeId::Coordinator) && !absent.is_empty() {
-            // None of the nodes was there to measure anything; the workstation alone measures nothing either.
+        verdict: if plan.participants.iter().all(|who| inventory.node(*who).is_none()) && !absent.is_empty() {
+            // None of the nodes was there to be measured; the workstation and vantages alone measure nothing.
             Verdict::Incomplete
         } else {
             verdict(&findings, &checks, &coverage)
@@ -92,6 +92,7 @@ pub(super) fn judge(
         analysis: ANALYSIS_VERSION,
         inputs: inputs(ledger),
         nodes: nodes(inventory, ledger),
+        vantages: vantages(inventory, ledger),
         absent,
         excluded: excluded(inventory, ledger),
         findings,
@@ -173,11 +174,13 @@ fn absent(planned: &Plan, ledger: &Ledger<'_>) -> Vec<Absent> {
         .collect()
 }
 
-/// Nodes of the cluster that this run was told to leave alone.
+/// Nodes of the cluster, and vantages, that this run was told to leave alone.
 fn excluded(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<NodeId> {
-    let parameters = &ledger.run.parameters;
-    let mut excluded: Vec<NodeId> = inventory.nodes.iter().map(|node| node.id).collect();
-    excluded.retain(|node| !parameters.takes_part(*node));
+    let selection = Selection::new(inventory, &ledger.run.parameters);
+    let nodes = inventory.nodes.iter().map(|node| node.id);
+    let vantages = inventory.vantages.iter().map(|vantage| vantage.id);
+    let mut excluded: Vec<NodeId> = nodes.chain(vantages).collect();
+    excluded.retain(|node| !selection.has(*node));
     excluded.sort_unstable();
     excluded
 }
@@ -198,25 +201,41 @@ fn inputs(ledger: &Ledger<'_>) -> Vec<Input> {
         .collect()
 }
 
-fn nodes(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<ReportNode> {
-    let facts = |id: NodeId| -> Option<HostFacts> {
-        let facts = ledger.node(id)?.facts?.what;
-        Some(HostFacts {
-            ruleset: None,
-            // Everybody knows everybody: of a thousand nodes these would be most of the report.
-            neighbors: Vec::new(),
-            ..facts.clone()
+/// What a probe told last, without what would be most of the report.
+fn facts(ledger: &Ledger<'_>, id: NodeId) -> Option<HostFacts> {
+    let facts = ledger.node(id)?.facts?.what;
+    Some(HostFacts {
+        ruleset: None,
+        // Everybody knows everybody: of a thousand nodes these would be most of the report.
+        neighbors: Vec::new(),
+        ..facts.clone()
+    })
+}
+
+fn vantages(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<ReportVantage> {
+    inventory
+        .vantages
+        .iter()
+        .map(|vantage| ReportVantage {
+            id: vantage.id,
+            name: vantage.name.clone(),
+            stands_for: vantage.stands_for.iter().copied().collect(),
+            facts: facts(ledger, vantage.id),
         })
-    };
+        .collect()
+}
+
+fn nodes(inventory: &Inventory, ledger: &Ledger<'_>) -> Vec<ReportNode> {
     inventory
         .nodes
         .iter()
         .map(|node| ReportNode {
             id: node.id,
+            name: node.name.clone(),
             roles: node.roles.iter().copied().collect(),
             version: node.version.clone(),
             labels: node.labels.clone(),
-            facts: facts(node.id),
+            facts: facts(ledger, node.id),
         })
         .collect()
 }

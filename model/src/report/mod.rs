@@ -25,7 +25,7 @@ use crate::{
     observation::HostFacts,
     plan::{Expect, NoVantage, Plan},
     port::{Family, PortSet, Protocol},
-    profile,
+    profile::{self, Source},
     version::Version,
 };
 
@@ -62,9 +62,13 @@ pub struct Report {
     pub inputs: Vec<Input>,
     /// The nodes, ascending.
     pub nodes: Vec<ReportNode>,
-    /// Nodes that `--partial` left out, ascending: nothing is said of them.
+    /// Machines outside the cluster that stood for sources of rules, ascending; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vantages: Vec<ReportVantage>,
+    /// Nodes and vantages that `--partial` left out, ascending: nothing is said of them.
     pub absent: Vec<Absent>,
-    /// Nodes that `--nodes` or `--exclude` left out, ascending: nothing is said of them. Absent if there are none.
+    /// Nodes and vantages that `--nodes` or `--exclude` left out, ascending: nothing is said of them. Absent if there are
+    /// none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<NodeId>,
     /// What is wrong, worst first.
@@ -160,6 +164,9 @@ pub struct Input {
 pub struct ReportNode {
     /// Its id.
     pub id: NodeId,
+    /// What people call it; absent if the file has no name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its roles.
     pub roles: Vec<Role>,
     /// Its version.
@@ -168,6 +175,21 @@ pub struct ReportNode {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What its probe told last, without ruleset and neighbours (which stay in the evidence); absent if no probe joined.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<HostFacts>,
+}
+
+/// A machine outside the cluster that stood for sources of rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportVantage {
+    /// Its id: the address from which it asks.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: String,
+    /// The sources of rules that it stands for, ascending.
+    pub stands_for: Vec<Source>,
+    /// What its probe told last, as for a node; absent if no probe joined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<HostFacts>,
 }
@@ -421,7 +443,7 @@ pub fn report(evidence: &[Entry]) -> Result<Report, ReportError> {
     if ledger.run.inputs.is_empty() {
         return Err(ReportError::NoInput);
     }
-    let understood = input::read(&ledger.run.inputs).map_err(ReportError::Inputs)?;
+    let understood = input::read(&ledger.run.inputs, &ledger.run.profiles).map_err(ReportError::Inputs)?;
     let profiles =
         profile::all(&ledger.run.profiles, understood.declared.as_ref()).map_err(ReportError::Inputs)?;
     let plan = Plan::new(&understood.inventory, &profiles, &ledger.run.parameters);

@@ -110,6 +110,7 @@ impl Stage {
                 .map(|id| Node {
                     id: *id,
                     ssh: id.address().unwrap(),
+                    name: None,
                     roles: BTreeSet::from([Role::Worker]),
                     version: "1.29.0".parse().unwrap(),
                     pool: "pool".to_owned(),

@@ -115,7 +115,10 @@ fn demanded(inventory: &Inventory, profile: &Profile, parameters: &Parameters) -
     let mut demanded = BTreeMap::new();
     let takes_part = |node: NodeId| match node {
         NodeId::Coordinator => !parameters.exclude.contains(&node),
-        NodeId::Address(_) => parameters.takes_part(node),
+        NodeId::Address(_) => {
+            (parameters.nodes.is_empty() || parameters.nodes.contains(&node))
+                && !parameters.exclude.contains(&node)
+        }
     };
     let nodes = inventory.nodes.iter().map(|node| node.id);
     let sources: Vec<NodeId> = nodes
@@ -182,7 +185,11 @@ fn is_source(from: NodeId, rule: &Rule, profile: &Profile, inventory: &Inventory
         Source::Worker => has(Role::Worker),
         Source::ClusterNodes => from != NodeId::Coordinator,
         Source::AnyClient => true,
-        Source::AdminClusterNodes | Source::SelfNode | Source::Loopback | Source::FloatingIp => false,
+        Source::AdminClusterNodes
+        | Source::SelfNode
+        | Source::Loopback
+        | Source::FloatingIp
+        | Source::Named(_) => false,
     };
     rule.sources
         .iter()

@@ -69,6 +69,11 @@ pub(super) fn validate(
                     }
                 }
             }
+            "additionalProperties" if argument.is_object() => {
+                for (name, item) in value.as_object().into_iter().flatten() {
+                    validate(root, argument, item, &format!("{place}.{name}"), complaints);
+                }
+            }
             "additionalProperties" => {
                 assert_eq!(argument, &Value::Bool(false), "{place}");
                 for name in value.as_object().into_iter().flatten().map(|(name, _)| name) {
