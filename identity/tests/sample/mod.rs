@@ -204,6 +204,7 @@ pub(crate) fn report() -> Report {
             sha256,
         }],
         nodes: vec![],
+        vantages: vec![],
         absent: vec![],
         excluded: vec![],
         findings: vec![],
