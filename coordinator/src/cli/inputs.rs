@@ -46,6 +46,9 @@ pub(super) struct InputArgs {
     /// A further profile file; may be given several times.
     #[arg(long, value_name = "FILE")]
     profile: Vec<PathBuf>,
+    /// Findings that somebody answers for until a date; they are listed and shape no verdict (docs/waivers.md).
+    #[arg(long, value_name = "FILE")]
+    waivers: Option<PathBuf>,
     /// Test every port of every range from every source.
     #[arg(long)]
     exhaustive: bool,
@@ -119,7 +122,10 @@ impl InputArgs {
         swarm: SwarmKind,
         aim: Aim,
     ) -> Result<Inputs, Failure> {
-        let texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
+        let mut texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
+        for path in &self.waivers {
+            texts.push(InputText::new(Purpose::Waivers, read_text(path)?));
+        }
         let added = self.added_profiles()?;
         let Understood {
             inventory,

@@ -98,6 +98,74 @@ pub enum CauseKind {
     Unmeasured,
 }
 
+impl CauseKind {
+    /// Every kind, in the order in which they were made known.
+    pub const ALL: [Self; 28] = [
+        Self::HostFirewall,
+        Self::PathFilter,
+        Self::PathReject,
+        Self::ReturnPathFilter,
+        Self::ProbeLost,
+        Self::NoListener,
+        Self::PortTaken,
+        Self::WrongResponder,
+        Self::SourceNat,
+        Self::DuplicateAddress,
+        Self::DuplicateMac,
+        Self::ProxyArp,
+        Self::NotAdjacent,
+        Self::VipTaken,
+        Self::PmtudBlackHole,
+        Self::MtuTooSmall,
+        Self::LossyPath,
+        Self::EcmpMember,
+        Self::Latency,
+        Self::LoadedLatency,
+        Self::LowThroughput,
+        Self::Clock,
+        Self::AddressOverlap,
+        Self::Capacity,
+        Self::Exposure,
+        Self::HostSetting,
+        Self::Config,
+        Self::Unmeasured,
+    ];
+
+    /// Its word, as report.json has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::HostFirewall => "host_firewall",
+            Self::PathFilter => "path_filter",
+            Self::PathReject => "path_reject",
+            Self::ReturnPathFilter => "return_path_filter",
+            Self::ProbeLost => "probe_lost",
+            Self::NoListener => "no_listener",
+            Self::PortTaken => "port_taken",
+            Self::WrongResponder => "wrong_responder",
+            Self::SourceNat => "source_nat",
+            Self::DuplicateAddress => "duplicate_address",
+            Self::DuplicateMac => "duplicate_mac",
+            Self::ProxyArp => "proxy_arp",
+            Self::NotAdjacent => "not_adjacent",
+            Self::VipTaken => "vip_taken",
+            Self::PmtudBlackHole => "pmtud_black_hole",
+            Self::MtuTooSmall => "mtu_too_small",
+            Self::LossyPath => "lossy_path",
+            Self::EcmpMember => "ecmp_member",
+            Self::Latency => "latency",
+            Self::LoadedLatency => "loaded_latency",
+            Self::LowThroughput => "low_throughput",
+            Self::Clock => "clock",
+            Self::AddressOverlap => "address_overlap",
+            Self::Capacity => "capacity",
+            Self::Exposure => "exposure",
+            Self::HostSetting => "host_setting",
+            Self::Config => "config",
+            Self::Unmeasured => "unmeasured",
+        }
+    }
+}
+
 /// Why something fails, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,7 +17,7 @@ use crate::{
     inventory::Inventory,
     profile::Profile,
     source::{Diagnostic, Refused, SourceText},
-    waiver::Waiver,
+    waiver::{self, Waiver},
 };
 
 /// What an input is for.
@@ -89,10 +89,12 @@ pub fn read(texts: &[InputText], _profiles: &[SourceText]) -> Result<Understood,
     let cluster = texts.iter().find(|text| text.purpose == Purpose::Cluster);
     let source = cluster.map_or_else(SourceText::default, InputText::source);
     let read = cluster::read(&source)?;
+    let waivers = (texts.iter().find(|text| text.purpose == Purpose::Waivers))
+        .map_or_else(|| Ok(Vec::new()), |text| waiver::read(&text.source()))?;
     Ok(Understood {
         inventory: Inventory::derive(&read.cluster),
         declared: None,
-        waivers: Vec::new(),
+        waivers,
         findings: read.findings,
     })
 }

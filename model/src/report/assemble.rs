@@ -31,6 +31,7 @@ use super::{
     paste::withhold,
     retest,
     time::rfc3339,
+    waive::waive,
 };
 
 /// Judges a run whose plan is known.
@@ -59,6 +60,9 @@ pub(super) fn judge(
     let mut findings = explain(plan, ledger, &pairs);
     withhold(ledger, &mut findings);
     findings.extend(config::findings(&understood.findings));
+    let reachability = reachability(plan, &pairs);
+    let started_unix_ms = ledger.run.started_unix_ms;
+    let waivers = waive(&understood.waivers, &mut findings, &reachability, started_unix_ms);
     put_in_order(&mut findings);
     let coverage = coverage(plan, ledger, &pairs, inferred);
     let absent = absent(planned, ledger);
@@ -96,7 +100,8 @@ pub(super) fn judge(
         absent,
         excluded: excluded(inventory, ledger),
         findings,
-        reachability: reachability(plan, &pairs),
+        waivers,
+        reachability,
         latency: Vec::new(),
         throughput: Vec::new(),
         checks,
@@ -106,10 +111,11 @@ pub(super) fn judge(
     }
 }
 
-/// Worst first, and numbered in that order.
+/// Worst first, those that somebody answers for last, and numbered in that order.
 fn put_in_order(findings: &mut [Finding]) {
     findings.sort_by_key(|finding| {
         (
+            finding.waived.is_some(),
             Reverse(finding.status),
             Reverse(finding.severity),
             Reverse(finding.affects_total),
@@ -133,22 +139,32 @@ fn filters(ledger: &Ledger<'_>, pair: &PairVerdict, range: PortRange, way: Way) 
         .collect()
 }
 
-/// Failed outranks incomplete outranks warned outranks passed.
+/// Failed outranks incomplete outranks warned outranks passed. A waiver accepts what was found; it measures nothing, so what
+/// was not measured stays so.
 fn verdict(findings: &[Finding], checks: &[CheckRow], coverage: &Coverage) -> Verdict {
     let has = |status| findings.iter().any(|finding| finding.status == status);
+    let counts = |finding: &&Finding| finding.waived.is_none();
+    let is_waived = |row: &CheckRow| {
+        let told = findings.iter().any(|finding| finding.check == row.id);
+        told && !findings
+            .iter()
+            .filter(counts)
+            .any(|finding| finding.check == row.id)
+    };
     let warns = |finding: &Finding| finding.severity >= FindingSeverity::Warn;
     if findings
         .iter()
+        .filter(counts)
         .any(|finding| finding.status == Status::Fail && finding.severity == FindingSeverity::Fail)
     {
         Verdict::Failed
     } else if has(Status::NotMeasured) || coverage.measured < coverage.planned || coverage.missing_batches > 0
     {
         Verdict::Incomplete
-    } else if findings.iter().any(warns)
+    } else if findings.iter().filter(counts).any(warns)
         || checks
             .iter()
-            .any(|row| row.status == Status::Warn && !is_told_by_findings(row))
+            .any(|row| row.status == Status::Warn && !is_told_by_findings(row) && !is_waived(row))
         || !coverage.no_vantage.is_empty()
     {
         Verdict::Warned

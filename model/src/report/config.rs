@@ -45,6 +45,7 @@ fn finding(complaint: &Diagnostic) -> Option<Finding> {
             text: complaint.help.clone().unwrap_or_default(),
             commands: Vec::new(),
         },
+        waived: None,
     })
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod stage;
 #[cfg(test)]
 mod tests;
 mod time;
+mod waive;
 
 use std::collections::BTreeMap;
 
@@ -27,7 +28,10 @@ use crate::{
     port::{Family, PortSet, Protocol},
     profile::{self, Source},
     version::Version,
+    waiver::Waiver,
 };
+
+pub(crate) use self::time::day_of;
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "plumbline.report/v1";
@@ -73,6 +77,9 @@ pub struct Report {
     pub excluded: Vec<NodeId>,
     /// What is wrong, worst first.
     pub findings: Vec<Finding>,
+    /// What became of each waiver, in the order of the waivers file. Absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<WaiverRow>,
     /// What became of every planned test, run-length by rule and outcome.
     pub reachability: Vec<ReachabilityRow>,
     /// Latency (with the issue that measures it).
@@ -247,6 +254,33 @@ pub struct Finding {
     pub evidence: Vec<u32>,
     /// What mends it.
     pub fix: Fix,
+    /// Who answers for it: it then does not shape the verdict. What was not measured keeps a run incomplete all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived: Option<Waiver>,
+}
+
+/// What became of a waiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaiverRow {
+    /// The waiver.
+    pub waiver: Waiver,
+    /// Whether it counts, by the day on which the run started (UTC).
+    pub standing: WaiverStanding,
+    /// How many findings it is about; an expired one covers none of them.
+    pub findings: u64,
+}
+
+/// Whether a waiver counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaiverStanding {
+    /// It does.
+    InForce,
+    /// It does, for another fourteen days at most.
+    ExpiresSoon,
+    /// Its last day was before the run: what it is about counts again.
+    Expired,
 }
 
 /// A place in an input.

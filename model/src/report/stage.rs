@@ -21,6 +21,7 @@ use crate::{
     port::{Family, PortSet, Protocol},
     profile::Severity,
     source::Diagnostic,
+    waiver::Waiver,
 };
 
 use super::{Report, ReportError};
@@ -50,6 +51,8 @@ pub(crate) struct Stage {
     pub(crate) parameters: Parameters,
     /// What the checks over the file complained about.
     pub(crate) complaints: Vec<Diagnostic>,
+    /// What somebody answers for.
+    pub(crate) waivers: Vec<Waiver>,
     /// Live nodes with what they serve.
     live: BTreeMap<NodeId, Served>,
     without_ipv6: BTreeSet<NodeId>,
@@ -138,6 +141,7 @@ impl Stage {
             dual: false,
             parameters: testimony::run_record().parameters,
             complaints: Vec::new(),
+            waivers: Vec::new(),
             live: BTreeMap::new(),
             without_ipv6: BTreeSet::new(),
             at_first: BTreeMap::new(),
@@ -452,7 +456,7 @@ impl Stage {
         let understood = Understood {
             inventory: self.inventory.clone(),
             declared: None,
-            waivers: Vec::new(),
+            waivers: self.waivers.clone(),
             findings: self.complaints.clone(),
         };
         Ok(super::assemble::judge(&understood, &[], &self.plan, &ledger))

@@ -24,6 +24,37 @@ pub(super) fn rfc3339(unix_ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
+/// The day of a date `YYYY-MM-DD`, counted from 1970-01-01; `None` if the calendar has no such day, or it was before. The
+/// inverse of [`rfc3339`], by `days_from_civil` of the same source.
+pub(crate) fn day_of(date: &str) -> Option<u64> {
+    let digits = |from: usize, to: usize| -> Option<u64> {
+        let part = date.get(from..to)?;
+        let all = part.bytes().all(|byte| byte.is_ascii_digit());
+        all.then(|| part.parse().ok())?
+    };
+    let separated = date.len() == 10 && date.get(4..5) == Some("-") && date.get(7..8) == Some("-");
+    if !separated {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
+    if !(1_970..=9_999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let (era, of_era) = (year / 400, year % 400);
+    let from_march = if month > 2 { month - 3 } else { month + 9 };
+    let of_year = (153 * from_march + 2) / 5 + day - 1;
+    let days = era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let number = days.checked_sub(DAYS_FROM_MARCH_OF_YEAR_0)?;
+    // A 30th of February counts on into March: only what comes back is a day of the calendar.
+    rfc3339(number * DAY_MS).starts_with(date).then_some(number)
+}
+
+/// The day of a point in time, counted from 1970-01-01.
+pub(super) fn day_at(unix_ms: u64) -> u64 {
+    unix_ms / DAY_MS
+}
+
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 /// Days from 0000-03-01 to 1970-01-01.
@@ -33,7 +64,7 @@ const ERA_DAYS: u64 = 146_097;
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{DAY_MS, day_of, rfc3339};
 
     #[test]
     fn dates_around_leap_days_and_centuries_agree_with_the_calendar() {
@@ -48,6 +79,29 @@ mod tests {
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(unix_ms), text);
+        }
+    }
+    #[test]
+    fn a_date_is_the_day_whose_date_it_is_and_no_other() {
+        for day in (0..60_000).step_by(7) {
+            assert_eq!(day_of(&rfc3339(day * DAY_MS)[..10]), Some(day));
+        }
+        for no_day in [
+            "2026-02-29",
+            "2026-04-31",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-1-1",
+            "26-01-01",
+            "2026/01/01",
+            "1969-12-31",
+            "2026-01-00",
+            "+026-01-01",
+            "2026-01-011",
+            "",
+            "tomorrow",
+        ] {
+            assert_eq!(day_of(no_day), None, "{no_day}");
         }
     }
 }

@@ -321,6 +321,7 @@ fn finding(mut told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> 
         attempts: tests.attempts,
         evidence: evidence(tests),
         fix: told.fix,
+        waived: None,
     }
 }
 
