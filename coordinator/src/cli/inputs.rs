@@ -123,7 +123,7 @@ impl InputArgs {
         aim: Aim,
     ) -> Result<Inputs, Failure> {
         let mut texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
-        for path in &self.waivers {
+        if let Some(path) = &self.waivers {
             texts.push(InputText::new(Purpose::Waivers, read_text(path)?));
         }
         let added = self.added_profiles()?;

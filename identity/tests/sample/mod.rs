@@ -208,6 +208,7 @@ pub(crate) fn report() -> Report {
         absent: vec![],
         excluded: vec![],
         findings: vec![],
+        waivers: vec![],
         reachability: vec![],
         latency: vec![],
         throughput: vec![],
