@@ -62,7 +62,11 @@ pub fn profile(data: &[u8]) -> Reading {
         Ok(profile) => {
             for version in &profile.versions {
                 for row in profile.rows(*version, None) {
-                    assert!(row.first_port >= 1 && row.first_port <= row.last_port, "{row:?}");
+                    assert!(
+                        row.first_port != Some(0) && row.first_port <= row.last_port,
+                        "{row:?}"
+                    );
+                    assert_eq!(row.first_port.is_some(), row.last_port.is_some(), "{row:?}");
                 }
             }
             check_plan(&CLUSTER, std::slice::from_ref(profile));

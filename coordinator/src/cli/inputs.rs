@@ -288,6 +288,14 @@ fn profiles(
             )));
         }
     }
+    let misfits = profile::check_options(inventory, &profiles);
+    if !misfits.is_empty() {
+        let lines: Vec<String> = misfits
+            .iter()
+            .map(|misfit| format!("{misfit}\n  help: {}", misfit.help))
+            .collect();
+        return Err(Failure::usage_message(lines.join("\n")));
+    }
     Ok((texts, profiles))
 }
 

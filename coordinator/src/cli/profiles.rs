@@ -116,10 +116,10 @@ fn show_table(rows: &[Row]) -> Table {
         "PURPOSE",
     ]);
     for row in rows {
-        let ports = if row.first_port == row.last_port {
-            row.first_port.to_string()
-        } else {
-            format!("{}-{}", row.first_port, row.last_port)
+        let ports = match row.first_port.zip(row.last_port) {
+            Some((first, last)) if first == last => first.to_string(),
+            Some((first, last)) => format!("{first}-{last}"),
+            None => "-".to_owned(),
         };
         let sources: Vec<String> = row.sources.iter().map(word).collect();
         table.add_row([

@@ -196,9 +196,10 @@ impl<'a> Roster<'a> {
             }
             // What a node does toward itself is no matter of the network.
             Source::SelfNode | Source::Loopback => Some(BTreeSet::new()),
-            Source::AdminClusterNodes | Source::FloatingIp | Source::Named(_) => {
-                somebody(self.standing_for(source).collect())
-            }
+            Source::AdminClusterNodes
+            | Source::ExternalLoadBalancer
+            | Source::FloatingIp
+            | Source::Named(_) => somebody(self.standing_for(source).collect()),
         }
     }
 }

@@ -3,48 +3,79 @@
 //! # The file
 //!
 //! One YAML document, read strictly: an unknown field or word is refused with its place. Optional fields are marked `?`.
+//! docs/profiles.md is the guide to write one.
 //!
 //! ```text
 //! schema: plumbline/profile/v1
 //! id, title: text
-//! sources: [text]                 where the tables come from, with dates
-//! versions: ["1.28", ...]         ascending; the first stands for everything older
-//! variables?: {name: port}        ports that the cluster file sets, with the document's value
+//! aliases?: [text]                other names by which it is found
+//! sources: [text]                 where the tables come from, with dates or revisions
+//! versions?: ["1.28", ...]        ascending; the first stands for everything older; absent: the tables stand for every version
+//! extends?: [PROFILE]             their rules apply, too, and their options and variables are known here
+//! replaces?: [rule id]            rules of those that do not apply
+//! composes?:                      what an inventory may compose in (`with:`), the network plugins
+//!   - PROFILE
+//!   - profile: PROFILE
+//!     sets?: {option: value}      defaults, of either profile's options, once it is composed in
+//! role_names?: {control_plane: server, worker: agent}     the distribution's own words
+//! options?:                       what an inventory can set under `options:`
+//!   name:
+//!     title: text
+//!     values: [word, ...]         or `kind: bool`
+//!     default: word
+//! variables?: {name: port}        ports that an inventory can set under `variables:`, with the document's value
+//! overlay?:                       what encapsulation takes from the MTU
+//!   source: text
+//!   octets: {name: number}
+//! notes?: [text]                  what else the document says, for people
 //! stand_ins?:                     who takes a source's place in some clusters
 //!   - source: SOURCE
 //!     when?: CONDITION
 //!     by: [SOURCE]
 //!     why: text
 //! rules:
-//!   - id: text                    unique
+//!   - id: text                    unique among the profiles of a run
 //!     to: DESTINATION             control_plane, load_balancer, worker, any_node, added_cluster_node, added_cluster_vip, external
-//!     protocol: tcp | udp | icmp | ip:N
-//!     ports: [22, 30000-32767, $variable]     empty unless tcp or udp
+//!     protocol: tcp | udp | tcp+udp | icmp | ip:N         tcp+udp is two rules of one id
+//!     ports: [22, 30000-32767, $variable]     only of tcp and udp, and always there
 //!     from: [SOURCE]              see [`Source`]
 //!     scope?: remote | self_node | loopback   remote unless written
 //!     through_services?: true | false         false unless written; tcp and udp rules of scope remote only
 //!     direction?: inbound | both | outbound   inbound unless written
-//!     severity?: info | warn | fail           fail unless written; a rule of no table can only warn
+//!     severity?: info | warn | fail           fail unless written; a rule of no table, or unverified, can only warn
 //!     since?, until?: "1.29"      first and last version with this rule
 //!     when?: CONDITION            see [`Condition`]
 //!     table?: true | false        whether it stands in a table of the document; true unless written
+//!     verified?: true | false     whether the cited revision was seen to say it; true unless written
 //!     used_by: text               the document's own word; only rules of a table have it
 //!     reading?: text              why `from` is what it is
 //!     purpose: text
 //!     cited: [text]
 //! ```
+//!
+//! # A run's profiles
+//!
+//! ```text
+//! inventory ── profile, with ──► texts_for ──► texts ──► all ──► profiles ──► check_options(inventory) ──► Plan
+//!              added files ──────────┘                    └─ composed in: options set; extended: rules replaced
+//! ```
 
 mod condition;
+mod library;
+mod lint;
+mod options;
 mod read;
 mod source_name;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     condition::{Condition, InvalidCondition},
-    read::read,
+    library::{BUILTIN, UnknownProfile, all, builtin, texts_for},
+    options::{Choice, Kind, Misfit, Setting, check_options},
+    read::{read, read_among},
     source_name::{InvalidSourceName, SourceName},
 };
 
@@ -52,7 +83,6 @@ use crate::{
     id::{NodeId, Role},
     inventory::Inventory,
     port::{PortRange, PortSet, Protocol},
-    source::{Refused, SourceText},
     version::Minor,
 };
 
@@ -112,6 +142,8 @@ pub enum Source {
     ClusterNodes,
     /// "All": every node and the coordinator; other clients are declared by the user.
     AnyClient,
+    /// A load balancer in front of the cluster that is none of its nodes.
+    ExternalLoadBalancer,
     /// The node itself, over any of its addresses.
     SelfNode,
     /// The node itself, over the loopback interface.
@@ -213,23 +245,62 @@ pub struct Rule {
     pub cited: Vec<String>,
     /// Whether the rule stands in a table of the document; others are supplementary or inferred.
     pub in_document: bool,
+    /// Whether the cited revision of the document was seen to say it; others can only warn.
+    pub verified: bool,
 }
 
 /// A port table set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Profile {
     /// Name, for example `gdc-bare-metal`.
     pub id: String,
     /// What it is.
     pub title: String,
+    /// Other names by which it is found.
+    pub aliases: Vec<String>,
     /// Sources with dates.
     pub sources: Vec<String>,
-    /// The minor versions that exist, ascending. The first stands for everything older, too.
+    /// The minor versions that exist, ascending. The first stands for everything older, too. Empty if the tables stand for
+    /// every version.
     pub versions: Vec<Minor>,
+    /// Profiles whose rules apply, too.
+    pub extends: Vec<String>,
+    /// Ids of their rules that do not.
+    pub replaces: Vec<String>,
+    /// Profiles that a cluster may compose in: network plugins.
+    pub composes: Vec<Composition>,
+    /// The distribution's own words for roles.
+    pub role_names: BTreeMap<Role, String>,
+    /// What a cluster can set, by name.
+    pub options: BTreeMap<String, Choice>,
+    /// Ports that a cluster can set, by name, with the document's value.
+    pub variables: BTreeMap<String, u16>,
+    /// What encapsulation takes from the MTU.
+    pub overlay: Option<Overlay>,
+    /// What else the document says, for people.
+    pub notes: Vec<String>,
     /// Who stands for sources that are not part of every kind of cluster.
     pub stand_ins: Vec<StandIn>,
     /// The rules, in the document's order.
     pub rules: Vec<Rule>,
+}
+
+/// A profile that may be composed into another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Composition {
+    /// Its id or alias.
+    pub profile: String,
+    /// Defaults, of options of either profile, once it is composed in.
+    pub sets: BTreeMap<String, String>,
+}
+
+/// What encapsulation takes from the MTU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// Where the numbers come from.
+    pub source: String,
+    /// Octets of a packet, by the name of the encapsulation.
+    pub octets: BTreeMap<String, u16>,
 }
 
 /// Others that take a source's place in some clusters, for example the control plane in place of an admin cluster.
@@ -245,7 +316,8 @@ pub struct StandIn {
     pub why: String,
 }
 
-/// One element of `plumbline profiles show -o json`: a row of a table (one for each range of a row of several).
+/// One element of `plumbline profiles show -o json`: a row of a table (one for each range of a row of several, and one
+/// for a protocol without ports).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// The rule's id.
@@ -254,10 +326,12 @@ pub struct Row {
     pub role: Destination,
     /// Transport.
     pub protocol: Protocol,
-    /// Lowest port.
-    pub first_port: u16,
+    /// Lowest port; absent for protocols without ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_port: Option<u16>,
     /// Highest port.
-    pub last_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_port: Option<u16>,
     /// The document's direction column.
     pub direction: Direction,
     /// The document's "used by".
@@ -270,6 +344,13 @@ pub struct Row {
     pub purpose: String,
     /// Citations.
     pub cited: Vec<String>,
+    /// The condition under which it applies; absent means always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What a failure does to the verdict.
+    pub severity: Severity,
+    /// Whether the cited revision of the document was seen to say it.
+    pub verified: bool,
 }
 
 /// Whether a version has tables.
@@ -288,64 +369,42 @@ pub enum VersionStanding {
     },
 }
 
-/// Names of the profiles that come with Plumbline.
-pub const BUILTIN: [&str; 1] = ["gdc-bare-metal"];
-
-/// The text of a profile that comes with Plumbline.
-pub fn builtin(name: &str) -> Option<SourceText> {
-    let text = match name {
-        "gdc-bare-metal" => include_str!("../../profiles/gdc-bare-metal.yaml"),
-        _ => return None,
-    };
-    Some(SourceText {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    })
-}
-
-/// The texts of the profiles that apply to a cluster, in the order in which they do: its own, what it composes in, and what
-/// the user adds.
-///
-/// # Errors
-/// If a name is unknown.
-pub fn texts_for(inventory: &Inventory, added: Vec<SourceText>) -> Result<Vec<SourceText>, UnknownProfile> {
-    let mut texts = Vec::new();
-    for name in std::iter::once(&inventory.profile).chain(&inventory.with) {
-        texts.push(builtin(name).ok_or_else(|| UnknownProfile(name.clone()))?);
-    }
-    texts.extend(added);
-    Ok(texts)
-}
-
-/// A name that no profile has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("find profile {0:?}: `plumbline profiles list` names them")]
-pub struct UnknownProfile(pub String);
-
-/// Reads the profiles of a run, and adds the rules that the inputs declare.
-///
-/// # Errors
-/// If one of them cannot be read.
-pub fn all(texts: &[SourceText], declared: Option<&Profile>) -> Result<Vec<Profile>, Refused> {
-    let mut profiles: Vec<Profile> = texts.iter().map(read).collect::<Result<_, _>>()?;
-    profiles.extend(declared.cloned());
-    Ok(profiles)
-}
-
 impl Profile {
+    /// Whether this is its id or another name of it.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.id == name || self.aliases.iter().any(|alias| alias == name)
+    }
+
+    /// What the distribution calls a role, if it has a word of its own.
+    pub fn name_of(&self, role: Role) -> Option<&str> {
+        self.role_names.get(&role).map(String::as_str)
+    }
+
     /// The document's rows for a version, all roles (the multi-cluster table included) or one. Exactly the rows of the
     /// tables: supplementary rules are not rows.
     pub fn rows(&self, version: Minor, role: Option<Role>) -> Vec<Row> {
+        self.rows_of(role, |rule| rule.applies_to(version))
+    }
+
+    /// As [`Profile::rows`], of every version.
+    pub fn rows_of_every_version(&self, role: Option<Role>) -> Vec<Row> {
+        self.rows_of(role, |_| true)
+    }
+
+    fn rows_of(&self, role: Option<Role>, has_rule: impl Fn(&Rule) -> bool) -> Vec<Row> {
         self.rules
             .iter()
-            .filter(|rule| rule.in_document && rule.applies_to(version))
+            .filter(|rule| rule.in_document && has_rule(rule))
             .filter(|rule| role.is_none() || rule.destination.role() == role)
-            .flat_map(|rule| rule.ports.iter().map(|ports| rule.row(ports)))
+            .flat_map(Rule::rows)
             .collect()
     }
 
     /// Whether this version has tables.
     pub fn standing(&self, version: Minor) -> VersionStanding {
+        if self.versions.is_empty() {
+            return VersionStanding::Known;
+        }
         match self.versions.binary_search(&version) {
             // Everything older than the oldest is covered by its "and earlier".
             Ok(_) | Err(0) => VersionStanding::Known,
@@ -399,23 +458,40 @@ impl Rule {
         ports
     }
 
-    fn row(&self, ports: &PortSpec) -> Row {
-        let (first_port, last_port) = match ports {
-            PortSpec::Range(range) => (range.first(), range.last()),
-            PortSpec::Variable { default, .. } => (*default, *default),
+    fn rows(&self) -> Vec<Row> {
+        let ranges: Vec<Option<(u16, u16)>> = match self.ports.as_slice() {
+            [] => vec![None],
+            ports => ports.iter().map(|spec| Some(spec.in_document())).collect(),
         };
+        ranges.into_iter().map(|ports| self.row(ports)).collect()
+    }
+
+    fn row(&self, ports: Option<(u16, u16)>) -> Row {
         Row {
             id: self.id.clone(),
             role: self.destination,
             protocol: self.protocol,
-            first_port,
-            last_port,
+            first_port: ports.map(|(first, _)| first),
+            last_port: ports.map(|(_, last)| last),
             direction: self.direction,
             doc_used_by: self.doc_used_by.clone().unwrap_or_default(),
             sources: self.sources.iter().copied().collect(),
             scope: self.scope,
             purpose: self.purpose.clone(),
             cited: self.cited.clone(),
+            when: self.when.as_ref().map(|when| when.text.clone()),
+            severity: self.severity,
+            verified: self.verified,
+        }
+    }
+}
+
+impl PortSpec {
+    /// First and last port in the document.
+    fn in_document(&self) -> (u16, u16) {
+        match self {
+            Self::Range(range) => (range.first(), range.last()),
+            Self::Variable { default, .. } => (*default, *default),
         }
     }
 }
@@ -424,9 +500,6 @@ impl Rule {
 fn variable(name: &str, inventory: &Inventory) -> Option<u16> {
     inventory.variables.get(name).copied()
 }
-
-/// Names that a profile may use with a dollar sign: what a cluster file can set.
-const VARIABLES: [&str; 1] = ["controlPlaneLBPort"];
 
 #[cfg(test)]
 mod tests;

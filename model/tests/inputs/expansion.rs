@@ -186,6 +186,7 @@ fn is_source(from: NodeId, rule: &Rule, profile: &Profile, inventory: &Inventory
         Source::ClusterNodes => from != NodeId::Coordinator,
         Source::AnyClient => true,
         Source::AdminClusterNodes
+        | Source::ExternalLoadBalancer
         | Source::SelfNode
         | Source::Loopback
         | Source::FloatingIp

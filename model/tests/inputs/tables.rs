@@ -137,7 +137,7 @@ fn line(row: &Row) -> String {
         Direction::Both => "both",
         Direction::Outbound => "outbound",
     };
-    let ports = match (row.first_port, row.last_port) {
+    let ports = match (row.first_port.unwrap_or(0), row.last_port.unwrap_or(0)) {
         (first, last) if first == last => first.to_string(),
         (first, last) => format!("{first}-{last}"),
     };

@@ -1,4 +1,7 @@
 use super::*;
+use crate::source::SourceText;
+
+mod format;
 
 fn gdc() -> Profile {
     read(&builtin("gdc-bare-metal").unwrap()).unwrap_or_else(|refused| panic!("{refused}"))
