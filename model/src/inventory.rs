@@ -59,6 +59,9 @@ pub struct Node {
     pub id: NodeId,
     /// Where SSH reaches it (`address`; the same as the id unless `k8sIP` is set).
     pub ssh: IpAddr,
+    /// The port of SSH there; absent means 22.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_port: Option<u16>,
     /// What people call it; the file of `bmctl` has no names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -202,6 +205,7 @@ impl Inventory {
                 let entry = nodes.entry(id).or_insert_with(|| Node {
                     id,
                     ssh: node.address,
+                    ssh_port: None,
                     name: None,
                     roles: BTreeSet::new(),
                     version: version.clone(),

@@ -104,6 +104,11 @@ impl Complaints {
         }
     }
 
+    /// The name of the text that they are about.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Adds a complaint without a remedy: the text is not readable.
     pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
         self.push(place, (Gravity::Unreadable, None), message.into(), None);

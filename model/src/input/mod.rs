@@ -10,14 +10,24 @@
 //!
 //! The same texts are line 1 of the evidence, so that `report` and `plumbline verify` understand them in the same way.
 
+mod labels;
+mod listed;
+mod merge;
+mod outside;
+mod plain;
+mod site;
+mod words;
+
 use serde::{Deserialize, Serialize};
 
+use self::{merge::Part, site::Site, words::Roles};
 use crate::{
     cluster,
     inventory::Inventory,
     profile::Profile,
-    source::{Diagnostic, Refused, SourceText},
+    source::{Complaints, Diagnostic, Refused, SourceText},
     waiver::{self, Waiver},
+    yaml,
 };
 
 /// What an input is for.
@@ -85,18 +95,104 @@ impl InputText {
 ///
 /// # Errors
 /// If one of them cannot be read: every complaint about it at once, each with its place; nothing is guessed.
-pub fn read(texts: &[InputText], _profiles: &[SourceText]) -> Result<Understood, Refused> {
-    let cluster = texts.iter().find(|text| text.purpose == Purpose::Cluster);
-    let source = cluster.map_or_else(SourceText::default, InputText::source);
-    let read = cluster::read(&source)?;
-    let waivers = (texts.iter().find(|text| text.purpose == Purpose::Waivers))
-        .map_or_else(|| Ok(Vec::new()), |text| waiver::read(&text.source()))?;
+pub fn read(texts: &[InputText], profiles: &[SourceText]) -> Result<Understood, Refused> {
+    let find = |purpose| texts.iter().find(|text| text.purpose == purpose);
+    let of = |purpose| find(purpose).map(InputText::source);
+    // Whoever mends one file learns what is wrong with the others, too.
+    let mut refused = Vec::new();
+    let main = kept(
+        cluster_of(&of(Purpose::Cluster).unwrap_or_default(), profiles),
+        &mut refused,
+    );
+    let admin = of(Purpose::AdminCluster)
+        .and_then(|source| Some((kept(cluster_of(&source, profiles), &mut refused)?, source)));
+    let waivers = of(Purpose::Waivers).and_then(|source| kept(waiver::read(&source), &mut refused));
+    let roles = main
+        .as_ref()
+        .map_or_else(|| Roles::of(None), |main| main.roles.clone());
+    let site = of(Purpose::Site).map(|source| site_of(&source, &roles));
+    let Some(main) = main.filter(|_| refused.is_empty()) else {
+        let site = site.filter(|site| !site.complaints.is_readable());
+        refused.extend(site.into_iter().flat_map(|site| site.complaints.into_refused().0));
+        return Err(Refused(refused));
+    };
+    let admin = admin.map(|(admin, source)| {
+        let mut complaints = Complaints::about(&source);
+        let outside = merge::nodes_of_admin_cluster(&admin.inventory, &main.inventory, &mut complaints);
+        Part {
+            complaints,
+            outside,
+            labels: Vec::new(),
+        }
+    });
+    let parts = main.part.into_iter().chain(admin).chain(site);
+    let (inventory, declared, further) = merge::merge(main.inventory, parts.collect())?;
     Ok(Understood {
-        inventory: Inventory::derive(&read.cluster),
-        declared: None,
-        waivers,
-        findings: read.findings,
+        inventory,
+        declared,
+        waivers: waivers.unwrap_or_default(),
+        findings: main.findings.into_iter().chain(further).collect(),
     })
+}
+
+/// What was read; what was refused is kept for the end.
+fn kept<T>(read: Result<T, Refused>, refused: &mut Vec<Diagnostic>) -> Option<T> {
+    read.map_err(|complaints| refused.extend(complaints.0)).ok()
+}
+
+fn site_of(source: &SourceText, roles: &Roles) -> Part {
+    let mut complaints = Complaints::about(source);
+    let documents = yaml::documents(source, &mut complaints);
+    let Site { labels, outside } = documents
+        .map(|documents| site::read(&documents, roles, &mut complaints))
+        .unwrap_or_default();
+    Part {
+        complaints,
+        outside,
+        labels,
+    }
+}
+
+/// What a cluster's own file says.
+struct Main {
+    inventory: Inventory,
+    /// Of a file of `bmctl`; what is found in a plain inventory is among the complaints of its part.
+    findings: Vec<Diagnostic>,
+    /// What a plain inventory says besides.
+    part: Option<Part>,
+    roles: Roles,
+}
+
+/// Reads a cluster's file of whatever shape.
+fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refused> {
+    let mut complaints = Complaints::about(source);
+    let documents = yaml::documents(source, &mut complaints).unwrap_or_default();
+    if !documents.first().is_some_and(plain::is_plain) {
+        let read = cluster::read(source)?;
+        return Ok(Main {
+            inventory: Inventory::derive(&read.cluster),
+            findings: read.findings,
+            part: None,
+            roles: Roles::of(None),
+        });
+    }
+    if let [_, second, ..] = documents.as_slice() {
+        let message = format!("an inventory is one document, found {}", documents.len());
+        complaints.add_with_help(second.place, message, "give each cluster a file of its own");
+    }
+    match plain::read(&documents[0], profiles, &mut complaints)? {
+        Some(plain) if complaints.is_readable() => Ok(Main {
+            inventory: plain.inventory,
+            findings: Vec::new(),
+            part: Some(Part {
+                complaints,
+                outside: plain.outside,
+                labels: Vec::new(),
+            }),
+            roles: plain.roles,
+        }),
+        _ => Err(complaints.into_refused()),
+    }
 }
 
 #[expect(

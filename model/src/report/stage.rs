@@ -113,6 +113,7 @@ impl Stage {
                 .map(|id| Node {
                     id: *id,
                     ssh: id.address().unwrap(),
+                    ssh_port: None,
                     name: None,
                     roles: BTreeSet::from([Role::Worker]),
                     version: "1.29.0".parse().unwrap(),

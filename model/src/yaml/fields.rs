@@ -72,6 +72,19 @@ impl<'a> At<'a> {
         }
     }
 
+    /// The items of a list, or a value that is no list by itself: `roles: worker` is `roles: [worker]`.
+    pub(crate) fn one_or_several(&self) -> Vec<Self> {
+        match &self.node.value {
+            Value::List(nodes) => (nodes.iter().enumerate())
+                .map(|(index, node)| At {
+                    node,
+                    path: format!("{}[{index}]", self.path),
+                })
+                .collect(),
+            _ => vec![self.clone()],
+        }
+    }
+
     /// The node as text.
     pub(crate) fn text(&self, complaints: &mut Complaints) -> Option<Placed<String>> {
         match &self.node.value {

@@ -198,6 +198,7 @@ pub(crate) fn clusters() -> impl Strategy<Value = Inventory> {
                     labels: BTreeMap::new(),
                     id: address.into(),
                     ssh: address,
+                    ssh_port: None,
                     name: None,
                     roles: roles.into_iter().collect(),
                     version: version.parse().expect("one of the versions above"),

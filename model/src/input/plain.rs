@@ -1,0 +1,649 @@
+//! The plain inventory: a cluster of any distribution, as docs/inventory.md describes it.
+//!
+//! ```text
+//! schema: plumbline/inventory/v1
+//! name: text
+//! profile: ID                      a built-in profile, or one that is given by --profile
+//! with?: [ID]                      what is composed in: the network plugin
+//! version: text                    v1.31.4+k3s1, 1.9.1, 4.17
+//! options?: {NAME: VALUE}          of the profiles
+//! variables?: {NAME: PORT}         of the profiles
+//! vips?: {control_plane?: ADDRESS, ingress?: ADDRESS}
+//! pods?, services?: [PREFIX]
+//! groups?: {NAME: {roles, labels?, version?, nodes: [NODE]}}
+//! nodes?: [NODE]
+//! vantages?, ports?: see `outside`
+//!
+//! NODE = ADDRESS | FIRST-LAST | {address, ssh?, port?, name?, roles, labels?, version?}
+//! ```
+//!
+//! A node has the roles of its group and its own; its own labels and version stand before its group's.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    labels, listed,
+    outside::{self, Outside},
+    words::Roles,
+};
+use crate::{
+    id::{NodeId, Role},
+    inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node},
+    profile::{self, Profile},
+    report::check,
+    source::{Complaints, Gravity, Place, Placed, Refused, SourceText, nearest},
+    version::Version,
+    yaml::{
+        self, Value,
+        fields::{At, Fields},
+    },
+};
+
+/// The value of `schema`.
+pub(super) const SCHEMA: &str = "plumbline/inventory/v1";
+
+/// What a plain inventory says.
+#[derive(Debug)]
+pub(super) struct Plain {
+    pub(super) inventory: Inventory,
+    pub(super) outside: Outside,
+    pub(super) roles: Roles,
+}
+
+/// Whether a document says that it is an inventory of ours, of whatever version.
+pub(super) fn is_plain(document: &yaml::Node) -> bool {
+    let Value::Map(entries) = &document.value else {
+        return false;
+    };
+    entries.iter().any(|entry| {
+        let is_ours = |text: &str| text.starts_with("plumbline/");
+        entry.key == "schema" && matches!(&entry.value.value, Value::Scalar { text, .. } if is_ours(text))
+    })
+}
+
+/// Reads an inventory; `None` if no inventory can be made of it, for reasons that are among the complaints.
+pub(super) fn read(
+    document: &yaml::Node,
+    profiles: &[SourceText],
+    complaints: &mut Complaints,
+) -> Result<Option<Plain>, Refused> {
+    let at = At::document(document);
+    let Some(mut fields) = at.fields(complaints) else {
+        return Ok(None);
+    };
+    schema(&mut fields, SCHEMA, complaints);
+    let name = text(
+        &mut fields,
+        "name",
+        "name the cluster, for example `name: plant-7`",
+        complaints,
+    );
+    let profile = profile_of(&mut fields, profiles, complaints)?;
+    let with = with(&mut fields, profiles, complaints);
+    let version = fields
+        .required("version", VERSION_HELP, complaints)
+        .and_then(|at| version(&at, complaints));
+    let options = options(&mut fields, complaints);
+    let variables = variables(&mut fields, complaints);
+    let vips = vips(&mut fields, complaints);
+    let pods = prefixes(&mut fields, "pods", complaints);
+    let services = prefixes(&mut fields, "services", complaints);
+    let roles = Roles::of(profile.as_ref().and_then(|(_, profile)| profile.as_ref()));
+    let mut listing = Listing {
+        roles: &roles,
+        nodes: BTreeMap::new(),
+    };
+    listing.read(&mut fields, complaints);
+    let listed = listing.nodes;
+    let outside = outside::read(&mut fields, &roles, complaints);
+    fields.finish(complaints);
+    let (Some(name), Some((profile, _)), Some(version)) = (name, profile, version) else {
+        return Ok(None);
+    };
+    let mut inventory = inventory(name, profile, version.value, listed);
+    (inventory.with, inventory.options, inventory.variables) = (with, options, variables);
+    (inventory.pods, inventory.services) = (values(&pods), values(&services));
+    check_vips(&vips, &inventory, complaints);
+    check_ranges(&pods, &services, &inventory, complaints);
+    inventory.control_plane_vip = vips.control_plane.map(|vip| vip.value);
+    inventory.ingress_vip = vips.ingress.map(|vip| vip.value);
+    Ok(Some(Plain {
+        inventory,
+        outside,
+        roles,
+    }))
+}
+
+/// Refuses another schema than the one that is meant.
+pub(super) fn schema(fields: &mut Fields<'_>, meant: &'static str, complaints: &mut Complaints) {
+    if let Some(at) = fields.required("schema", &format!("write `schema: {meant}`"), complaints) {
+        at.choice(complaints, &[(meant, ())]);
+    }
+}
+
+fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<NodeId, Listed>) -> Inventory {
+    let nodes: Vec<Node> = listed
+        .into_values()
+        .map(|listed| listed.into_node(&version))
+        .collect();
+    let has_load_balancers = nodes.iter().any(|node| node.roles.contains(&Role::LoadBalancer));
+    Inventory {
+        name,
+        profile,
+        with: Vec::new(),
+        options: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        cluster_type: None,
+        version,
+        nodes,
+        vantages: Vec::new(),
+        load_balancer_mode: if has_load_balancers {
+            LoadBalancerMode::Bundled
+        } else {
+            LoadBalancerMode::Manual
+        },
+        load_balancer_type: LoadBalancerType::Layer2,
+        control_plane_vip: None,
+        ingress_vip: None,
+        node_agent: false,
+        pods: Vec::new(),
+        services: Vec::new(),
+    }
+}
+
+/// A node as it is listed.
+struct Listed {
+    address: IpAddr,
+    ssh: Option<IpAddr>,
+    ssh_port: Option<u16>,
+    name: Option<String>,
+    roles: BTreeSet<Role>,
+    labels: BTreeMap<String, String>,
+    version: Option<Version>,
+    pool: String,
+    line: u32,
+}
+
+impl Listed {
+    fn into_node(self, version: &Version) -> Node {
+        Node {
+            id: NodeId::from(self.address),
+            ssh: self.ssh.unwrap_or(self.address),
+            ssh_port: self.ssh_port,
+            name: self.name,
+            roles: self.roles,
+            version: self.version.unwrap_or_else(|| version.clone()),
+            pool: self.pool,
+            line: self.line,
+            labels: self.labels,
+        }
+    }
+}
+
+/// What nodes of a group have in common.
+#[derive(Default)]
+struct Common {
+    pool: String,
+    roles: BTreeSet<Role>,
+    /// Whether roles are written, so that wrong ones are not complained about at every node.
+    has_roles: bool,
+    labels: BTreeMap<String, String>,
+    version: Option<Version>,
+}
+
+/// Nodes in the making.
+struct Listing<'a> {
+    roles: &'a Roles,
+    nodes: BTreeMap<NodeId, Listed>,
+}
+
+impl Listing<'_> {
+    fn read(&mut self, fields: &mut Fields<'_>, complaints: &mut Complaints) {
+        let place = fields.place;
+        let mut is_written = false;
+        if let Some(groups) = fields.optional("groups") {
+            is_written = true;
+            for entry in groups
+                .fields(complaints)
+                .iter()
+                .flat_map(|groups| groups.entries())
+            {
+                let at = At {
+                    node: &entry.value,
+                    path: format!("groups.{}", entry.key),
+                };
+                self.group(&entry.key, &at, complaints);
+            }
+        }
+        if let Some(nodes) = fields.optional("nodes") {
+            is_written = true;
+            self.list(&nodes, &Common::default(), complaints);
+        }
+        // What is listed and wrong has been complained about.
+        if !is_written || (self.nodes.is_empty() && complaints.is_empty()) {
+            complaints.add_with_help(
+                place,
+                "the inventory lists no nodes",
+                "write `nodes:` or `groups:`, as docs/inventory.md shows",
+            );
+        }
+        self.refuse_repeated_names(complaints);
+    }
+
+    fn group(&mut self, name: &str, at: &At<'_>, complaints: &mut Complaints) {
+        let Some(mut fields) = at.fields(complaints) else {
+            return;
+        };
+        let common = Common {
+            pool: name.to_owned(),
+            ..self.common(&mut fields, complaints)
+        };
+        let nodes = fields.required(
+            "nodes",
+            "list the group's nodes, for example [10.0.0.5-10.0.0.9]",
+            complaints,
+        );
+        fields.finish(complaints);
+        if let Some(nodes) = nodes {
+            self.list(&nodes, &common, complaints);
+        }
+    }
+
+    /// What a group and a node are written with alike.
+    fn common(&self, fields: &mut Fields<'_>, complaints: &mut Complaints) -> Common {
+        let roles = fields.optional("roles");
+        let labels = fields.optional("labels");
+        let version_at = fields.optional("version");
+        Common {
+            pool: String::new(),
+            has_roles: roles.is_some(),
+            roles: roles
+                .map(|at| self.roles.read(&at, complaints))
+                .unwrap_or_default(),
+            labels: labels.map(|at| labels::read(&at, complaints)).unwrap_or_default(),
+            version: version_at
+                .and_then(|at| version(&at, complaints))
+                .map(|version| version.value),
+        }
+    }
+
+    fn list(&mut self, at: &At<'_>, common: &Common, complaints: &mut Complaints) {
+        for item in at.items(complaints) {
+            if matches!(item.node.value, Value::Map(_)) {
+                self.node(&item, common, complaints);
+                continue;
+            }
+            for address in listed::addresses(&item, complaints) {
+                let listed = Listed {
+                    address: address.value,
+                    ssh: None,
+                    ssh_port: None,
+                    name: None,
+                    roles: common.roles.clone(),
+                    labels: common.labels.clone(),
+                    version: common.version.clone(),
+                    pool: common.pool.clone(),
+                    line: address.place.line,
+                };
+                self.add(listed, common.has_roles, address.place, &item.path, complaints);
+            }
+        }
+    }
+
+    fn node(&mut self, at: &At<'_>, common: &Common, complaints: &mut Complaints) {
+        let Some(mut fields) = at.fields(complaints) else {
+            return;
+        };
+        let address = fields
+            .required("address", listed::ONE_ADDRESS, complaints)
+            .and_then(|at| listed::address(&at, complaints));
+        let ssh = fields
+            .optional("ssh")
+            .and_then(|at| listed::address(&at, complaints));
+        let ssh_port = fields
+            .optional("port")
+            .and_then(|at| at.number::<u16>(complaints, 1..=u16::MAX));
+        let name = fields.optional("name").and_then(|at| at.text(complaints));
+        let own = self.common(&mut fields, complaints);
+        fields.finish(complaints);
+        let Some(address) = address else {
+            return;
+        };
+        let mut labels = common.labels.clone();
+        labels.extend(own.labels);
+        let listed = Listed {
+            address: address.value,
+            ssh: ssh.map(|ssh| ssh.value),
+            ssh_port: ssh_port.map(|port| port.value),
+            name: name.map(|name| name.value),
+            roles: common.roles.union(&own.roles).copied().collect(),
+            labels,
+            version: own.version.or_else(|| common.version.clone()),
+            pool: common.pool.clone(),
+            line: address.place.line,
+        };
+        let has_roles = common.has_roles || own.has_roles;
+        self.add(listed, has_roles, address.place, &at.path, complaints);
+    }
+
+    fn add(
+        &mut self,
+        listed: Listed,
+        has_roles: bool,
+        place: Place,
+        path: &str,
+        complaints: &mut Complaints,
+    ) {
+        if listed.roles.is_empty() && !has_roles {
+            let message = format!("`{path}`: node {} has no roles", listed.address);
+            let help = format!(
+                "write `roles: [...]` for it or its group; valid: {}",
+                self.roles.all()
+            );
+            complaints.add_with_help(place, message, help);
+        }
+        let (id, line) = (NodeId::from(listed.address), listed.line);
+        if let Some(other) = self.nodes.insert(id, listed) {
+            let message = format!("`{path}`: node {id} is listed twice");
+            let help = match other.line == line {
+                true => "remove one; the other is in the same line".to_owned(),
+                false => format!(
+                    "remove one; the other is in line {}; a node's roles make one list",
+                    other.line
+                ),
+            };
+            complaints.add_with_help(place, message, help);
+        }
+    }
+
+    fn refuse_repeated_names(&self, complaints: &mut Complaints) {
+        let mut seen: BTreeMap<&str, &Listed> = BTreeMap::new();
+        for node in self.nodes.values() {
+            let Some(name) = &node.name else { continue };
+            if let Some(other) = seen.insert(name, node) {
+                let (first, second) = (other.line.min(node.line), other.line.max(node.line));
+                let place = Place {
+                    line: second,
+                    column: 1,
+                };
+                let message = format!(
+                    "two nodes are called `{name}`: {} and {}",
+                    other.address, node.address
+                );
+                complaints.add_with_help(
+                    place,
+                    message,
+                    format!("rename one; the first is in line {first}"),
+                );
+            }
+        }
+    }
+}
+
+/// The profile's id and the profile, which is absent if its text does not read: that is told when it is used.
+type Chosen = (String, Option<Profile>);
+
+fn profile_of(
+    fields: &mut Fields<'_>,
+    profiles: &[SourceText],
+    complaints: &mut Complaints,
+) -> Result<Option<Chosen>, Refused> {
+    let known = Known::of(profiles)?;
+    let help = format!("valid: {}", known.all());
+    let Some(at) = fields.required("profile", &help, complaints) else {
+        return Ok(None);
+    };
+    let id = known.id(&at, complaints);
+    Ok(id.map(|id| {
+        let profile = known.profile(&id);
+        (id, profile)
+    }))
+}
+
+fn with(fields: &mut Fields<'_>, profiles: &[SourceText], complaints: &mut Complaints) -> Vec<String> {
+    let (Some(at), Ok(known)) = (fields.optional("with"), Known::of(profiles)) else {
+        return Vec::new();
+    };
+    let mut ids: Vec<String> = Vec::new();
+    for item in at.one_or_several() {
+        let Some(id) = known.id(&item, complaints) else {
+            continue;
+        };
+        if ids.contains(&id) {
+            let message = format!("`{}`: `{id}` is composed in already", item.path);
+            complaints.add_with_help(item.place(), message, "remove it");
+        } else {
+            ids.push(id);
+        }
+    }
+    ids
+}
+
+/// Profiles that a name may mean.
+struct Known {
+    added: BTreeMap<String, Profile>,
+}
+
+impl Known {
+    /// Those that come with Plumbline, and those of the user.
+    fn of(texts: &[SourceText]) -> Result<Self, Refused> {
+        let mut added = BTreeMap::new();
+        for text in texts {
+            let profile = profile::read(text)?;
+            added.insert(profile.id.clone(), profile);
+        }
+        Ok(Self { added })
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        profile::BUILTIN
+            .into_iter()
+            .chain(self.added.keys().map(String::as_str))
+    }
+
+    fn all(&self) -> String {
+        self.ids().collect::<Vec<_>>().join(", ")
+    }
+
+    fn id(&self, at: &At<'_>, complaints: &mut Complaints) -> Option<String> {
+        let text = at.text(complaints)?;
+        if self.ids().any(|id| id == text.value) {
+            return Some(text.value);
+        }
+        let near = nearest(&text.value, self.ids());
+        let near = near.map_or_else(String::new, |id| format!("did you mean `{id}`? "));
+        let message = format!("`{}`: no profile is called \"{}\"", at.path, text.value);
+        let help = format!(
+            "{near}valid: {}; `--profile FILE` adds one of your own",
+            self.all()
+        );
+        complaints.add_with_help(text.place, message, help);
+        None
+    }
+
+    fn profile(&self, id: &str) -> Option<Profile> {
+        match self.added.get(id) {
+            Some(profile) => Some(profile.clone()),
+            None => profile::read(&profile::builtin(id)?).ok(),
+        }
+    }
+}
+
+fn text(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    help: &str,
+    complaints: &mut Complaints,
+) -> Option<String> {
+    let text = fields.required(key, help, complaints)?.text(complaints)?;
+    if text.value.trim().is_empty() || text.value.len() > MAX_NAME {
+        let message = format!("`{key}` has 1 to {MAX_NAME} characters");
+        complaints.add_with_help(text.place, message, help);
+        return None;
+    }
+    Some(text.value)
+}
+
+fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
+    at.parsed(complaints, "a version", VERSION_HELP)
+}
+
+/// Values by name; what they mean is the profiles' matter.
+fn options(fields: &mut Fields<'_>, complaints: &mut Complaints) -> BTreeMap<String, String> {
+    let mut options = BTreeMap::new();
+    let entries = fields.optional("options").and_then(|at| at.fields(complaints));
+    for entry in entries.iter().flat_map(|entries| entries.entries()) {
+        let at = At {
+            node: &entry.value,
+            path: format!("options.{}", entry.key),
+        };
+        if let Some(value) = at.text(complaints) {
+            options.insert(entry.key.clone(), value.value);
+        }
+    }
+    options
+}
+
+fn variables(fields: &mut Fields<'_>, complaints: &mut Complaints) -> BTreeMap<String, u16> {
+    let mut variables = BTreeMap::new();
+    let entries = fields.optional("variables").and_then(|at| at.fields(complaints));
+    for entry in entries.iter().flat_map(|entries| entries.entries()) {
+        let at = At {
+            node: &entry.value,
+            path: format!("variables.{}", entry.key),
+        };
+        if let Some(port) = at.number::<u16>(complaints, 1..=u16::MAX) {
+            variables.insert(entry.key.clone(), port.value);
+        }
+    }
+    variables
+}
+
+/// The virtual addresses.
+#[derive(Default)]
+struct Vips {
+    control_plane: Option<Placed<IpAddr>>,
+    ingress: Option<Placed<IpAddr>>,
+}
+
+fn vips(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vips {
+    let Some(mut fields) = fields.optional("vips").and_then(|at| at.fields(complaints)) else {
+        return Vips::default();
+    };
+    let mut vip = |key| {
+        let at = fields.optional(key)?;
+        listed::address(&at, complaints)
+    };
+    let vips = Vips {
+        control_plane: vip("control_plane"),
+        ingress: vip("ingress"),
+    };
+    fields.finish(complaints);
+    vips
+}
+
+fn check_vips(vips: &Vips, inventory: &Inventory, complaints: &mut Complaints) {
+    let written = [("control_plane", &vips.control_plane), ("ingress", &vips.ingress)];
+    for (key, vip) in written {
+        let Some(vip) = vip else { continue };
+        if let Some(node) = inventory.node(NodeId::from(vip.value)) {
+            complaints.find(
+                vip.place,
+                (check::CFG_DISJOINT_ADDRESSES.id, Gravity::Contradiction),
+                format!(
+                    "`vips.{key}` {} is the address of a node (line {})",
+                    vip.value, node.line
+                ),
+                "write an address that moves between nodes, or leave it out if there is none",
+            );
+        }
+    }
+    if let (Some(control_plane), Some(ingress)) = (&vips.control_plane, &vips.ingress)
+        && control_plane.value == ingress.value
+    {
+        complaints.find(
+            ingress.place,
+            (check::CFG_DISJOINT_ADDRESSES.id, Gravity::Contradiction),
+            format!(
+                "`vips.ingress` {} is `vips.control_plane`, too (line {})",
+                ingress.value, control_plane.place.line
+            ),
+            "give each an address of its own",
+        );
+    }
+}
+
+fn prefixes(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Vec<Placed<IpNet>> {
+    let Some(at) = fields.optional(key) else {
+        return Vec::new();
+    };
+    let help = "write ADDRESS/LENGTH, for example 10.244.0.0/16";
+    let mut out = Vec::new();
+    for item in at.one_or_several() {
+        let Some(prefix) = item.parsed::<IpNet>(complaints, "an address range in CIDR notation", help) else {
+            continue;
+        };
+        if prefix.value != prefix.value.trunc() {
+            let message = format!("`{}`: {} has host bits set", item.path, prefix.value);
+            complaints.add_with_help(prefix.place, message, format!("write {}", prefix.value.trunc()));
+        } else {
+            out.push(prefix);
+        }
+    }
+    out
+}
+
+fn values(prefixes: &[Placed<IpNet>]) -> Vec<IpNet> {
+    prefixes.iter().map(|prefix| prefix.value).collect()
+}
+
+/// Pods, Services and nodes must each be told by their addresses.
+fn check_ranges(
+    pods: &[Placed<IpNet>],
+    services: &[Placed<IpNet>],
+    inventory: &Inventory,
+    complaints: &mut Complaints,
+) {
+    let all: Vec<(&str, &Placed<IpNet>)> = (pods.iter().map(|range| ("pods", range)))
+        .chain(services.iter().map(|range| ("services", range)))
+        .collect();
+    let id = (check::CFG_DISJOINT_RANGES.id, Gravity::Fail);
+    for (index, (what, range)) in all.iter().enumerate() {
+        for (other_what, other) in &all[..index] {
+            if range.value.contains(&other.value) || other.value.contains(&range.value) {
+                let message = format!(
+                    "`{what}` {} overlaps `{other_what}` {} (line {})",
+                    range.value, other.value, other.place.line
+                );
+                complaints.find(
+                    range.place,
+                    id,
+                    message,
+                    "choose ranges that have no address in common",
+                );
+            }
+        }
+        let inside = |node: &&Node| {
+            node.id
+                .address()
+                .is_some_and(|address| range.value.contains(&address))
+        };
+        if let Some(node) = inventory.nodes.iter().find(inside) {
+            let message = format!(
+                "`{what}` {} holds the node {} (line {})",
+                range.value, node.id, node.line
+            );
+            complaints.find(range.place, id, message, "choose a range that holds no node");
+        }
+    }
+}
+
+const VERSION_HELP: &str = "write it as the product does, for example 1.31, v1.31.4+k3s1 or 4.17";
+
+/// A cluster's name stands in headlines.
+const MAX_NAME: usize = 128;
