@@ -28,16 +28,22 @@ pub(super) struct Aim {
 /// Arguments that name what is audited.
 #[derive(Debug, Default, Args)]
 pub(super) struct InputArgs {
-    /// The cluster file, as bmctl takes it.
+    /// The cluster file, as bmctl takes it, or a plain inventory of any distribution (docs/inventory.md).
     #[arg(value_name = "CLUSTER.yaml")]
     pub(super) cluster: PathBuf,
     /// Only these groups of checks.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUP")]
     only: Vec<GroupArg>,
-    /// Only these nodes take part (ids as in the file).
+    /// Labels of nodes, vantages and ports of your own, which a cluster file has no words for (docs/inventory.md).
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    /// The file of the cluster that manages this one: each of its nodes runs a probe and stands for `admin_cluster_nodes`.
+    #[arg(long, value_name = "FILE")]
+    admin_cluster: Option<PathBuf>,
+    /// Only these nodes take part (ids as in the file); named vantages are the only vantages that do.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     nodes: Vec<NodeId>,
-    /// These nodes take no part.
+    /// These nodes and vantages take no part.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     exclude: Vec<NodeId>,
     /// Also test what this version demands, besides the nodes' own.
@@ -123,8 +129,15 @@ impl InputArgs {
         aim: Aim,
     ) -> Result<Inputs, Failure> {
         let mut texts = vec![InputText::new(Purpose::Cluster, cluster_text.clone())];
-        if let Some(path) = &self.waivers {
-            texts.push(InputText::new(Purpose::Waivers, read_text(path)?));
+        let further = [
+            (Purpose::AdminCluster, &self.admin_cluster),
+            (Purpose::Site, &self.site),
+            (Purpose::Waivers, &self.waivers),
+        ];
+        for (purpose, path) in further {
+            if let Some(path) = path {
+                texts.push(InputText::new(purpose, read_text(path)?));
+            }
         }
         let added = self.added_profiles()?;
         let Understood {
@@ -137,9 +150,9 @@ impl InputArgs {
         let mut remarks = Vec::new();
         self.know_version(&inventory, &profiles, &mut remarks)?;
         for id in self.nodes.iter().chain(&self.exclude) {
-            if *id != NodeId::Coordinator && inventory.node(*id).is_none() {
+            if *id != NodeId::Coordinator && inventory.ssh_of(*id).is_none() {
                 return Err(Failure::usage_message(format!(
-                    "find node {id} in {}: it lists no such address; `plumbline plan {}` shows its nodes",
+                    "find node {id} in {}: it lists no such address; `plumbline plan {}` shows its nodes and vantages",
                     cluster_text.name, cluster_text.name
                 )));
             }
