@@ -252,8 +252,17 @@ fn declare(inventory: &Inventory, parts: &mut [Part]) -> Option<Profile> {
     (!rules.is_empty()).then(|| Profile {
         id: DECLARED.to_owned(),
         title: "ports that the user declares".to_owned(),
+        aliases: Vec::new(),
         sources: files,
         versions: Vec::new(),
+        extends: Vec::new(),
+        replaces: Vec::new(),
+        composes: Vec::new(),
+        role_names: BTreeMap::new(),
+        options: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        overlay: None,
+        notes: Vec::new(),
         stand_ins: Vec::new(),
         rules,
     })
@@ -285,6 +294,7 @@ fn rule(
         purpose: port.purpose.clone(),
         cited: vec![cited],
         in_document: false,
+        verified: true,
     })
 }
 
