@@ -12,8 +12,18 @@ use crate::{
     source::{Complaints, Placed, Refused, SourceText, nearest},
 };
 
-/// Names of the profiles that come with Plumbline.
-pub const BUILTIN: [&str; 1] = ["gdc-bare-metal"];
+/// Ids of the profiles that come with Plumbline: distributions first, then network plugins.
+pub const BUILTIN: [&str; 9] = [
+    "gdc-bare-metal",
+    "kubeadm",
+    "rke2",
+    "k3s",
+    "openshift",
+    "talos",
+    "kubespray",
+    "cilium",
+    "calico",
+];
 
 /// The text of a profile that comes with Plumbline, by its id or an alias; the text's name is the id.
 pub fn builtin(name: &str) -> Option<SourceText> {
@@ -28,6 +38,14 @@ pub fn builtin(name: &str) -> Option<SourceText> {
 fn by_id(id: &str) -> Option<SourceText> {
     let text = match id {
         "gdc-bare-metal" => include_str!("../../profiles/gdc-bare-metal.yaml"),
+        "kubeadm" => include_str!("../../profiles/kubeadm.yaml"),
+        "rke2" => include_str!("../../profiles/rke2.yaml"),
+        "k3s" => include_str!("../../profiles/k3s.yaml"),
+        "openshift" => include_str!("../../profiles/openshift.yaml"),
+        "talos" => include_str!("../../profiles/talos.yaml"),
+        "kubespray" => include_str!("../../profiles/kubespray.yaml"),
+        "cilium" => include_str!("../../profiles/cilium.yaml"),
+        "calico" => include_str!("../../profiles/calico.yaml"),
         _ => return None,
     };
     Some(SourceText {

@@ -2,6 +2,7 @@
 
 mod encoding;
 mod expansion;
+mod other_tables;
 mod properties;
 mod refused;
 mod replay;
