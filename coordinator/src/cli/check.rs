@@ -197,7 +197,11 @@ pub(super) fn audit(
     let audited =
         super::block_on(audit::run(options))?.map_err(|error| Failure::with(error.exit(), &error))?;
     let path = prepared.publish(&audited.report, &audited.evidence)?;
-    print(&render::text(&audited.report, super::stdout_style()))?;
+    print(&render::text(
+        &audited.report,
+        super::stdout_style(),
+        render::Extent::Brief,
+    ))?;
     Ok((audited, path))
 }
 

@@ -1,18 +1,23 @@
 //! The report in the formats that people and machines read. Every format is a pure function of [`Report`]; one file each.
 
-mod csv;
+mod alike;
+pub(crate) mod csv;
 mod html;
+mod junit;
+mod markdown;
 mod outcome;
 mod scope;
 mod text;
+mod waived;
 
 use plumbline_model::report::{FindingSeverity, Report, RetestSummary, Status, Verdict};
 
 pub(crate) use self::{
-    csv::csv,
     html::html,
+    junit::junit,
+    markdown::markdown,
     outcome::{Standing, standing},
-    text::{Style, gaps_by_source, text},
+    text::{Extent, Style, gaps_by_source, text},
 };
 
 /// `report.json`: canonical, as it is signed.

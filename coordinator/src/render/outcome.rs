@@ -88,7 +88,7 @@ pub(super) fn outcome_words(row: &ReachabilityRow) -> String {
 
 /// What an ICMP error says: RFC 792, RFC 1122 (section 3.2.2.1) and RFC 1812 (section 5.2.7.1) for IPv4, RFC 4443 for IPv6.
 /// The names of the codes are those of iptables and nft.
-fn icmp_name(family: Family, kind: u8, code: u8) -> Option<&'static str> {
+pub(super) fn icmp_name(family: Family, kind: u8, code: u8) -> Option<&'static str> {
     Some(match (family, kind, code) {
         (Family::Ipv4, 3, 0) => "net-unreachable",
         (Family::Ipv4, 3, 1) => "host-unreachable",

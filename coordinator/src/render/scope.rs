@@ -4,7 +4,9 @@
 use plumbline_model::{
     evidence::SwarmKind,
     id::NodeId,
-    report::{CheckRow, Report, ReportNode, Status, check},
+    plan::Expect,
+    port::Protocol,
+    report::{CheckRow, ReachabilityRow, Report, ReportNode, Status, check},
 };
 
 use super::{count, counted};
@@ -170,6 +172,15 @@ fn absent_line(report: &Report) -> Option<String> {
             listed(nodes)
         ),
     })
+}
+
+/// The checks whose rows tell of a row of the matrix.
+pub(super) fn checks_of(row: &ReachabilityRow) -> [&'static str; 2] {
+    match (row.expect, row.protocol) {
+        (Expect::Blocked, _) => [check::EXPOSURE.id; 2],
+        (Expect::Open, Protocol::Udp) => [check::REACH_UDP.id, check::LISTENER.id],
+        (Expect::Open, _) => [check::REACH_TCP.id, check::LISTENER.id],
+    }
 }
 
 /// What warns and is no finding, a sentence each, without what other lines of the report say already: who stayed away, and

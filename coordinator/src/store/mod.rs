@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    io::{Read, Write},
+    io::{BufRead, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -187,6 +187,26 @@ pub(crate) fn read_file(dir: &Path, name: &str) -> Result<Vec<u8>, StoreError> {
         .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
         .map_err(|error| io_error("read", &path, error))?;
     Ok(bytes)
+}
+
+/// The first line of a file of a report directory, without its line feed.
+///
+/// # Errors
+/// If it cannot be read, or is longer than `max` octets.
+pub(crate) fn first_line(dir: &Path, name: &str, max: u64) -> Result<Vec<u8>, StoreError> {
+    let path = dir.join(name);
+    let read = || -> io::Result<Vec<u8>> {
+        let file = io::BufReader::new(fs::File::open(&path)?.take(max));
+        match file.split(b'\n').next() {
+            Some(line) => line,
+            None => Ok(Vec::new()),
+        }
+    };
+    let metadata = fs::symlink_metadata(&path).map_err(|error| io_error("read", &path, error))?;
+    if !metadata.is_file() {
+        return Err(StoreError::NotAFile(path));
+    }
+    read().map_err(|error| io_error("read", &path, error))
 }
 
 fn io_error(what: &'static str, path: &Path, error: io::Error) -> StoreError {
