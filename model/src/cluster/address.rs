@@ -8,7 +8,8 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    source::{Complaints, Placed},
+    report::check,
+    source::{Complaints, Gravity, Placed},
     yaml::fields::At,
 };
 
@@ -62,31 +63,17 @@ pub(super) fn host_v4(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed
     }
 }
 
-/// A prefix without host bits; its length within `bounds` if it is IPv4.
-pub(super) fn prefix(at: &At<'_>, bounds: (u8, u8), complaints: &mut Complaints) -> Option<Placed<IpNet>> {
+/// A prefix; one with host bits is read as the prefix that it is in.
+pub(super) fn prefix(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<IpNet>> {
     let help = "write ADDRESS/LENGTH, for example 192.168.0.0/16 (length at most 32, for IPv6 128)";
     let prefix = at.parsed::<IpNet>(complaints, "an address range in CIDR notation", help)?;
     let (net, place) = (prefix.value, prefix.place);
-    if net != net.trunc() {
+    let value = net.trunc();
+    if net != value {
         let message = format!("`{}`: {net} has host bits set", at.path);
-        complaints.add_with_help(place, message, format!("write {}", net.trunc()));
-        return None;
+        complaints.find(place, MALFORMED, message, format!("write {value}"));
     }
-    let (shortest, longest) = bounds;
-    if matches!(net, IpNet::V4(_)) && !(shortest..=longest).contains(&net.prefix_len()) {
-        let message = format!(
-            "`{}`: /{} is outside /{shortest} to /{longest}",
-            at.path,
-            net.prefix_len()
-        );
-        complaints.add_with_help(
-            place,
-            message,
-            format!("write a prefix length from {shortest} to {longest}"),
-        );
-        return None;
-    }
-    Some(prefix)
+    Some(Placed { value, place })
 }
 
 /// A range of a load balancer pool: `FIRST-LAST` without spaces, or a prefix.
@@ -96,11 +83,13 @@ pub(super) fn range(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<A
     if written.contains(char::is_whitespace) {
         let tight: String = written.chars().filter(|c| !c.is_whitespace()).collect();
         let message = format!("`{path}`: \"{written}\" has spaces, which bmctl does not read");
-        complaints.add_with_help(place, message, format!("write {tight}"));
-        return None;
+        complaints.find(place, MALFORMED, message, format!("write {tight}"));
+        return ends(&tight)
+            .filter(|range| range.first <= range.last)
+            .map(|value| Placed { value, place });
     }
     if written.contains('/') {
-        let prefix = prefix(at, (0, 32), complaints)?;
+        let prefix = prefix(at, complaints)?;
         // `broadcast` is the highest address of either family.
         let value = AddressRange {
             first: prefix.value.network(),
@@ -108,17 +97,14 @@ pub(super) fn range(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<A
         };
         return Some(Placed { value, place });
     }
-    let ends = written
-        .split_once('-')
-        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
-    let Some((first, last)) = ends.filter(|(a, b): &(IpAddr, IpAddr)| a.is_ipv4() == b.is_ipv4()) else {
+    let Some(AddressRange { first, last }) = ends(written) else {
         let message = format!("`{path}`: \"{written}\" is not a range of addresses");
         complaints.add_with_help(place, message, "write 10.0.0.50-10.0.0.70 or 10.0.0.240/28");
         return None;
     };
     if first > last {
         let message = format!("`{path}`: the range {written} is reversed");
-        complaints.add_with_help(place, message, format!("write {last}-{first}"));
+        complaints.find(place, MALFORMED, message, format!("write {last}-{first}"));
         return None;
     }
     Some(Placed {
@@ -130,3 +116,13 @@ pub(super) fn range(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<A
 fn is_host(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || address.is_broadcast())
 }
+
+/// `FIRST-LAST` of one family, in whichever order.
+fn ends(text: &str) -> Option<AddressRange> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
+    (first.is_ipv4() == last.is_ipv4()).then_some(AddressRange { first, last })
+}
+
+/// What bmctl refuses and can be understood.
+const MALFORMED: (&str, Gravity) = (check::CFG_RANGES.id, Gravity::Contradiction);

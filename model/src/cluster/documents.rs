@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{
     networking::{self, RawPeer},
-    spec::{self, RawHeader, RawNode, RawSpec},
+    spec::{self, RawHeader, RawNodes, RawSpec},
 };
 use crate::{
     source::{Complaints, Place, Placed, nearest},
@@ -36,20 +36,21 @@ pub(super) struct Metadata {
     pub(super) annotations: Vec<(String, Placed<String>)>,
 }
 
-/// A Cluster document.
+/// A Cluster document. What could not be read, or is missing, is absent, and has been complained about.
 #[derive(Debug)]
 pub(super) struct RawCluster {
-    pub(super) metadata: Metadata,
-    pub(super) spec: RawSpec,
+    pub(super) place: Place,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) spec: Option<RawSpec>,
 }
 
-/// A NodePool document.
+/// A NodePool document. What could not be read, or is missing, is absent, and has been complained about.
 #[derive(Debug)]
 pub(super) struct RawPool {
-    pub(super) metadata: Metadata,
-    pub(super) cluster_name: Placed<String>,
+    pub(super) metadata: Option<Metadata>,
+    pub(super) cluster_name: Option<Placed<String>>,
     pub(super) version: Option<Placed<Version>>,
-    pub(super) nodes: Vec<RawNode>,
+    pub(super) nodes: RawNodes,
 }
 
 /// A ClusterCIDRConfig document.
@@ -145,8 +146,8 @@ fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: 
     // A live cluster's report about itself.
     fields.free(&["status"]);
     match *kind {
-        "Cluster" => documents.clusters.extend(cluster(fields, complaints)),
-        "NodePool" => documents.pools.extend(pool(fields, complaints)),
+        "Cluster" => documents.clusters.push(cluster(fields, complaints)),
+        "NodePool" => documents.pools.push(pool(fields, complaints)),
         "NetworkGatewayGroup" => documents
             .floating_ips
             .extend(networking::gateway_group(fields, complaints)),
@@ -166,27 +167,36 @@ fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: 
     }
 }
 
-fn cluster(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawCluster> {
+fn cluster(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawCluster {
+    let place = fields.place;
     let metadata = metadata(&mut fields, complaints);
     let spec = fields.required("spec", "write `spec:` with the cluster's settings", complaints);
     let spec = spec.and_then(|at| spec::spec(&at, complaints));
     fields.finish(complaints);
-    Some(RawCluster {
-        metadata: metadata?,
-        spec: spec?,
-    })
+    RawCluster {
+        place,
+        metadata,
+        spec,
+    }
 }
 
-fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawPool> {
+fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawPool {
     let metadata = metadata(&mut fields, complaints);
     let spec = fields.required(
         "spec",
         "write `spec:` with `clusterName:` and `nodes:`",
         complaints,
     );
-    let mut spec_fields = spec.and_then(|at| at.fields(complaints));
+    let spec = spec.and_then(|at| at.fields(complaints));
     fields.finish(complaints);
-    let fields = spec_fields.as_mut()?;
+    let Some(mut fields) = spec else {
+        return RawPool {
+            metadata,
+            cluster_name: None,
+            version: None,
+            nodes: RawNodes::default(),
+        };
+    };
     let help = "write `clusterName: NAME`, the name of the Cluster document";
     let cluster_name = fields
         .required("clusterName", help, complaints)
@@ -196,7 +206,11 @@ fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawPool> 
         .and_then(|at| spec::version(&at, complaints));
     let nodes = match fields.optional("nodes") {
         Some(at) => spec::nodes(&at, complaints),
-        None => Vec::new(),
+        // A pool may be empty.
+        None => RawNodes {
+            nodes: Vec::new(),
+            is_complete: true,
+        },
     };
     fields.free(&[
         "taints",
@@ -206,13 +220,13 @@ fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> Option<RawPool> 
         "profile",
         "bypassPreflightCheck",
     ]);
-    spec_fields?.finish(complaints);
-    Some(RawPool {
-        metadata: metadata?,
-        cluster_name: cluster_name?,
+    fields.finish(complaints);
+    RawPool {
+        metadata,
+        cluster_name,
         version,
         nodes,
-    })
+    }
 }
 
 impl Metadata {

@@ -16,7 +16,10 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-pub use self::address::AddressRange;
+pub use self::{
+    address::AddressRange,
+    check::{Checked, Checks},
+};
 use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
     source::{Complaints, Diagnostic, Refused, SourceText},
@@ -231,6 +234,8 @@ pub struct Read {
     pub cluster: Cluster,
     /// What the checks over the file (group config) complained about, in the order of the lines.
     pub findings: Vec<Diagnostic>,
+    /// What else the checks over the file say.
+    pub checks: Checks,
 }
 
 /// Reads a cluster file.
@@ -243,9 +248,10 @@ pub fn read(source: &SourceText) -> Result<Read, Refused> {
         .map(|trees| documents::read(&trees, &mut complaints))
         .and_then(|documents| check::check(documents, &mut complaints));
     match cluster {
-        Some(cluster) if complaints.is_readable() => Ok(Read {
+        Some((cluster, checks)) if complaints.is_readable() => Ok(Read {
             cluster,
             findings: complaints.into_findings(),
+            checks,
         }),
         _ => Err(complaints.into_refused()),
     }

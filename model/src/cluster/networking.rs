@@ -134,7 +134,7 @@ fn node_prefixes(at: &At<'_>, longest: u8, complaints: &mut Complaints) -> Optio
     let mut fields = at.fields(complaints)?;
     let cidr = fields
         .required("cidr", "write `cidr: ADDRESS/LENGTH`", complaints)
-        .and_then(|at| address::prefix(&at, (0, longest), complaints));
+        .and_then(|at| address::prefix(&at, complaints));
     let mask = fields.required("perNodeMaskSize", "write `perNodeMaskSize: LENGTH`", complaints);
     fields.finish(complaints);
     let (cidr, mask) = (cidr?, mask?);

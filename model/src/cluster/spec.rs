@@ -25,15 +25,24 @@ pub(super) struct RawNode {
     pub(super) k8s_ip: Option<Placed<IpAddr>>,
 }
 
-/// `spec` of the Cluster document.
-#[derive(Debug)]
+/// A list of nodes.
+#[derive(Debug, Default)]
+pub(super) struct RawNodes {
+    pub(super) nodes: Vec<RawNode>,
+    /// Whether every one of them could be read; otherwise there are more than these.
+    pub(super) is_complete: bool,
+}
+
+/// `spec` of the Cluster document. What could not be read, or is missing, is absent: it has been complained about, and the
+/// checks look at the rest.
+#[derive(Debug, Default)]
 pub(super) struct RawSpec {
-    pub(super) cluster_type: Placed<ClusterType>,
+    pub(super) cluster_type: Option<Placed<ClusterType>>,
     pub(super) is_edge: Option<Placed<bool>>,
-    pub(super) version: Placed<Version>,
-    pub(super) control_plane: RawControlPlane,
-    pub(super) load_balancer: RawLoadBalancer,
-    pub(super) network: RawNetwork,
+    pub(super) version: Option<Placed<Version>>,
+    pub(super) control_plane: Option<RawControlPlane>,
+    pub(super) load_balancer: Option<RawLoadBalancer>,
+    pub(super) network: Option<RawNetwork>,
     pub(super) max_pods_per_node: Option<Placed<u16>>,
     pub(super) bypass_preflight_check: Option<Placed<bool>>,
     pub(super) proxy: Option<RawProxy>,
@@ -51,6 +60,8 @@ pub(super) struct RawProxy {
 /// The document that only `bmctl` reads.
 #[derive(Debug, Default)]
 pub(super) struct RawHeader {
+    /// Where it starts; absent if there is none.
+    pub(super) place: Option<Place>,
     /// The files that hold secrets, by their fields.
     pub(super) key_paths: Vec<(&'static str, Placed<String>)>,
     pub(super) registry_mirrors: Vec<RawMirror>,
@@ -66,7 +77,7 @@ pub(super) struct RawMirror {
 /// `spec.controlPlane`.
 #[derive(Debug)]
 pub(super) struct RawControlPlane {
-    pub(super) nodes: Vec<RawNode>,
+    pub(super) nodes: RawNodes,
     pub(super) nodes_place: Place,
     pub(super) cluster_name: Option<Placed<String>>,
     pub(super) mode: Option<Placed<LoadBalancerMode>>,
@@ -75,13 +86,14 @@ pub(super) struct RawControlPlane {
 /// `spec.loadBalancer`.
 #[derive(Debug)]
 pub(super) struct RawLoadBalancer {
-    pub(super) mode: Placed<LoadBalancerMode>,
+    pub(super) mode: Option<Placed<LoadBalancerMode>>,
     pub(super) kind: Option<Placed<LoadBalancerType>>,
-    pub(super) port: u16,
-    pub(super) control_plane_vip: Placed<IpAddr>,
+    pub(super) port: Option<Placed<u16>>,
+    pub(super) vips_place: Option<Place>,
+    pub(super) control_plane_vip: Option<Placed<IpAddr>>,
     pub(super) ingress_vip: Option<Placed<IpAddr>>,
     pub(super) pools: Option<RawPools>,
-    pub(super) nodes: Option<Placed<Vec<RawNode>>>,
+    pub(super) nodes: Option<Placed<RawNodes>>,
     pub(super) local_asn: Option<Placed<u32>>,
     pub(super) peers: Vec<RawPeer>,
 }
@@ -104,18 +116,28 @@ pub(super) struct RawAddressPool {
     pub(super) manual_assign: Option<Placed<bool>>,
 }
 
+/// The `cidrBlocks` of pods or Services.
+#[derive(Debug)]
+pub(super) struct RawBlocks {
+    pub(super) blocks: Vec<Placed<IpNet>>,
+    /// Whether every one of them could be read.
+    pub(super) is_complete: bool,
+}
+
 /// `spec.clusterNetwork`.
 #[derive(Debug)]
 pub(super) struct RawNetwork {
-    pub(super) pods: Vec<Placed<IpNet>>,
-    pub(super) services: Vec<Placed<IpNet>>,
+    pub(super) pods: Option<RawBlocks>,
+    pub(super) services: Option<RawBlocks>,
     pub(super) flat_ipv4: bool,
     pub(super) advanced_networking: Option<Placed<bool>>,
+    pub(super) bundled_ingress: Option<Placed<bool>>,
     pub(super) direct_server_return: bool,
 }
 
 /// The document that only `bmctl` reads. The files that it names hold secrets and are never opened.
 pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawHeader {
+    let place = Some(fields.place);
     let mut key_paths = Vec::new();
     for key in KEY_PATHS {
         let path = fields.optional(key).and_then(|at| at.text(complaints));
@@ -132,6 +154,7 @@ pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> Raw
     fields.free(&["privateRegistries", "proxy"]);
     fields.finish(complaints);
     RawHeader {
+        place,
         key_paths,
         registry_mirrors,
     }
@@ -250,12 +273,12 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
     fields.free(&["workloadIdentityConfig"]);
     fields.finish(complaints);
     Some(RawSpec {
-        cluster_type: cluster_type?,
+        cluster_type,
         is_edge,
-        version: version?,
-        control_plane: control_plane?,
-        load_balancer: load_balancer?,
-        network: network?,
+        version,
+        control_plane,
+        load_balancer,
+        network,
         max_pods_per_node,
         bypass_preflight_check,
         proxy,
@@ -287,11 +310,13 @@ pub(super) fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed
 }
 
 /// Reads a list of nodes.
-pub(super) fn nodes(at: &At<'_>, complaints: &mut Complaints) -> Vec<RawNode> {
-    at.items(complaints)
-        .iter()
-        .filter_map(|item| node(item, complaints))
-        .collect()
+pub(super) fn nodes(at: &At<'_>, complaints: &mut Complaints) -> RawNodes {
+    let items = at.items(complaints);
+    let nodes: Vec<RawNode> = items.iter().filter_map(|item| node(item, complaints)).collect();
+    RawNodes {
+        is_complete: nodes.len() == items.len() && matches!(at.node.value, Value::List(_)),
+        nodes,
+    }
 }
 
 fn node(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNode> {
@@ -360,13 +385,14 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
             complaints,
         )
         .and_then(|at| control_plane_port(&at, complaints));
-    let vips = fields
-        .required("vips", "write `vips:` with `controlPlaneVIP: IPV4`", complaints)
-        .and_then(|at| vips(&at, complaints));
+    let vips_at = fields.required("vips", "write `vips:` with `controlPlaneVIP: IPV4`", complaints);
+    let vips_place = vips_at.as_ref().map(At::place);
+    let vips = vips_at.and_then(|at| vips(&at, complaints));
     let pools = fields
         .optional("addressPools")
         .map(|at| address_pools(&at, complaints));
-    let nodes = fields.optional("nodePoolSpec").and_then(|at| {
+    let pool = fields.optional("nodePoolSpec");
+    let listed = pool.as_ref().and_then(|at| {
         let mut fields = at.fields(complaints)?;
         let list = fields.required(
             "nodes",
@@ -375,10 +401,11 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
         );
         fields.free(&["clusterName", "kubeletConfig", "labels", "taints"]);
         fields.finish(complaints);
-        Some(Placed {
-            value: nodes(&list?, complaints),
-            place: at.place(),
-        })
+        Some(nodes(&list?, complaints))
+    });
+    let nodes = pool.map(|at| Placed {
+        value: listed.unwrap_or_default(),
+        place: at.place(),
     });
     let local_asn = fields
         .optional("localASN")
@@ -392,11 +419,12 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
         None => Vec::new(),
     };
     fields.finish(complaints);
-    let (control_plane_vip, ingress_vip) = vips?;
+    let (control_plane_vip, ingress_vip) = vips.unwrap_or_default();
     Some(RawLoadBalancer {
-        mode: mode?,
+        mode,
         kind,
-        port: port?,
+        port,
+        vips_place,
         control_plane_vip,
         ingress_vip,
         pools,
@@ -406,7 +434,7 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
     })
 }
 
-fn control_plane_port(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
+fn control_plane_port(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<u16>> {
     let mut fields = at.fields(complaints)?;
     let port = fields.required(
         "controlPlaneLBPort",
@@ -414,10 +442,13 @@ fn control_plane_port(at: &At<'_>, complaints: &mut Complaints) -> Option<u16> {
         complaints,
     );
     fields.finish(complaints);
-    Some(port?.number::<u16>(complaints, 1..=u16::MAX)?.value)
+    port?.number::<u16>(complaints, 1..=u16::MAX)
 }
 
-fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<(Placed<IpAddr>, Option<Placed<IpAddr>>)> {
+/// The control plane's and the ingress VIP, as far as they could be read.
+type Vips = (Option<Placed<IpAddr>>, Option<Placed<IpAddr>>);
+
+fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<Vips> {
     let mut fields = at.fields(complaints)?;
     let control_plane = fields
         .required(
@@ -430,7 +461,7 @@ fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<(Placed<IpAddr>, Opt
         .optional("ingressVIP")
         .and_then(|at| address::host_v4(&at, complaints));
     fields.finish(complaints);
-    Some((control_plane?, ingress))
+    Some((control_plane, ingress))
 }
 
 fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> RawPools {
@@ -468,13 +499,12 @@ fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> RawPools {
 
 fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
     let mut fields = at.fields(complaints)?;
-    let pods = cidr_blocks(&mut fields, "pods", POD_PREFIXES, complaints);
-    let services = cidr_blocks(&mut fields, "services", SERVICE_PREFIXES, complaints);
+    let pods = cidr_blocks(&mut fields, "pods", complaints);
+    let services = cidr_blocks(&mut fields, "services", complaints);
     let flat_ipv4 = flag(&mut fields, "flatIPv4", complaints);
     let advanced_networking = flag(&mut fields, "advancedNetworking", complaints);
-    for key in ["multipleNetworkInterfaces", "bundledIngress"] {
-        flag(&mut fields, key, complaints);
-    }
+    flag(&mut fields, "multipleNetworkInterfaces", complaints);
+    let bundled_ingress = flag(&mut fields, "bundledIngress", complaints);
     let direct_server_return = fields
         .optional("forwardMode")
         .and_then(|at| at.choice(complaints, &[("snat", false), ("dsr", true)]))
@@ -482,20 +512,16 @@ fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
     fields.free(&["sriovOperator"]);
     fields.finish(complaints);
     Some(RawNetwork {
-        pods: pods?,
-        services: services?,
+        pods,
+        services,
         flat_ipv4: flat_ipv4.is_some_and(|flat| flat.value),
         advanced_networking,
+        bundled_ingress,
         direct_server_return,
     })
 }
 
-fn cidr_blocks(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    bounds: (u8, u8),
-    complaints: &mut Complaints,
-) -> Option<Vec<Placed<IpNet>>> {
+fn cidr_blocks(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<RawBlocks> {
     let at = fields.required(
         key,
         "write it with `cidrBlocks:` and a list of ranges",
@@ -514,12 +540,14 @@ fn cidr_blocks(
         let message = format!("`{}` has no range", list.path);
         complaints.add_with_help(list.place(), message, "write `- ADDRESS/LENGTH` below it");
     }
-    Some(
-        items
-            .iter()
-            .filter_map(|item| address::prefix(item, bounds, complaints))
-            .collect(),
-    )
+    let blocks: Vec<_> = items
+        .iter()
+        .filter_map(|item| address::prefix(item, complaints))
+        .collect();
+    Some(RawBlocks {
+        is_complete: !items.is_empty() && blocks.len() == items.len(),
+        blocks,
+    })
 }
 
 fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<u16>> {
@@ -530,7 +558,7 @@ fn max_pods_per_node(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<
     let mut fields = density?.fields(complaints)?;
     let most = fields.optional("maxPodsPerNode");
     fields.finish(complaints);
-    most?.number::<u16>(complaints, PODS_PER_NODE.0..=PODS_PER_NODE.1)
+    most?.number::<u16>(complaints, 0..=u16::MAX)
 }
 
 /// `noProxy` is documented as one comma-separated text; files in the field also have a list. Both are accepted.
@@ -591,12 +619,3 @@ const KINDS: [(&str, LoadBalancerType); 2] = [
 
 /// The vendor renumbered from 1.16 to 1.28 (release notes).
 const NEVER_EXISTED: (Minor, Minor) = (Minor { major: 1, minor: 17 }, Minor { major: 1, minor: 27 });
-
-/// Shortest and longest IPv4 prefix of `pods.cidrBlocks` (field reference).
-const POD_PREFIXES: (u8, u8) = (8, 18);
-
-/// Shortest and longest IPv4 prefix of `services.cidrBlocks` (field reference).
-const SERVICE_PREFIXES: (u8, u8) = (12, 24);
-
-/// Bounds of `maxPodsPerNode` (field reference).
-const PODS_PER_NODE: (u16, u16) = (32, 250);

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{merge::Part, site::Site, words::Roles};
 use crate::{
-    cluster,
+    cluster::{self, Checks},
     inventory::Inventory,
     profile::Profile,
     source::{Complaints, Diagnostic, Refused, SourceText},
@@ -69,6 +69,8 @@ pub struct Understood {
     pub waivers: Vec<Waiver>,
     /// What the checks over the files complained about, by file and line.
     pub findings: Vec<Diagnostic>,
+    /// What else the checks over the cluster file say.
+    pub checks: Checks,
 }
 
 impl InputText {
@@ -132,6 +134,7 @@ pub fn read(texts: &[InputText], profiles: &[SourceText]) -> Result<Understood, 
         declared,
         waivers: waivers.unwrap_or_default(),
         findings: main.findings.into_iter().chain(further).collect(),
+        checks: main.checks,
     })
 }
 
@@ -158,6 +161,7 @@ struct Main {
     inventory: Inventory,
     /// Of a file of `bmctl`; what is found in a plain inventory is among the complaints of its part.
     findings: Vec<Diagnostic>,
+    checks: Checks,
     /// What a plain inventory says besides.
     part: Option<Part>,
     roles: Roles,
@@ -172,6 +176,7 @@ fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refu
         return Ok(Main {
             inventory: Inventory::derive(&read.cluster),
             findings: read.findings,
+            checks: read.checks,
             part: None,
             roles: Roles::of(None),
         });
@@ -184,6 +189,7 @@ fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refu
         Some(plain) if complaints.is_readable() => Ok(Main {
             inventory: plain.inventory,
             findings: Vec::new(),
+            checks: Checks::default(),
             part: Some(Part {
                 complaints,
                 outside: plain.outside,

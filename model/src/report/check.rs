@@ -86,12 +86,30 @@ pub const VANTAGE: Check = Check {
     rule: "warns for each rule without one",
 };
 
+/// Documents refer to each other.
+pub const CFG_REFERENCES: Check = Check {
+    id: "CFG-001",
+    asserts: "every NodePool belongs to the cluster of the file and lives in its namespace",
+    needs: "nothing",
+    rule: "fails if one does not",
+};
+
 /// The cluster's version has port tables.
 pub const VERSION: Check = Check {
     id: "CFG-002",
-    asserts: "the cluster's version has port tables",
+    asserts: "the cluster's version has port tables, and no node pool leads it or lags behind by more than two minor \
+              versions",
     needs: "nothing",
-    rule: "warns if it is newer than the newest tables, which are then used",
+    rule: "fails if a pool does; warns if the version is newer than the newest tables, which are then used",
+};
+
+/// Fields fit the type.
+pub const CFG_FIELDS: Check = Check {
+    id: "CFG-003",
+    asserts: "the fields of the file are those of its type of cluster",
+    needs: "nothing",
+    rule: "fails if an admin cluster has an ingress VIP, address pools or node pools, if another one with bundled \
+              load balancers has no ingress VIP, or if the edge profile is not of a standalone cluster",
 };
 
 /// The control plane VIP is in no pool.
@@ -102,6 +120,14 @@ pub const CFG_VIP_OUTSIDE_POOLS: Check = Check {
     rule: "fails if it is in one",
 };
 
+/// The ingress VIP is in a pool.
+pub const CFG_INGRESS_IN_POOL: Check = Check {
+    id: "CFG-005",
+    asserts: "with bundled load balancers the ingress VIP is in an address pool",
+    needs: "nothing",
+    rule: "fails if it is in none",
+};
+
 /// Addresses are each used once.
 pub const CFG_DISJOINT_ADDRESSES: Check = Check {
     id: "CFG-006",
@@ -110,30 +136,158 @@ pub const CFG_DISJOINT_ADDRESSES: Check = Check {
     rule: "fails if an address has two uses",
 };
 
-/// Pods fit into their range.
-pub const CFG_POD_CAPACITY: Check = Check {
-    id: "CFG-010",
-    asserts: "the pod range has a block for every node, of the size that maxPodsPerNode asks for",
+/// Ranges are well formed.
+pub const CFG_RANGES: Check = Check {
+    id: "CFG-007",
+    asserts: "ranges are in order, share no address, and leave out what old routers take for broadcast addresses",
     needs: "nothing",
-    rule: "fails if there are more nodes than blocks; warns above four fifths of them",
+    rule: "fails for a range that is reversed, has host bits or spaces, or overlaps another; warns of .0 and .255 in \
+              a pool without avoidBuggyIPs",
+};
+
+/// Ranges are of a length that the vendor takes.
+pub const CFG_RANGE_LENGTHS: Check = Check {
+    id: "CFG-008",
+    asserts: "pod ranges are from /8 to /18 and service ranges from /12 to /24",
+    needs: "nothing",
+    rule: "fails if one is not",
 };
 
 /// Ranges are disjoint.
 pub const CFG_DISJOINT_RANGES: Check = Check {
     id: "CFG-009",
-    asserts: "pod and service ranges overlap neither each other nor anything else that the cluster needs",
+    asserts: "pod and service ranges overlap neither each other nor nodes, VIPs, pools, routers and servers that the \
+              file names",
     needs: "nothing",
     rule: "fails if one does",
 };
 
+/// Pods fit into their range.
+pub const CFG_POD_CAPACITY: Check = Check {
+    id: "CFG-010",
+    asserts: "maxPodsPerNode is within bounds, and the pod range has a block for every node, of the size that it asks \
+              for",
+    needs: "nothing",
+    rule: "fails if there are more nodes than blocks; warns above four fifths of them",
+};
+
+/// The control plane has a sensible number of nodes.
+pub const CFG_CONTROL_PLANE_COUNT: Check = Check {
+    id: "CFG-011",
+    asserts: "the control plane has an odd number of nodes, and neither it nor a load balancer node pool has one only",
+    needs: "nothing",
+    rule: "fails if the number is even; warns of one",
+};
+
+/// A node is in one pool.
+pub const CFG_NODE_ONCE: Check = Check {
+    id: "CFG-012",
+    asserts: "every node is in exactly one list",
+    needs: "nothing",
+    rule: "fails if one is in two",
+};
+
+/// Ranges are private.
+pub const CFG_PRIVATE: Check = Check {
+    id: "CFG-013",
+    asserts: "IPv4 ranges of pods and Services are private (RFC 1918)",
+    needs: "nothing",
+    rule: "warns if one is not",
+};
+
+/// VIPs are in the subnet of those who announce them.
+pub const CFG_SAME_SUBNET: Check = Check {
+    id: "CFG-014",
+    asserts: "with bundled load balancers of type layer2, load balancer nodes, control plane VIP and pools are in one \
+              subnet",
+    needs: "nothing; to know rather than to assume the subnet: probes",
+    rule: "fails if one is outside the subnet that the probes found; without probes assumes a /24 and warns",
+};
+
+/// BGP sessions can come up.
+pub const CFG_BGP: Check = Check {
+    id: "CFG-015",
+    asserts: "BGP has what it needs: advanced networking, numbers of two sides, two peers for every control plane node, \
+              floating IPs",
+    needs: "nothing",
+    rule: "fails if something is missing or refers to nobody; warns of a control plane node with one peer",
+};
+
+/// Load balancer modes agree.
+pub const CFG_MODES: Check = Check {
+    id: "CFG-016",
+    asserts: "the load balancer modes agree with each other, with the version and with what else is written",
+    needs: "nothing",
+    rule: "fails if pools or load balancer nodes are written in mode manual, or the modes contradict each other",
+};
+
+/// No node is in a range of the bootstrap cluster.
+pub const CFG_BOOTSTRAP: Check = Check {
+    id: "CFG-017",
+    asserts: "no node is inside 192.168.122.0/24 or 10.96.0.0/27, which the bootstrap cluster uses",
+    needs: "nothing",
+    rule: "fails if one is",
+};
+
+/// The control plane VIP has a port of its own.
+pub const CFG_LB_PORT: Check = Check {
+    id: "CFG-018",
+    asserts: "no other service of the nodes that carry the control plane VIP has its port (the port tables say which \
+              they have)",
+    needs: "nothing",
+    rule: "fails if one has",
+};
+
+/// Both families agree.
+pub const CFG_DUAL_STACK: Check = Check {
+    id: "CFG-019",
+    asserts: "in dual-stack clusters pods and Services have ranges of both families, which repeat the pod range and \
+              hold maxPodsPerNode",
+    needs: "nothing",
+    rule: "fails if one is missing, is another one or is too small; warns if no pool has IPv6 addresses",
+};
+
+/// What is inside the cluster bypasses the proxy.
+pub const CFG_NO_PROXY: Check = Check {
+    id: "CFG-020",
+    asserts: "noProxy covers nodes, VIPs, pods and Services",
+    needs: "nothing",
+    rule: "warns of what it leaves out",
+};
+
+/// bmctl makes its own checks.
+pub const CFG_PREFLIGHT: Check = Check {
+    id: "CFG-021",
+    asserts: "bypassPreflightCheck is not true, and the paths of the keys that bmctl needs are written (no key is ever \
+              opened)",
+    needs: "nothing",
+    rule: "warns otherwise",
+};
+
 /// Every check, ascending by id.
-pub const ALL: [Check; 14] = [
+pub const ALL: [Check; 30] = [
     ACCESS,
+    CFG_REFERENCES,
     VERSION,
+    CFG_FIELDS,
     CFG_VIP_OUTSIDE_POOLS,
+    CFG_INGRESS_IN_POOL,
     CFG_DISJOINT_ADDRESSES,
+    CFG_RANGES,
+    CFG_RANGE_LENGTHS,
     CFG_DISJOINT_RANGES,
     CFG_POD_CAPACITY,
+    CFG_CONTROL_PLANE_COUNT,
+    CFG_NODE_ONCE,
+    CFG_PRIVATE,
+    CFG_SAME_SUBNET,
+    CFG_BGP,
+    CFG_MODES,
+    CFG_BOOTSTRAP,
+    CFG_LB_PORT,
+    CFG_DUAL_STACK,
+    CFG_NO_PROXY,
+    CFG_PREFLIGHT,
     VANTAGE,
     REACH_TCP,
     REACH_UDP,

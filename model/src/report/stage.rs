@@ -459,6 +459,7 @@ impl Stage {
             declared: None,
             waivers: self.waivers.clone(),
             findings: self.complaints.clone(),
+            checks: crate::cluster::Checks::default(),
         };
         Ok(super::assemble::judge(&understood, &[], &self.plan, &ledger))
     }
