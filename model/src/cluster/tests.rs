@@ -50,7 +50,10 @@ fn every_mistake_of_a_file_is_told_at_once() {
     ] {
         source.text = source.text.replacen(from, to, 1);
     }
-    assert_eq!(read(&source).unwrap_err().0.len(), 3);
+    // The sample's `noProxy` leaves its workers out, which is told besides.
+    let told = read(&source).unwrap_err().0;
+    let unreadable = told.iter().filter(|complaint| complaint.check.is_none());
+    assert_eq!((unreadable.count(), told.len()), (3, 4));
 }
 
 #[test]
@@ -223,11 +226,9 @@ fn a_k8s_ip_that_another_node_has_is_refused() {
         "- address: 10.210.1.11\n    k8sIP: 10.210.1.12",
         1,
     );
-    let refused = read(&source).unwrap_err();
+    let told = Refused(read(&source).unwrap().findings).to_string();
     assert!(
-        refused
-            .to_string()
-            .contains("address 10.210.1.12 in NodePool `np-general` is already"),
-        "{refused}"
+        told.contains("address 10.210.1.12 in NodePool `np-general` is already"),
+        "{told}"
     );
 }

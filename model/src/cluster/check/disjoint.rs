@@ -140,7 +140,7 @@ pub(super) fn pools(layout: &Layout, owners: &Owners, checking: &mut Checking<'_
         if !inside.is_empty() {
             let message = format!("the range {within} has {}", listed(&inside));
             let weight = (check::CFG_DISJOINT_ADDRESSES, Gravity::Contradiction);
-            let help = "leave the addresses of nodes and routers out of the pools";
+            let help = "leave the addresses of nodes out of the pools, and those of routers";
             checking.complain(range.place, weight, message, help);
         }
     }
