@@ -15,6 +15,7 @@ mod listed;
 mod merge;
 mod outside;
 mod plain;
+mod settings;
 mod site;
 mod words;
 
@@ -111,7 +112,7 @@ pub fn read(texts: &[InputText], profiles: &[SourceText]) -> Result<Understood, 
     let waivers = of(Purpose::Waivers).and_then(|source| kept(waiver::read(&source), &mut refused));
     let roles = main
         .as_ref()
-        .map_or_else(|| Roles::of(None), |main| main.roles.clone());
+        .map_or_else(Roles::default, |main| main.roles.clone());
     let site = of(Purpose::Site).map(|source| site_of(&source, &roles));
     let Some(main) = main.filter(|_| refused.is_empty()) else {
         let site = site.filter(|site| !site.complaints.is_readable());
@@ -178,7 +179,7 @@ fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refu
             findings: read.findings,
             checks: read.checks,
             part: None,
-            roles: Roles::of(None),
+            roles: Roles::default(),
         });
     }
     if let [_, second, ..] = documents.as_slice() {

@@ -29,14 +29,14 @@ use ipnet::IpNet;
 use super::{
     labels, listed,
     outside::{self, Outside},
+    settings::{self, Chosen, Settings},
     words::Roles,
 };
 use crate::{
     id::{NodeId, Role},
     inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node},
-    profile::{self, Profile},
     report::check,
-    source::{Complaints, Gravity, Place, Placed, Refused, SourceText, nearest},
+    source::{Complaints, Gravity, Place, Placed, Refused, SourceText},
     version::Version,
     yaml::{
         self, Value,
@@ -83,17 +83,15 @@ pub(super) fn read(
         "name the cluster, for example `name: plant-7`",
         complaints,
     );
-    let profile = profile_of(&mut fields, profiles, complaints)?;
-    let with = with(&mut fields, profiles, complaints);
+    let chosen = Chosen::read(&mut fields, profiles, complaints)?;
     let version = fields
         .required("version", VERSION_HELP, complaints)
         .and_then(|at| version(&at, complaints));
-    let options = options(&mut fields, complaints);
-    let variables = variables(&mut fields, complaints);
+    let settings = Settings::read(&mut fields, complaints);
     let vips = vips(&mut fields, complaints);
     let pods = prefixes(&mut fields, "pods", complaints);
     let services = prefixes(&mut fields, "services", complaints);
-    let roles = Roles::of(profile.as_ref().and_then(|(_, profile)| profile.as_ref()));
+    let roles = Roles::with(chosen.role_names.clone());
     let mut listing = Listing {
         roles: &roles,
         nodes: BTreeMap::new(),
@@ -102,11 +100,13 @@ pub(super) fn read(
     let listed = listing.nodes;
     let outside = outside::read(&mut fields, &roles, complaints);
     fields.finish(complaints);
-    let (Some(name), Some((profile, _)), Some(version)) = (name, profile, version) else {
+    let (Some(name), Some(profile), Some(version)) = (name, &chosen.profile, version) else {
         return Ok(None);
     };
-    let mut inventory = inventory(name, profile, version.value, listed);
-    (inventory.with, inventory.options, inventory.variables) = (with, options, variables);
+    let mut inventory = inventory(name, profile.value.clone(), version.value, listed);
+    inventory.with = chosen.with.iter().map(|name| name.value.clone()).collect();
+    settings.give(&mut inventory);
+    settings::check(&inventory, (&chosen, &settings), profiles, complaints)?;
     (inventory.pods, inventory.services) = (values(&pods), values(&services));
     check_vips(&vips, &inventory, complaints);
     check_ranges(&pods, &services, &inventory, complaints);
@@ -385,95 +385,6 @@ impl Listing<'_> {
     }
 }
 
-/// The profile's id and the profile, which is absent if its text does not read: that is told when it is used.
-type Chosen = (String, Option<Profile>);
-
-fn profile_of(
-    fields: &mut Fields<'_>,
-    profiles: &[SourceText],
-    complaints: &mut Complaints,
-) -> Result<Option<Chosen>, Refused> {
-    let known = Known::of(profiles)?;
-    let help = format!("valid: {}", known.all());
-    let Some(at) = fields.required("profile", &help, complaints) else {
-        return Ok(None);
-    };
-    let id = known.id(&at, complaints);
-    Ok(id.map(|id| {
-        let profile = known.profile(&id);
-        (id, profile)
-    }))
-}
-
-fn with(fields: &mut Fields<'_>, profiles: &[SourceText], complaints: &mut Complaints) -> Vec<String> {
-    let (Some(at), Ok(known)) = (fields.optional("with"), Known::of(profiles)) else {
-        return Vec::new();
-    };
-    let mut ids: Vec<String> = Vec::new();
-    for item in at.one_or_several() {
-        let Some(id) = known.id(&item, complaints) else {
-            continue;
-        };
-        if ids.contains(&id) {
-            let message = format!("`{}`: `{id}` is composed in already", item.path);
-            complaints.add_with_help(item.place(), message, "remove it");
-        } else {
-            ids.push(id);
-        }
-    }
-    ids
-}
-
-/// Profiles that a name may mean.
-struct Known {
-    added: BTreeMap<String, Profile>,
-}
-
-impl Known {
-    /// Those that come with Plumbline, and those of the user.
-    fn of(texts: &[SourceText]) -> Result<Self, Refused> {
-        let mut added = BTreeMap::new();
-        for text in texts {
-            let profile = profile::read(text)?;
-            added.insert(profile.id.clone(), profile);
-        }
-        Ok(Self { added })
-    }
-
-    fn ids(&self) -> impl Iterator<Item = &str> {
-        profile::BUILTIN
-            .into_iter()
-            .chain(self.added.keys().map(String::as_str))
-    }
-
-    fn all(&self) -> String {
-        self.ids().collect::<Vec<_>>().join(", ")
-    }
-
-    fn id(&self, at: &At<'_>, complaints: &mut Complaints) -> Option<String> {
-        let text = at.text(complaints)?;
-        if self.ids().any(|id| id == text.value) {
-            return Some(text.value);
-        }
-        let near = nearest(&text.value, self.ids());
-        let near = near.map_or_else(String::new, |id| format!("did you mean `{id}`? "));
-        let message = format!("`{}`: no profile is called \"{}\"", at.path, text.value);
-        let help = format!(
-            "{near}valid: {}; `--profile FILE` adds one of your own",
-            self.all()
-        );
-        complaints.add_with_help(text.place, message, help);
-        None
-    }
-
-    fn profile(&self, id: &str) -> Option<Profile> {
-        match self.added.get(id) {
-            Some(profile) => Some(profile.clone()),
-            None => profile::read(&profile::builtin(id)?).ok(),
-        }
-    }
-}
-
 fn text(
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -491,37 +402,6 @@ fn text(
 
 fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
     at.parsed(complaints, "a version", VERSION_HELP)
-}
-
-/// Values by name; what they mean is the profiles' matter.
-fn options(fields: &mut Fields<'_>, complaints: &mut Complaints) -> BTreeMap<String, String> {
-    let mut options = BTreeMap::new();
-    let entries = fields.optional("options").and_then(|at| at.fields(complaints));
-    for entry in entries.iter().flat_map(|entries| entries.entries()) {
-        let at = At {
-            node: &entry.value,
-            path: format!("options.{}", entry.key),
-        };
-        if let Some(value) = at.text(complaints) {
-            options.insert(entry.key.clone(), value.value);
-        }
-    }
-    options
-}
-
-fn variables(fields: &mut Fields<'_>, complaints: &mut Complaints) -> BTreeMap<String, u16> {
-    let mut variables = BTreeMap::new();
-    let entries = fields.optional("variables").and_then(|at| at.fields(complaints));
-    for entry in entries.iter().flat_map(|entries| entries.entries()) {
-        let at = At {
-            node: &entry.value,
-            path: format!("variables.{}", entry.key),
-        };
-        if let Some(port) = at.number::<u16>(complaints, 1..=u16::MAX) {
-            variables.insert(entry.key.clone(), port.value);
-        }
-    }
-    variables
 }
 
 /// The virtual addresses.

@@ -151,12 +151,20 @@ impl LabelEntry {
                         .nodes
                         .binary_search_by_key(&(*address).into(), |node| node.id)
                 };
-                for address in addresses.iter().filter(|address| index_of(address).is_err()) {
-                    complaints.add_with_help(
-                        self.place,
-                        format!("`labels.{}`: no node has the address {address}", self.text),
-                        "write addresses as the cluster's file gives them: the data address",
-                    );
+                let strangers: Vec<&IpAddr> = addresses
+                    .iter()
+                    .filter(|address| index_of(address).is_err())
+                    .collect();
+                if let [first, ..] = strangers[..] {
+                    let message = match strangers.len() {
+                        1 => format!("`labels.{}`: no node has the address {first}", self.text),
+                        count => format!(
+                            "`labels.{}`: no node has {count} of these addresses; the first is {first}",
+                            self.text
+                        ),
+                    };
+                    let help = "write addresses as the cluster's file gives them: the data address";
+                    complaints.add_with_help(self.place, message, help);
                 }
                 addresses
                     .iter()

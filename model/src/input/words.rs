@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::Role,
-    profile::{Profile, Source, SourceName},
+    profile::{Source, SourceName},
     source::{Complaints, Placed, nearest},
     yaml::fields::At,
 };
@@ -18,18 +18,18 @@ pub(super) struct Roles {
 }
 
 impl Roles {
-    /// Our own words, and those of the profile.
-    pub(super) fn of(profile: Option<&Profile>) -> Self {
-        let own = profile.map(own_words).unwrap_or_default();
+    /// Our own words, and these of the distribution.
+    pub(super) fn with(own: BTreeMap<String, BTreeSet<Role>>) -> Self {
         let ours = Role::ALL.map(|role| (role.as_str().to_owned(), BTreeSet::from([role])));
         let all: Vec<&str> = own
             .keys()
             .map(String::as_str)
+            .filter(|word| ours.iter().all(|(our, _)| our != word))
             .chain(Role::ALL.map(Role::as_str))
             .collect();
         Self {
             all: all.join(", "),
-            words: ours.into_iter().chain(own.clone()).collect(),
+            words: ours.iter().cloned().chain(own.clone()).collect(),
         }
     }
 
@@ -74,9 +74,10 @@ impl Roles {
     }
 }
 
-/// The profile's own words for roles.
-fn own_words(_profile: &Profile) -> BTreeMap<String, BTreeSet<Role>> {
-    BTreeMap::new()
+impl Default for Roles {
+    fn default() -> Self {
+        Self::with(BTreeMap::new())
+    }
 }
 
 /// What a list of sources is for, which decides about the valid words.
@@ -145,7 +146,8 @@ fn source(at: &At<'_>, wanted: Use, complaints: &mut Complaints) -> Option<Place
 }
 
 /// Sources outside the cluster, for which a vantage may stand.
-const OUTSIDE: [(&str, Source); 4] = [
+const OUTSIDE: [(&str, Source); 5] = [
+    ("external_load_balancer", Source::ExternalLoadBalancer),
     ("any_client", Source::AnyClient),
     ("admin_cluster_nodes", Source::AdminClusterNodes),
     ("admin_workstation", Source::AdminWorkstation),
@@ -153,7 +155,8 @@ const OUTSIDE: [(&str, Source); 4] = [
 ];
 
 /// Sources that a declared port may name.
-const SOURCES: [(&str, Source); 8] = [
+const SOURCES: [(&str, Source); 9] = [
+    ("external_load_balancer", Source::ExternalLoadBalancer),
     ("any_client", Source::AnyClient),
     ("admin_cluster_nodes", Source::AdminClusterNodes),
     ("admin_workstation", Source::AdminWorkstation),

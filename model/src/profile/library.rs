@@ -54,6 +54,16 @@ fn by_id(id: &str) -> Option<SourceText> {
     })
 }
 
+/// Every name by which a profile can be found, ids and aliases, among the built-in ones and these.
+pub(crate) fn names(added: &[SourceText]) -> Vec<String> {
+    Library::of(added).names()
+}
+
+/// The profile of a name, among the built-in ones and these.
+pub(crate) fn find(name: &str, added: &[SourceText]) -> Option<SourceText> {
+    Library::of(added).find(name)
+}
+
 /// Why the profiles of a cluster cannot be gathered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownProfile {

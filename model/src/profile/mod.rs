@@ -71,6 +71,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::library::{find, names};
 pub use self::{
     condition::{Condition, InvalidCondition},
     library::{BUILTIN, UnknownProfile, all, builtin, texts_for},

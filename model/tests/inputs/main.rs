@@ -3,6 +3,7 @@
 mod encoding;
 mod expansion;
 mod other_tables;
+mod plain;
 mod properties;
 mod refused;
 mod replay;
