@@ -83,15 +83,17 @@ fn parameters() -> Parameters {
 
 fn plan_with(texts: &[(Purpose, &str)], change: impl Fn(&mut Parameters)) -> Plan {
     let understood = read(texts).unwrap_or_else(|refused| panic!("{refused}"));
-    let profiles = profile::texts_for(&understood.inventory, Vec::new()).unwrap();
-    let profiles = profile::all(&profiles, understood.declared.as_ref()).unwrap();
+    let profiles =
+        profile::texts_for(&understood.inventory, Vec::new()).unwrap_or_else(|unknown| panic!("{unknown}"));
+    let profiles =
+        profile::all(&profiles, understood.declared.as_ref()).unwrap_or_else(|refused| panic!("{refused}"));
     let mut parameters = parameters();
     change(&mut parameters);
     Plan::new(&understood.inventory, &profiles, &parameters)
 }
 
 fn id(text: &str) -> NodeId {
-    text.parse().unwrap()
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
 const SMALL: &str = "\
