@@ -1,6 +1,10 @@
-//! The nodes' matrix: who asked whom, and the worst that came of it; with the rows behind each cell as data for the page.
+//! Who reaches whom: the matrix, its summary by role, and the list of pairs with failures.
+//!
+//! Few nodes have a table with numbers in its cells. Many have a heat map, which the script draws into `#heat`: tens of
+//! thousands of cells are no elements, and assistive technology gets the one that is pointed at. The list of pairs says the
+//! same without a picture, on paper and without a script.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use plumbline_model::{
@@ -8,275 +12,263 @@ use plumbline_model::{
     port::{Family, Protocol},
     report::{ReachabilityRow, Report},
 };
-use serde::Serialize;
 
-use crate::render::{
-    Standing,
-    outcome::{outcome_words, transport_words},
-    standing,
+use super::{
+    grid::{Grid, Level, Pair, Tally},
+    people,
 };
+use crate::render::{Standing, count, counted, outcome::outcome_words, standing};
 
-/// One row behind a cell, as the page's script gets it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Row {
-    rule: String,
-    /// Index into the transports of the report.
-    transport: usize,
-    ports: String,
-    outcome: String,
-    /// Class of the row, and of its cell if it is the worst one.
-    class: &'static str,
-}
+/// Up to this many sources and destinations a table is read; beyond, a heat map.
+const TABLE: usize = 12;
+/// How many pairs are listed without a script, and on paper.
+const LISTED_PAIRS: usize = 300;
+/// How many rows of a pair its line tells.
+const TOLD_ROWS: usize = 3;
 
-/// The matrix of a report.
-#[derive(Debug)]
-pub(super) struct Matrix {
-    sources: Vec<NodeId>,
-    destinations: Vec<NodeId>,
-    cells: BTreeMap<(NodeId, NodeId), Cell>,
-    /// Families and protocols of the report's tests, ascending.
-    transports: Vec<(Family, Protocol)>,
-    sets: Vec<Vec<Row>>,
-}
-
-/// What stands at the crossing of a source and a destination.
-#[derive(Debug, Clone, Copy)]
-struct Cell {
-    /// The worst row of the pair.
-    worst: Standing,
-    /// What its failures have in common that other tests of the pair do not.
-    mark: &'static str,
-    /// Index into the sets of rows.
-    set: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Data<'a> {
-    transports: Vec<String>,
-    sources: &'a [NodeId],
-    destinations: &'a [NodeId],
-    sets: &'a [Vec<Row>],
-}
-
-impl Matrix {
-    /// Sorts a report's rows by pair and interns what pairs have in common.
-    pub(super) fn of(report: &Report) -> Self {
-        let mut pairs: BTreeMap<(NodeId, NodeId), Vec<&ReachabilityRow>> = BTreeMap::new();
-        for row in &report.reachability {
-            pairs.entry((row.src, row.dst)).or_default().push(row);
-        }
-        let transports: BTreeSet<(Family, Protocol)> = report
-            .reachability
-            .iter()
-            .map(|row| (row.family, row.protocol))
-            .collect();
-        let transports: Vec<_> = transports.into_iter().collect();
-        let mut interned: BTreeMap<Vec<Row>, usize> = BTreeMap::new();
-        let mut sets = Vec::new();
-        let mut cells = BTreeMap::new();
-        for (pair, rows) in pairs {
-            let worst = rows.iter().map(|row| standing(row)).max();
-            let worst = worst.unwrap_or(Standing::AsExpected);
-            let mark = mark_of(&rows, worst);
-            let set: Vec<Row> = rows.into_iter().map(|row| page_row(row, &transports)).collect();
-            let set = *interned.entry(set).or_insert_with_key(|set| {
-                sets.push(set.clone());
-                sets.len() - 1
-            });
-            cells.insert(pair, Cell { worst, mark, set });
-        }
-        let mut sources: Vec<NodeId> = cells.keys().map(|(source, _)| *source).collect();
-        sources.sort_unstable();
-        sources.dedup();
-        let mut destinations: Vec<NodeId> = cells.keys().map(|(_, destination)| *destination).collect();
-        destinations.sort_unstable();
-        destinations.dedup();
-        Self {
-            sources,
-            destinations,
-            cells,
-            transports,
-            sets,
-        }
-    }
-
-    /// The table with its legend and the place where a pair's rows open.
-    pub(super) fn section(&self) -> Markup {
-        if self.cells.is_empty() {
-            return html! { section { h2 { "Reachability" } p { "No port was tested." } } };
-        }
-        html! {
+/// The sections.
+pub(super) fn sections(report: &Report, grid: &Grid<'_>) -> Markup {
+    if grid.pairs.is_empty() {
+        return html! {
             section aria-labelledby="reachability" {
                 h2 id="reachability" { "Reachability" }
-                p.small {
-                    "Rows ask, columns are asked. "
-                    span.key.ok { "✓" } " as expected "
-                    span.key.bad { "✕" } " not as expected "
-                    span.key.gap { "?" } " not measured "
-                    span.key.none { " " } " nothing to test. Select a cell for its ports."
-                    @if self.transports.len() > 1 {
-                        " Where only some of a pair's tests are concerned: "
-                        @if self.has_both_families() { b { "4" } " IPv4 alone, " b { "6" } " IPv6 alone" }
-                        @if self.has_both_families() && self.has_udp() { ", " }
-                        @if self.has_udp() { b { "u" } " UDP alone" }
-                        "."
+                p { "No port was tested." }
+            }
+        };
+    }
+    let is_small = grid.sources.len().max(grid.destinations.len()) <= TABLE;
+    html! {
+        section aria-labelledby="reachability" {
+            h2 id="reachability" {
+                "Reachability "
+                span.count { (grid.sources.len()) " sources × " (grid.destinations.len()) " destinations" }
+            }
+            (legend(grid))
+            // Filled by the script: what the map shows, in which order, and how large.
+            div id="tools" {}
+            @if is_small { (table(grid)) } @else {
+                div id="heat" {}
+                noscript { p { "The heat map is drawn by a script. The summary and the list below say the same without." } }
+            }
+            @if !is_small { (summary(report, grid)) }
+        }
+        (pairs(report, grid))
+    }
+}
+
+fn legend(grid: &Grid<'_>) -> Markup {
+    let key = |level: Level, words: &str| {
+        html! { li { span.key.(level.class()) { (level.glyph()) } " " (words) } }
+    };
+    let has = |family| grid.transports.iter().any(|(of, _)| *of == family);
+    let both = has(Family::Ipv4) && has(Family::Ipv6);
+    let udp = grid
+        .transports
+        .iter()
+        .any(|(_, protocol)| *protocol == Protocol::Udp);
+    html! {
+        ul.legend aria-label="Legend" {
+            li { "Rows ask, columns are asked." }
+            (key(Level::Expected, "as expected"))
+            (key(Level::Some, "some tests wrong"))
+            (key(Level::All, "all tests wrong"))
+            (key(Level::Gap, "not measured"))
+            (key(Level::None, "nothing to test"))
+            @if both { li { b { "4" } " or " b { "6" } " only this family" } }
+            @if udp { li { b { "u" } " only UDP" } }
+        }
+    }
+}
+
+fn table(grid: &Grid<'_>) -> Markup {
+    html! {
+        div.wide tabindex="0" role="region" aria-label="Matrix of sources and destinations" {
+            table id="matrix" {
+                thead {
+                    tr {
+                        td.corner { "from ↓ to →" }
+                        @for destination in &grid.destinations { th scope="col" { (node_link(*destination)) } }
                     }
                 }
-                // Filled by the script, which is what makes it work.
-                p id="transports" {}
-                div.scroll {
-                    table id="matrix" {
-                        thead {
-                            tr {
-                                td {}
-                                @for destination in &self.destinations {
-                                    th scope="col" { span.turn { (destination) } }
-                                }
-                            }
-                        }
-                        tbody {
-                            @for (i, source) in self.sources.iter().enumerate() {
-                                tr {
-                                    th scope="row" { (source) }
-                                    @for (j, destination) in self.destinations.iter().enumerate() {
-                                        (self.cell_markup((i, *source), (j, *destination)))
-                                    }
-                                }
-                            }
+                tbody {
+                    @for source in &grid.sources {
+                        tr {
+                            th scope="row" { (node_link(*source)) }
+                            @for destination in &grid.destinations { (cell(grid, *source, *destination)) }
                         }
                     }
                 }
-                div id="pair" role="region" aria-live="polite" {}
             }
         }
     }
-
-    fn has_both_families(&self) -> bool {
-        let has = |family| self.transports.iter().any(|(of, _)| *of == family);
-        has(Family::Ipv4) && has(Family::Ipv6)
-    }
-
-    fn has_udp(&self) -> bool {
-        self.transports
-            .iter()
-            .any(|(_, protocol)| *protocol == Protocol::Udp)
-    }
-
-    fn cell_markup(&self, (i, source): (usize, NodeId), (j, destination): (usize, NodeId)) -> Markup {
-        let Some(Cell { worst, mark, set }) = self.cells.get(&(source, destination)) else {
-            return html! { td.none {} };
-        };
-        let (class, glyph) = look(*worst);
-        // Row, column and set travel as data attributes; the script fills the region below.
-        html! {
-            td class=(class) tabindex="0" data-p={ (i) "," (j) "," (set) } { (glyph) @if !mark.is_empty() { sub { (mark) } } }
-        }
-    }
-
-    /// The data of the page's script; `<` is escaped, so that no text can end the script element.
-    pub(super) fn json(&self) -> String {
-        let data = Data {
-            sources: &self.sources,
-            destinations: &self.destinations,
-            transports: self
-                .transports
-                .iter()
-                .map(|(family, protocol)| transport_words(*family, *protocol))
-                .collect(),
-            sets: &self.sets,
-        };
-        serde_json::to_string(&data)
-            .expect("strings and bools always serialise")
-            .replace('<', "\\u003c")
-    }
 }
 
-/// Class and glyph of a cell.
-fn look(worst: Standing) -> (&'static str, &'static str) {
-    match worst {
-        Standing::NotServed => ("none", ""),
-        Standing::AsExpected => ("ok", "✓"),
-        Standing::Gap => ("gap", "?"),
-        Standing::Wrong => ("bad", "✕"),
-    }
+fn node_link(node: NodeId) -> Markup {
+    html! { a href={ "#node-" (node) } { (node) } }
 }
 
-/// What tells the worst rows of a pair from its others: a family, UDP, or nothing.
-fn mark_of(rows: &[&ReachabilityRow], worst: Standing) -> &'static str {
-    if worst <= Standing::AsExpected {
-        return "";
-    }
-    let (concerned, others): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|row| standing(row) == worst);
-    let alone = |is: &dyn Fn(&ReachabilityRow) -> bool| {
-        concerned.iter().all(|row| is(row)) && others.iter().any(|row| !is(row))
+fn cell(grid: &Grid<'_>, source: NodeId, destination: NodeId) -> Markup {
+    let Some(pair) = grid.pairs.get(&(source, destination)) else {
+        return html! { td.none { span.sr { "nothing to test" } } };
     };
-    let udp = alone(&|row| row.protocol == Protocol::Udp);
-    match (
-        udp,
-        alone(&|row| row.family == Family::Ipv4),
-        alone(&|row| row.family == Family::Ipv6),
-    ) {
-        (true, true, _) => "u4",
-        (true, _, true) => "u6",
-        (true, false, false) => "u",
-        (false, true, _) => "4",
-        (false, _, true) => "6",
-        (false, false, false) => "",
-    }
-}
-
-fn page_row(row: &ReachabilityRow, transports: &[(Family, Protocol)]) -> Row {
-    let transport = transports.binary_search(&(row.family, row.protocol));
-    Row {
-        rule: row.rule.clone(),
-        transport: transport.unwrap_or(0),
-        ports: row.ports.in_brief(),
-        outcome: outcome_words(row),
-        class: look(standing(row)).0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use plumbline_model::plan::Expect;
-
-    use super::*;
-    use crate::render::outcome::tests::row;
-
-    fn of(family: Family, protocol: Protocol, outcome: &str) -> ReachabilityRow {
-        ReachabilityRow {
-            family,
-            protocol,
-            ..row(Expect::Open, outcome, serde_json::json!({}))
+    let level = pair.tally.level();
+    html! {
+        td class=(level.class()) {
+            a href={ "#pair=" (source) "," (destination) } {
+                b aria-hidden="true" { (level.glyph()) } " "
+                @match level {
+                    Level::None => "not served",
+                    Level::Expected => (pair.tally.tests()),
+                    Level::Gap => { (pair.tally.gaps) " of " (pair.tally.tests()) }
+                    Level::Some | Level::All => { (pair.tally.wrong) " of " (pair.tally.tests()) }
+                }
+                @if !pair.mark.is_empty() { sub { (pair.mark) } }
+                span.sr { " " (level_words(level)) }
+            }
         }
     }
+}
 
-    #[test]
-    fn a_cell_says_which_family_or_whether_udp_alone_fails() {
-        let (v4, v6) = (Family::Ipv4, Family::Ipv6);
-        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
-        let mark = |failing: &[(Family, Protocol)]| {
-            let all = [(v4, tcp), (v4, udp), (v6, tcp), (v6, udp)];
-            let rows: Vec<ReachabilityRow> = all
-                .iter()
-                .map(|(family, protocol)| {
-                    let outcome = if failing.contains(&(*family, *protocol)) {
-                        "filtered"
-                    } else {
-                        "open"
-                    };
-                    of(*family, *protocol, outcome)
-                })
-                .collect();
-            let rows: Vec<&ReachabilityRow> = rows.iter().collect();
-            let worst = rows.iter().map(|row| standing(row)).max().unwrap();
-            mark_of(&rows, worst)
-        };
-        assert_eq!(mark(&[]), "");
-        assert_eq!(mark(&[(v4, tcp), (v4, udp), (v6, tcp), (v6, udp)]), "");
-        assert_eq!(mark(&[(v6, tcp), (v6, udp)]), "6");
-        assert_eq!(mark(&[(v4, tcp)]), "4");
-        assert_eq!(mark(&[(v4, udp), (v6, udp)]), "u");
-        assert_eq!(mark(&[(v6, udp)]), "u6");
+fn level_words(level: Level) -> &'static str {
+    match level {
+        Level::None => "nothing to test",
+        Level::Expected => "tests as expected",
+        Level::Gap => "tests not measured",
+        Level::Some | Level::All => "tests wrong",
     }
+}
+
+/// Role by role, for clusters that are too large to be read node by node. The script makes the same of racks and subnets.
+fn summary(report: &Report, grid: &Grid<'_>) -> Markup {
+    let roles: BTreeMap<NodeId, String> = report
+        .nodes
+        .iter()
+        .map(|node| (node.id, people::roles(node)))
+        .collect();
+    let role = |node: NodeId| match (roles.get(&node), node) {
+        (Some(roles), _) => roles.clone(),
+        (None, NodeId::Coordinator) => "admin workstation".to_owned(),
+        (None, NodeId::Address(_)) => "vantage".to_owned(),
+    };
+    let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();
+    for ((source, destination), pair) in &grid.pairs {
+        let tally = tallies.entry((role(*source), role(*destination))).or_default();
+        tally.join(pair.tally);
+    }
+    let mut sources: Vec<&String> = tallies.keys().map(|(source, _)| source).collect();
+    sources.dedup();
+    let mut destinations: Vec<&String> = tallies.keys().map(|(_, destination)| destination).collect();
+    destinations.sort();
+    destinations.dedup();
+    html! {
+        h3 id="summary" { "Summary by role" }
+        div.wide tabindex="0" role="region" aria-label="Summary by group" {
+            table.summary id="groups" {
+                thead { tr {
+                    td.corner { "from ↓ to →" }
+                    @for destination in &destinations { th scope="col" { (destination) } }
+                } }
+                tbody {
+                    @for source in &sources {
+                        tr {
+                            th scope="row" { (source) }
+                            @for destination in &destinations {
+                                (summary_cell(tallies.get(&((*source).clone(), (*destination).clone()))))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn summary_cell(tally: Option<&Tally>) -> Markup {
+    let Some(tally) = tally else {
+        return html! { td.none { span.sr { "nothing to test" } } };
+    };
+    let level = tally.level();
+    html! {
+        td class=(level.class()) { b aria-hidden="true" { (level.glyph()) } " " (people::tally_words(*tally)) }
+    }
+}
+
+/// Every pair with something to tell, as a list: for print, for screen readers, and to sort.
+fn pairs(report: &Report, grid: &Grid<'_>) -> Markup {
+    let troubled = grid.troubled();
+    html! {
+        section aria-labelledby="pairs" {
+            h2 id="pairs" { "Pairs with failures or gaps " span.count id="pairs-count" { (troubled.len()) } }
+            div.wide tabindex="0" role="region" aria-label="Pairs, table" {
+                table.rows id="pairtable" {
+                    thead { tr {
+                        th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Wrong" }
+                        th scope="col" { "Not measured" } th scope="col" { "What" } th scope="col" { "Cause" }
+                    } }
+                    tbody {
+                        @for ((source, destination), pair) in troubled.iter().take(LISTED_PAIRS) {
+                            tr {
+                                td { a href={ "#pair=" (source) "," (destination) } { (source) } }
+                                td { (destination) }
+                                td { @if pair.tally.wrong > 0 { (pair.tally.wrong) " of " (pair.tally.tests()) } }
+                                td { @if pair.tally.gaps > 0 { (pair.tally.gaps) " of " (pair.tally.tests()) } }
+                                td { (told(pair)) }
+                                td { (over(report, grid, pair)) }
+                            }
+                        }
+                    }
+                }
+            }
+            @if troubled.is_empty() { p { "Every pair is as expected: " (counted(grid.pairs.len(), "pair")) "." } }
+            p.small id="pairs-more" {
+                @if troubled.len() > LISTED_PAIRS {
+                    "The worst " (LISTED_PAIRS) " of " (count(troubled.len() as u64, "pair")) "; report.json has all."
+                }
+            }
+        }
+    }
+}
+
+/// The worst rows of a pair, in words.
+fn told(pair: &Pair<'_>) -> String {
+    let mut rows: Vec<&ReachabilityRow> = pair
+        .rows
+        .iter()
+        .copied()
+        .filter(|row| standing(row) > Standing::AsExpected)
+        .collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(standing(row)));
+    let mut words: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let family = match row.family {
+                Family::Ipv6 => " over IPv6",
+                Family::Ipv4 => "",
+            };
+            format!(
+                "{}/{}{family} {}",
+                row.ports.in_brief(),
+                row.protocol,
+                outcome_words(row)
+            )
+        })
+        .collect();
+    // Two rules may ask for the same port.
+    words.dedup();
+    let more = words.len().saturating_sub(TOLD_ROWS);
+    words.truncate(TOLD_ROWS);
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
+}
+
+/// The causes over a pair.
+fn over(report: &Report, grid: &Grid<'_>, pair: &Pair<'_>) -> Markup {
+    let found: std::collections::BTreeSet<usize> =
+        pair.rows.iter().flat_map(|row| grid.findings_over(row)).collect();
+    html! { @for place in found {
+        @let id = &report.findings[place].id;
+        a href={ "#" (id) } { (id) } " "
+    } }
 }

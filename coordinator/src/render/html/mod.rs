@@ -1,58 +1,105 @@
 //! One page that works offline and in print: verdict, causes with their fixes, the nodes' matrix with drill-down, what was
 //! not measured, and the nodes' facts.
 //!
-//! The matrix is drawn by the server side as a table; a click or the Enter key on a cell opens the pair's rows below it.
-//! Rows are interned: pairs of the same roles share one set, so that a page of 200 nodes stays small.
+//! Everything that has to be read is in the page before a script runs: verdict, causes, the pairs with failures, nodes and
+//! checks. The scripts (`script/`, one room each, joined into one) add the heat map, the drill-down of a pair or a node,
+//! filters, and the state in the address. Nothing of the data is ever put into the page as markup.
 
+mod causes;
+mod grid;
 mod matrix;
+mod people;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use plumbline_model::{
-    observation::Life,
-    port::Family,
-    report::{Finding, FindingSeverity, Report, ReportNode, Status, Verdict},
-};
+use plumbline_model::report::{Report, Status, Verdict};
+use sha2::{Digest as _, Sha256};
 
-use self::matrix::Matrix;
-use super::{count, counted, retest_line, scope, status_word, text::gaps_by_source, verdict_word};
+use self::grid::Grid;
+use super::{retest_line, scope, text::gaps_by_source, verdict_word};
+
+const STYLE: &str = include_str!("page.css");
+
+/// One scope for all, so that rooms see each other and nothing else does.
+const SCRIPT: &str = concat!(
+    "\"use strict\";{\n",
+    include_str!("script/state.js"),
+    include_str!("script/judge.js"),
+    include_str!("script/heat.js"),
+    include_str!("script/tables.js"),
+    include_str!("script/panel.js"),
+    include_str!("script/page.js"),
+    "}\n",
+);
 
 /// The page.
 pub(crate) fn html(report: &Report) -> String {
-    let matrix = Matrix::of(report);
+    let grid = Grid::of(report);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // Nothing is ever loaded from anywhere.
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+                meta http-equiv="Content-Security-Policy" content=(policy());
+                meta name="referrer" content="no-referrer";
                 title { "Plumbline: " (report.cluster) ": " (verdict_word(report.verdict)) }
-                style { (PreEscaped(include_str!("page.css"))) }
+                style { (PreEscaped(STYLE)) }
             }
             body {
+                a.skip href="#causes" { "To the causes" }
                 (head(report))
+                (bar(report, &grid))
                 main {
                     (retested(report))
-                    (findings(report))
-                    (matrix.section())
+                    (causes::causes(report))
+                    (matrix::sections(report, &grid))
                     (gaps(report))
-                    (nodes(report))
+                    (people::nodes(report, &grid))
                     (checks(report))
                 }
                 footer { (foot(report)) }
-                script type="application/json" id="data" { (PreEscaped(matrix.json())) }
-                script { (PreEscaped(include_str!("page.js"))) }
+                // Filled by the script: what is behind a pair or a node.
+                aside id="panel" aria-labelledby="panel-title" hidden {}
+                script type="application/json" id="data" { (PreEscaped(grid.json(report))) }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     };
     page.into_string()
 }
 
+/// Nothing is ever loaded from anywhere, and nothing runs or styles but what this program wrote: both are named by their
+/// digests, so that no text of a report could.
+fn policy() -> String {
+    let digest = |text: &str| STANDARD.encode(Sha256::digest(text));
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        digest(STYLE),
+        digest(SCRIPT)
+    )
+}
+
+/// Where to go in the page. What the script can do stands beside it.
+fn bar(report: &Report, grid: &Grid<'_>) -> Markup {
+    let gaps = report.not_measured.len() + report.coverage.no_vantage.len();
+    html! {
+        nav id="bar" aria-label="Sections" {
+            a href="#causes" { "Causes " span.count { (report.findings.len()) } }
+            a href="#reachability" { "Matrix" }
+            @if !grid.pairs.is_empty() { a href="#pairs" { "Pairs " span.count { (grid.troubled().len()) } } }
+            @if gaps > 0 { a href="#gaps" { "Not measured " span.count { (gaps) } } }
+            a href="#nodes" { "Nodes " span.count { (report.nodes.len()) } }
+            a href="#checks" { "Checks " span.count { (report.checks.len()) } }
+            div id="controls" {}
+        }
+    }
+}
+
 fn head(report: &Report) -> Markup {
     html! {
         header class=(verdict_class(report.verdict)) {
-            p.verdict { (verdict_word(report.verdict)) }
+            p.verdict { span.sign aria-hidden="true" { (verdict_sign(report.verdict)) } (verdict_word(report.verdict)) }
             h1 { (report.cluster) " " span.version { (report.version) } }
             @for line in scope::scope(report) { p { (line) "." } }
             @if let Some(retest) = &report.retest {
@@ -76,6 +123,15 @@ fn verdict_class(verdict: Verdict) -> &'static str {
     }
 }
 
+fn verdict_sign(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "✓ ",
+        Verdict::Warned => "! ",
+        Verdict::Incomplete => "? ",
+        Verdict::Failed => "✕ ",
+    }
+}
+
 /// How outcomes changed since the run whose failures were made again.
 fn retested(report: &Report) -> Markup {
     let Some(retest) = &report.retest else {
@@ -90,83 +146,6 @@ fn retested(report: &Report) -> Markup {
                     @for change in &retest.changes {
                         tr { td { (change.was.replace('_', " ")) } td { (change.now.replace('_', " ")) } td { (change.tests) } }
                     }
-                }
-            }
-        }
-    }
-}
-
-fn findings(report: &Report) -> Markup {
-    html! {
-        section aria-labelledby="causes" {
-            h2 id="causes" { "What is wrong" }
-            @if report.findings.is_empty() {
-                @match report.verdict {
-                    Verdict::Passed => p { "Nothing was found." },
-                    Verdict::Warned => p { "Nothing failed. What the warning is about:" },
-                    Verdict::Incomplete | Verdict::Failed => p { "Nothing that was measured is wrong." },
-                }
-                @let warnings = scope::all_warnings(report);
-                @if !warnings.is_empty() { ul { @for line in &warnings { li { (line) } } } }
-            } @else {
-                @for line in scope::warnings(report) { p { span.label { "warning" } " " (line) } }
-            }
-            @for finding in &report.findings {
-                (finding_card(finding))
-            }
-        }
-    }
-}
-
-/// How many failing tests a card lists; the matrix and report.json have all of them.
-const LISTED_AFFECTS: usize = 40;
-
-fn finding_card(finding: &Finding) -> Markup {
-    let class = match (finding.status, finding.severity) {
-        (Status::Fail, FindingSeverity::Fail) => "card failed",
-        (Status::NotMeasured, _) => "card incomplete",
-        _ => "card warned",
-    };
-    html! {
-        article id=(finding.id) class=(class) {
-            h3 {
-                a.anchor href={ "#" (finding.id) } { (finding.id) } " "
-                span.label { (status_word(finding.status, finding.severity)) } " "
-                (finding.cause.detail)
-            }
-            @if !finding.fix.text.is_empty() { p { strong { "Fix: " } (finding.fix.text) } }
-            @if !finding.fix.commands.is_empty() {
-                pre { code { @for command in &finding.fix.commands { (command) "\n" } } }
-            }
-            @if finding.affects_total > 0 {
-                details {
-                    summary { (count(finding.affects_total, "test")) " under it" }
-                    table.rows {
-                        thead { tr { th scope="col" { "From" } th scope="col" { "To" } th scope="col" { "Port" } } }
-                        tbody {
-                            @for affect in finding.affects.iter().take(LISTED_AFFECTS) {
-                                tr {
-                                    td { (affect.src) }
-                                    td { (affect.dst) }
-                                    td {
-                                        (affect.port) "/" (affect.protocol)
-                                        @if affect.family == Family::Ipv6 { " over IPv6" }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                    @if finding.affects_total > LISTED_AFFECTS as u64 {
-                        p.small { "The first " (LISTED_AFFECTS) "; the matrix below and report.json have all." }
-                    }
-                }
-            }
-            p.small {
-                "Check " (finding.check) ", " (count(finding.attempts, "attempt"))
-                @if !finding.evidence.is_empty() {
-                    ", evidence lines "
-                    (finding.evidence.iter().take(12).map(u32::to_string).collect::<Vec<_>>().join(" "))
-                    @if finding.evidence.len() > 12 { " …" }
                 }
             }
         }
@@ -198,70 +177,19 @@ fn gaps(report: &Report) -> Markup {
     }
 }
 
-fn nodes(report: &Report) -> Markup {
-    html! {
-        section aria-labelledby="nodes" {
-            h2 id="nodes" { "Nodes" }
-            table.rows {
-                thead { tr {
-                    th scope="col" { "Node" } th scope="col" { "Roles" } th scope="col" { "Version" }
-                    th scope="col" { "Host" } th scope="col" { "System" } th scope="col" { "Interfaces" }
-                } }
-                tbody { @for node in &report.nodes { (node_row(node, report)) } }
-            }
-        }
-    }
-}
-
-fn node_row(node: &ReportNode, report: &Report) -> Markup {
-    let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
-    html! {
-        tr id={ "node-" (node.id) } {
-            th scope="row" { (node.id) }
-            td { (roles.join(", ")) }
-            td { (node.version) }
-            @match &node.facts {
-                Some(facts) => {
-                    td {
-                        (facts.hostname)
-                        @if facts.life == Life::Live { br; span.label { "live" } }
-                    }
-                    td { (facts.os) @if !facts.os.is_empty() { ", " } (facts.kernel) }
-                    td {
-                        @for interface in &facts.interfaces {
-                            @if !interface.addresses.is_empty() && interface.name != "lo" {
-                                (interface.name) " " (interface.addresses.join(" ")) " mtu " (interface.mtu) br;
-                            }
-                        }
-                    }
-                }
-                None => td colspan="3" {
-                    @match report.absent.iter().find(|absent| absent.node == node.id) {
-                        Some(absent) => { "left out: " (absent.why) }
-                        None if report.excluded.contains(&node.id) => "took no part (--nodes, --exclude)",
-                        None if !scope::asked_somebody(report) => "not asked: checks of the file alone",
-                        None => "no probe joined"
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn checks(report: &Report) -> Markup {
     html! {
-        section aria-labelledby="checks" {
-            h2 id="checks" { "Checks" }
-            // Where no port was tested they are the result.
-            details open[report.coverage.planned == 0] {
-                summary { (counted(report.checks.len(), "result")) }
+        section.listing aria-labelledby="checks" {
+            h2 id="checks" { "Checks " span.count { (report.checks.len()) } }
+            p.small.hidden-fine role="status" {}
+            div.wide tabindex="0" role="region" aria-label="Checks, table" {
                 table.rows {
                     thead { tr {
                         th scope="col" { "Check" } th scope="col" { "Status" } th scope="col" { "About" } th scope="col" { "Detail" }
                     } }
                     tbody {
                         @for check in &report.checks {
-                            tr {
+                            tr.fine[check.status == Status::Pass] {
                                 td { (check.id) }
                                 td { (scope::status(check.status)) }
                                 td { (check.subject) }
@@ -302,6 +230,7 @@ mod tests {
             "swarm": "lab",
             "checks": [{"id": check::SWARM.id, "status": "not_measured", "subject": "10.0.0.2", "detail": ""}],
         })));
+        let page = page.split("<script").next().unwrap();
         assert_eq!(page.matches("took no part (--nodes, --exclude)").count(), 1);
         assert_eq!(page.matches("no probe joined").count(), 2);
         assert!(page.contains("REHEARSAL"), "{page}");
