@@ -125,6 +125,15 @@ impl<'a> At<'a> {
         let (low, high) = (range.start(), range.end());
         let what = format!("a whole number from {low} to {high}");
         let help = format!("write a number from {low} to {high}");
+        if let Some(decimal) = self.octal() {
+            let message = format!(
+                "`{}`: a number that starts with 0 is octal to some readers of YAML and decimal to others",
+                self.path
+            );
+            let help = format!("write {decimal}, if that is meant");
+            complaints.add_with_help(self.place(), message, help);
+            return None;
+        }
         let number = self.parsed::<T>(complaints, &what, &help)?;
         if range.contains(&number.value) {
             return Some(number);
@@ -140,8 +149,8 @@ impl<'a> At<'a> {
     /// The node as a truth value.
     pub(crate) fn boolean(&self, complaints: &mut Complaints) -> Option<bool> {
         match &self.node.value {
-            Value::Scalar { text, plain: true } if text == "true" => Some(true),
-            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            Value::Scalar { text, plain: true } if TRUE.contains(&text.as_str()) => Some(true),
+            Value::Scalar { text, plain: true } if FALSE.contains(&text.as_str()) => Some(false),
             _ => self.refuse(
                 complaints,
                 "true or false",
@@ -175,6 +184,17 @@ impl<'a> At<'a> {
             help,
         );
         None
+    }
+
+    /// The decimal reading of a number that YAML 1.1, which bmctl's reader follows, takes for an octal one.
+    fn octal(&self) -> Option<&'a str> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true } if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let decimal = text.trim_start_matches('0');
+                (text.starts_with('0') && !decimal.is_empty()).then_some(decimal)
+            }
+            _ => None,
+        }
     }
 
     fn refuse<T>(&self, complaints: &mut Complaints, expected: &str, help: &str) -> Option<T> {
@@ -274,3 +294,9 @@ impl<'a> Fields<'a> {
         }
     }
 }
+
+/// The words for truth of YAML 1.1, which bmctl's reader follows (its single letters are left out: nobody means them).
+const TRUE: [&str; 9] = ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"];
+
+/// The words for untruth.
+const FALSE: [&str; 9] = ["false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"];

@@ -4,6 +4,7 @@
 //! want all complaints at once and their versions as they wrote them, so the parser's events (serde-saphyr's own parser)
 //! are folded into a tree, and [`fields`] reads the tree strictly.
 
+mod embedded;
 pub(crate) mod fields;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use serde_saphyr::granit_parser::{
     self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag,
 };
 
+pub(crate) use self::embedded::documents_within;
 use crate::source::{Complaints, Place, SourceText};
 
 /// A value in its place.
@@ -55,7 +57,41 @@ pub(crate) struct Entry {
 /// The documents of a stream; empty and comment-only ones are left out. `None` if the text cannot be parsed to its end;
 /// the reason is then among the complaints. Repeated keys are complained about, and the first one counts.
 pub(crate) fn documents(source: &SourceText, complaints: &mut Complaints) -> Option<Vec<Node>> {
-    if !is_readable_text(source, complaints) {
+    documents_at(&source.text, Origin::Whole, complaints)
+}
+
+/// Where the places of a text lie in the file that people see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The text is the file.
+    Whole,
+    /// The text is a block scalar of the file: so many lines above it, so many columns to its left.
+    Block { lines: u32, columns: u32 },
+    /// The text was written with escapes or was folded: everything in it stands where it starts.
+    Point(Place),
+}
+
+impl Origin {
+    fn place(self, line: usize, column: usize) -> Place {
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let (line, column) = (number(line), number(column));
+        match self {
+            Self::Whole => Place { line, column },
+            Self::Block { lines, columns } => Place {
+                line: line.saturating_add(lines),
+                column: column.saturating_add(columns),
+            },
+            Self::Point(place) => place,
+        }
+    }
+
+    fn of(self, marker: &Marker) -> Place {
+        self.place(marker.line(), marker.col().saturating_add(1))
+    }
+}
+
+fn documents_at(text: &str, origin: Origin, complaints: &mut Complaints) -> Option<Vec<Node>> {
+    if !is_readable_text(text, origin, complaints) {
         return None;
     }
     let options = granit_parser::options! {
@@ -63,14 +99,14 @@ pub(crate) fn documents(source: &SourceText, complaints: &mut Complaints) -> Opt
         flow_nesting_limit: MAX_DEPTH,
         block_nesting_limit: MAX_DEPTH,
     };
-    let mut builder = Builder::new(complaints);
-    for event in Parser::new_from_str_with_options(&source.text, options) {
+    let mut builder = Builder::new(origin, complaints);
+    for event in Parser::new_from_str_with_options(text, options) {
         let outcome = match event {
             Ok((event, span)) => builder.take(event, span),
             Err(error) => {
                 builder
                     .complaints
-                    .add_with_help(place(error.marker()), error.info(), remedy(&error));
+                    .add_with_help(origin.of(error.marker()), error.info(), remedy(&error));
                 Err(Stop)
             }
         };
@@ -95,12 +131,23 @@ enum Collection {
     List(Vec<Node>),
     Map {
         entries: Vec<Entry>,
-        key: Option<(String, Place)>,
+        key: Option<Key>,
         seen: BTreeMap<String, Place>,
+        /// What `<<` brings in; it yields to the mapping's own keys, wherever they stand.
+        merged: Option<Node>,
     },
 }
 
+/// A key whose value is yet to come.
+struct Key {
+    name: String,
+    place: Place,
+    /// Whether it is the merge key of YAML 1.1, which bmctl's reader knows.
+    is_merge: bool,
+}
+
 struct Builder<'c> {
+    origin: Origin,
     complaints: &'c mut Complaints,
     documents: Vec<Node>,
     open: Vec<Frame>,
@@ -109,8 +156,9 @@ struct Builder<'c> {
 }
 
 impl<'c> Builder<'c> {
-    fn new(complaints: &'c mut Complaints) -> Self {
+    fn new(origin: Origin, complaints: &'c mut Complaints) -> Self {
         Self {
+            origin,
             complaints,
             documents: Vec::new(),
             open: Vec::new(),
@@ -120,7 +168,7 @@ impl<'c> Builder<'c> {
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
-        let place = place(&span.start);
+        let place = self.origin.of(&span.start);
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_tag(tag.as_deref(), place);
@@ -148,6 +196,7 @@ impl<'c> Builder<'c> {
                     entries: Vec::new(),
                     key: None,
                     seen: BTreeMap::new(),
+                    merged: None,
                 };
                 self.open.push(Frame {
                     place,
@@ -162,7 +211,17 @@ impl<'c> Builder<'c> {
                 };
                 let value = match frame.collection {
                     Collection::List(items) => Value::List(items),
-                    Collection::Map { entries, .. } => Value::Map(entries),
+                    Collection::Map {
+                        mut entries,
+                        mut seen,
+                        merged,
+                        ..
+                    } => {
+                        if let Some(node) = merged {
+                            merge(&mut entries, &mut seen, node, self.complaints);
+                        }
+                        Value::Map(entries)
+                    }
                 };
                 self.complete(
                     Node {
@@ -211,27 +270,40 @@ impl<'c> Builder<'c> {
             None if node.value == Value::Null => {}
             None => self.documents.push(node),
             Some(Collection::List(items)) => items.push(node),
-            Some(Collection::Map { entries, key, seen }) => match key.take() {
+            Some(Collection::Map {
+                entries,
+                key,
+                seen,
+                merged,
+            }) => match key.take() {
                 None => *key = Some(key_of(node, complaints)),
-                Some((key, place)) => {
+                Some(Key {
+                    name,
+                    place,
+                    is_merge,
+                }) => {
                     if node.value == Value::Null {
                         node.place = place;
                     }
-                    if let Some(first) = seen.get(&key) {
+                    if let Some(first) = seen.get(&name) {
                         let line = first.line;
                         complaints.add_with_help(
                             place,
-                            format!("key `{key}` is written twice"),
+                            format!("key `{name}` is written twice"),
                             format!("keep one of them; the other is in line {line}"),
                         );
                         return;
                     }
-                    seen.insert(key.clone(), place);
-                    entries.push(Entry {
-                        key,
-                        place,
-                        value: node,
-                    });
+                    seen.insert(name.clone(), place);
+                    if is_merge {
+                        *merged = Some(node);
+                    } else {
+                        entries.push(Entry {
+                            key: name,
+                            place,
+                            value: node,
+                        });
+                    }
                 }
             },
         }
@@ -256,12 +328,48 @@ impl<'c> Builder<'c> {
     }
 }
 
-fn key_of(node: Node, complaints: &mut Complaints) -> (String, Place) {
-    match node.value {
-        Value::Scalar { text, .. } => (text, node.place),
+fn key_of(node: Node, complaints: &mut Complaints) -> Key {
+    let (name, is_merge) = match node.value {
+        Value::Scalar { text, plain } => {
+            let is_merge = plain && text == "<<";
+            (text, is_merge)
+        }
         Value::Null | Value::List(_) | Value::Map(_) => {
             complaints.add_with_help(node.place, "a key must be a word", "write `name: value`");
-            (String::new(), node.place)
+            (String::new(), false)
+        }
+    };
+    Key {
+        name,
+        place: node.place,
+        is_merge,
+    }
+}
+
+/// Adds what `<<` names: one mapping, or a list of them of which the earlier win. Entries keep the places where they are
+/// written, so that a complaint points at the line to mend.
+fn merge(
+    entries: &mut Vec<Entry>,
+    seen: &mut BTreeMap<String, Place>,
+    node: Node,
+    complaints: &mut Complaints,
+) {
+    let place = node.place;
+    let sources = match node.value {
+        Value::List(items) => items,
+        value => vec![Node { place, value }],
+    };
+    for source in sources {
+        let Value::Map(brought) = source.value else {
+            let help = "write `<<: *NAME`, where `&NAME` stands before a mapping";
+            complaints.add_with_help(source.place, "`<<` merges mappings, and this is none", help);
+            continue;
+        };
+        for entry in brought {
+            if !seen.contains_key(&entry.key) {
+                seen.insert(entry.key.clone(), entry.place);
+                entries.push(entry);
+            }
         }
     }
 }
@@ -285,36 +393,21 @@ fn weight(node: &Node) -> usize {
     }
 }
 
-fn place(marker: &Marker) -> Place {
-    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Place {
-        line: number(marker.line()),
-        column: number(marker.col() + 1),
-    }
-}
-
 /// Refuses what is no text before the parser sees it, so that the message says so instead of naming a stray character.
-fn is_readable_text(source: &SourceText, complaints: &mut Complaints) -> bool {
-    if source.text.len() > MAX_TEXT_BYTES {
-        let message = format!(
-            "{} bytes are too many (at most {MAX_TEXT_BYTES})",
-            source.text.len()
-        );
+fn is_readable_text(text: &str, origin: Origin, complaints: &mut Complaints) -> bool {
+    if text.len() > MAX_TEXT_BYTES {
+        let message = format!("{} bytes are too many (at most {MAX_TEXT_BYTES})", text.len());
         complaints.add_with_help(
-            Place::START,
+            origin.place(1, 1),
             message,
             "give the cluster file that bmctl reads, not a dump",
         );
         return false;
     }
     let is_stray = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}');
-    let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    for (index, line) in source.text.split('\n').enumerate() {
+    for (index, line) in text.split('\n').enumerate() {
         if let Some((column, character)) = line.chars().enumerate().find(|(_, c)| is_stray(*c)) {
-            let place = Place {
-                line: number(index + 1),
-                column: number(column + 1),
-            };
+            let place = origin.place(index + 1, column + 1);
             let message = format!(
                 "control character U+{:04X}: this is not a text file",
                 u32::from(character)
