@@ -1,6 +1,6 @@
 //! Texts that people wrote, and what is wrong with them: every complaint names file, line, column and the remedy.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +92,12 @@ pub(crate) struct Complaints {
     list: Vec<Diagnostic>,
     /// Complaints beyond [`MAX_COLLECTED`].
     uncollected: usize,
+    /// How many of the list do not keep the text from being read: they make room for those that do.
+    mild: usize,
+    /// The check that takes note of fields that nobody knows; without one they keep the text from being read.
+    unknown_fields: Option<&'static str>,
+    /// What was said once and is not said again for every item of a list.
+    said: BTreeSet<String>,
 }
 
 impl Complaints {
@@ -101,12 +107,34 @@ impl Complaints {
             file: source.name.clone(),
             list: Vec::new(),
             uncollected: 0,
+            mild: 0,
+            unknown_fields: None,
+            said: BTreeSet::new(),
         }
     }
 
     /// The name of the text that they are about.
     pub(crate) fn file(&self) -> &str {
         &self.file
+    }
+
+    /// None so far, about a text whose author may use fields that came after this build: one that is near no known one is noted
+    /// by `check` and does not keep the text from being read.
+    pub(crate) fn with_open_fields(source: &SourceText, check: &'static str) -> Self {
+        Self {
+            unknown_fields: Some(check),
+            ..Self::about(source)
+        }
+    }
+
+    /// The check that takes note of unknown fields, if they may be.
+    pub(crate) fn unknown_fields(&self) -> Option<&'static str> {
+        self.unknown_fields
+    }
+
+    /// Whether this is said for the first time. Every time is the first once a great deal was said.
+    pub(crate) fn is_said_first(&mut self, what: String) -> bool {
+        self.said.len() >= MAX_COLLECTED || self.said.insert(what)
     }
 
     /// Adds a complaint without a remedy: the text is not readable.
@@ -173,8 +201,13 @@ impl Complaints {
     /// learns of everything at once.
     pub(crate) fn into_refused(mut self) -> Refused {
         self.put_in_order();
+        if self.list.len() > MAX_COMPLAINTS && self.mild > 0 {
+            // The screen is too small for everything: what keeps the text from being read comes first.
+            self.list.sort_by_key(|complaint| complaint.gravity);
+        }
         let more = self.list.len().saturating_sub(MAX_COMPLAINTS) + self.uncollected;
         self.list.truncate(MAX_COMPLAINTS);
+        self.put_in_order();
         if more > 0
             && let Some(last) = self.list.last_mut()
         {
@@ -190,10 +223,23 @@ impl Complaints {
         message: String,
         help: Option<String>,
     ) {
+        let is_mild = gravity != Gravity::Unreadable;
         if self.is_full() {
             self.uncollected += 1;
-            return;
+            if is_mild || self.mild == 0 {
+                return;
+            }
+            // What keeps the text from being read is never lost among remarks.
+            let last = self
+                .list
+                .iter()
+                .rposition(|one| one.gravity != Gravity::Unreadable);
+            if let Some(index) = last {
+                self.list.remove(index);
+                self.mild -= 1;
+            }
         }
+        self.mild += usize::from(is_mild);
         let (message, help) = (shortened(message), help.map(shortened));
         let file = self.file.clone();
         self.list.push(Diagnostic {

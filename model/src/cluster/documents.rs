@@ -7,12 +7,9 @@ use super::{
     spec::{self, RawHeader, RawNodes, RawSpec},
 };
 use crate::{
-    source::{Complaints, Place, Placed, nearest},
+    source::{Complaints, Place, Placed},
     version::Version,
-    yaml::{
-        Entry, Node, Value,
-        fields::{At, Fields},
-    },
+    yaml::{Entry, Node, Value, fields::Fields},
 };
 
 /// Everything that was read from the stream.
@@ -24,6 +21,19 @@ pub(super) struct Documents {
     pub(super) floating_ips: Vec<Placed<std::net::IpAddr>>,
     pub(super) peers: Vec<RawPeer>,
     pub(super) cidr_configs: Vec<RawCidrConfig>,
+    /// Whether it is what kubectl prints: lists exist there only.
+    pub(super) is_live: bool,
+    /// Documents of other kinds.
+    pub(super) others: Vec<Other>,
+}
+
+/// A document of a kind that says nothing about the network.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) place: Place,
+    pub(super) kind: String,
+    /// `apiVersion` up to the slash; empty for the core kinds.
+    pub(super) group: String,
 }
 
 /// `metadata` as far as it is used.
@@ -32,6 +42,8 @@ pub(super) struct Metadata {
     pub(super) place: Place,
     pub(super) name: String,
     pub(super) namespace: Option<Placed<String>>,
+    /// Whether a live cluster wrote it, so that its controllers' own documents are among the others.
+    pub(super) is_live: bool,
     /// The annotations whose values are one text, by name.
     pub(super) annotations: Vec<(String, Placed<String>)>,
 }
@@ -61,15 +73,6 @@ pub(super) struct RawCidrConfig {
     pub(super) ipv6: Option<(Placed<IpNet>, u8)>,
 }
 
-/// Reads every document.
-pub(super) fn read(trees: &[Node], complaints: &mut Complaints) -> Documents {
-    let mut documents = Documents::default();
-    for (index, tree) in trees.iter().enumerate() {
-        document(&At::document(tree), index == 0, &mut documents, complaints);
-    }
-    documents
-}
-
 /// The file's `metadata.name`, namespace and annotations.
 pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Option<Metadata> {
     let mut fields = fields
@@ -84,6 +87,8 @@ pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> 
         .optional("annotations")
         .map(|at| annotations(at.node))
         .unwrap_or_default();
+    let (uid, version) = (fields.optional("uid"), fields.optional("resourceVersion"));
+    let is_live = uid.is_some() || version.is_some();
     // Names of the user's own, and what a live cluster adds.
     fields.free(&[
         "labels",
@@ -97,55 +102,28 @@ pub(super) fn metadata(fields: &mut Fields<'_>, complaints: &mut Complaints) -> 
         "generation",
         "managedFields",
         "ownerReferences",
-        "resourceVersion",
+        "selfLink",
     ]);
-    fields.free(&["selfLink", "uid"]);
     fields.finish(complaints);
     Some(Metadata {
         place,
         name: name?.value,
         namespace,
+        is_live,
         annotations,
     })
 }
 
-fn document(at: &At<'_>, is_first: bool, documents: &mut Documents, complaints: &mut Complaints) {
-    let Some(mut fields) = at.fields(complaints) else {
-        return;
-    };
-    let Some(kind) = fields.optional("kind").and_then(|at| at.text(complaints)) else {
-        // The header has no API version either; what has one lost its kind.
-        if is_first && fields.optional("apiVersion").is_none() {
-            documents.header = spec::header(fields, complaints);
-        } else {
-            let known: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
-            let help = format!("write `kind:`, one of {}", known.join(", "));
-            complaints.add_with_help(
-                at.place(),
-                "a document without `kind`; only the first may lack it",
-                help,
-            );
-        }
-        return;
-    };
-    let Some((kind, version)) = KINDS.iter().find(|(known, _)| *known == kind.value) else {
-        let help = match nearest(&kind.value, KINDS.iter().map(|(kind, _)| *kind)) {
-            Some(word) => format!("did you mean `{word}`?"),
-            None => "remove the document: it is not part of a cluster file".to_owned(),
-        };
-        complaints.add_with_help(kind.place, format!("unknown kind `{}`", kind.value), help);
-        return;
-    };
-    if let Some(api) = fields.required(
-        "apiVersion",
-        &format!("write `apiVersion: {version}`"),
-        complaints,
-    ) {
-        api.choice(complaints, &[(*version, ())]);
-    }
+/// Reads a document of one of the kinds of `shape.rs` after its kind and API version.
+pub(super) fn document(
+    kind: &str,
+    mut fields: Fields<'_>,
+    documents: &mut Documents,
+    complaints: &mut Complaints,
+) {
     // A live cluster's report about itself.
     fields.free(&["status"]);
-    match *kind {
+    match kind {
         "Cluster" => documents.clusters.push(cluster(fields, complaints)),
         "NodePool" => documents.pools.push(pool(fields, complaints)),
         "NetworkGatewayGroup" => documents
@@ -259,14 +237,3 @@ fn annotations(node: &Node) -> Vec<(String, Placed<String>)> {
     };
     entries.iter().filter_map(read).collect()
 }
-
-/// The kinds of a cluster file and their API versions.
-const KINDS: [(&str, &str); 7] = [
-    ("Namespace", "v1"),
-    ("Cluster", "baremetal.cluster.gke.io/v1"),
-    ("NodePool", "baremetal.cluster.gke.io/v1"),
-    ("ClusterCIDRConfig", "baremetal.cluster.gke.io/v1alpha1"),
-    ("NetworkGatewayGroup", "networking.gke.io/v1"),
-    ("BGPLoadBalancer", "networking.gke.io/v1"),
-    ("BGPPeer", "networking.gke.io/v1"),
-];

@@ -1,15 +1,20 @@
 //! The `bmctl` cluster file: text to a validated [`Cluster`], or complaints with line, column and remedy.
 //!
 //! ```text
-//! text -> yaml::documents -> documents (one type for each kind, every field placed) -> check -> Cluster
+//! text ─► yaml::documents ─► shape ─► documents (one type for each kind, every field placed) ─► select ─► check ─► Cluster
+//!                            stream, list                                                      one cluster
+//!                            or PreflightCheck                                                 and its pools
 //! ```
 //!
-//! The stream starts with a header that only `bmctl` understands and that has no kind; its key files are never opened.
+//! The stream that `bmctl` reads starts with a header that only it understands and that has no kind; its key files are never
+//! opened. What a live cluster tells has none.
 
 mod address;
 mod check;
 mod documents;
 mod networking;
+mod select;
+mod shape;
 mod spec;
 
 use std::{collections::BTreeMap, fmt, net::IpAddr};
@@ -243,10 +248,11 @@ pub struct Read {
 /// # Errors
 /// If no cluster can be made of it: every complaint at once, each with its place; nothing is guessed.
 pub fn read(source: &SourceText) -> Result<Read, Refused> {
-    let mut complaints = Complaints::about(source);
+    let mut complaints = Complaints::with_open_fields(source, check::READS);
     let cluster = yaml::documents(source, &mut complaints)
-        .map(|trees| documents::read(&trees, &mut complaints))
-        .and_then(|documents| check::check(documents, &mut complaints));
+        .map(|trees| shape::read(source, &trees, &mut complaints))
+        .and_then(|documents| select::one(documents, &mut complaints))
+        .and_then(|(cluster, documents)| check::check(cluster, documents, &mut complaints));
     match cluster {
         Some((cluster, checks)) if complaints.is_readable() => Ok(Read {
             cluster,

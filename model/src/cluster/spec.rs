@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
-    source::{Complaints, Place, Placed},
+    source::{Complaints, Place, Placed, nearest},
     version::{Minor, Version},
     yaml::{
         Value,
@@ -135,6 +135,13 @@ pub(super) struct RawNetwork {
     pub(super) direct_server_return: bool,
 }
 
+/// Whether a document without a kind can be the header: it has one of its fields, or nearly.
+pub(super) fn is_header(fields: &Fields<'_>) -> bool {
+    let names = KEY_PATHS.into_iter().chain(HEADER_LISTS);
+    let is_near = |key: &str| nearest(key, names.clone()).is_some();
+    fields.entries().iter().any(|entry| is_near(&entry.key))
+}
+
 /// The document that only `bmctl` reads. The files that it names hold secrets and are never opened.
 pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawHeader {
     let place = Some(fields.place);
@@ -151,7 +158,7 @@ pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> Raw
             .collect(),
         None => Vec::new(),
     };
-    fields.free(&["privateRegistries", "proxy"]);
+    fields.free(&HEADER_LISTS);
     fields.finish(complaints);
     RawHeader {
         place,
@@ -270,7 +277,7 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
         "privateRegistries",
         "storage",
     ]);
-    fields.free(&["workloadIdentityConfig"]);
+    fields.free(&["workloadIdentityConfig", "credentials"]);
     fields.finish(complaints);
     Some(RawSpec {
         cluster_type,
@@ -589,6 +596,9 @@ fn entries(text: &Placed<String>) -> Vec<Placed<String>> {
         })
         .collect()
 }
+
+/// Other fields of the header.
+const HEADER_LISTS: [&str; 3] = ["registryMirrors", "privateRegistries", "proxy"];
 
 /// Fields of the header that name files with secrets.
 const KEY_PATHS: [&str; 6] = [

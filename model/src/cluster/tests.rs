@@ -72,12 +72,22 @@ fn a_version_that_never_existed_is_one_that_no_table_knows() {
 
 #[test]
 fn a_large_file_of_nonsense_is_refused_with_few_words() {
-    let lines: String = (0..100_000).map(|line| format!("key{line}: 1\n")).collect();
-    let refused = read(&SourceText {
-        name: "f".into(),
-        text: lines,
-    })
-    .unwrap_err();
+    let refused = |text: String| {
+        read(&SourceText {
+            name: "f".into(),
+            text,
+        })
+        .unwrap_err()
+    };
+    let keys: String = (0..100_000).map(|line| format!("key{line}: 1\n")).collect();
+    assert_eq!(refused(keys).0.len(), 1);
+    let nodes: String = (0..100_000)
+        .map(|node| format!("      - address: {node}\n"))
+        .collect();
+    let text = sample("user")
+        .text
+        .replacen("      - address: 10.200.0.11\n", &nodes, 1);
+    let refused = refused(text);
     assert_eq!(refused.0.len(), 40);
     assert!(
         refused.0[39]

@@ -89,9 +89,9 @@ pub const VANTAGE: Check = Check {
 /// Documents refer to each other.
 pub const CFG_REFERENCES: Check = Check {
     id: "CFG-001",
-    asserts: "every NodePool belongs to the cluster of the file and lives in its namespace",
+    asserts: "every document and field is known; every NodePool belongs to the cluster of the file and lives in its namespace",
     needs: "nothing",
-    rule: "fails if one does not",
+    rule: "fails if a NodePool does not; warns of kinds and fields that are not known",
 };
 
 /// The cluster's version has port tables.

@@ -20,7 +20,9 @@ pub(crate) fn documents_within(
 /// Finds the text's lines again below its place. A block scalar with `|` stands there line by line, each indented by the
 /// same spaces; in every other style the lines were folded or escaped, and have no lines of their own.
 fn origin(outer: &str, inner: &str, place: Place) -> Origin {
-    let first = usize::try_from(place.line).unwrap_or(usize::MAX).saturating_sub(1);
+    let first = usize::try_from(place.line)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(1);
     let below: Vec<&str> = outer.lines().skip(first).collect();
     let inner: Vec<&str> = inner.lines().collect();
     let Some(written) = inner.iter().position(|line| !line.is_empty()) else {

@@ -4,7 +4,7 @@
 use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use super::{Entry, Node, Value};
-use crate::source::{Complaints, Place, Placed, nearest};
+use crate::source::{Complaints, Gravity, Place, Placed, nearest};
 
 /// A node together with the path by which messages call it.
 #[derive(Debug, Clone)]
@@ -146,11 +146,16 @@ impl<'a> At<'a> {
         None
     }
 
-    /// The node as a truth value.
+    /// The node as a truth value; in a vendor's file also in the other words that its own reader takes.
     pub(crate) fn boolean(&self, complaints: &mut Complaints) -> Option<bool> {
+        let is_vendors = complaints.unknown_fields().is_some();
         match &self.node.value {
-            Value::Scalar { text, plain: true } if TRUE.contains(&text.as_str()) => Some(true),
-            Value::Scalar { text, plain: true } if FALSE.contains(&text.as_str()) => Some(false),
+            Value::Scalar { text, plain: true } if text == "true" => Some(true),
+            Value::Scalar { text, plain: true } if text == "false" => Some(false),
+            Value::Scalar { text, plain: true } if is_vendors && TRUE.contains(&text.as_str()) => Some(true),
+            Value::Scalar { text, plain: true } if is_vendors && FALSE.contains(&text.as_str()) => {
+                Some(false)
+            }
             _ => self.refuse(
                 complaints,
                 "true or false",
@@ -259,8 +264,13 @@ impl<'a> Fields<'a> {
         self.entries
     }
 
-    /// Refuses every field that was not asked for.
+    /// Refuses every field that was not asked for. Where unknown fields may be ([`Complaints::with_open_fields`]), only those
+    /// that look like a slip of a known name are refused, and the others noted.
     pub(crate) fn finish(self, complaints: &mut Complaints) {
+        if let Some(check) = complaints.unknown_fields() {
+            self.note_unknown(check, complaints);
+            return;
+        }
         for entry in self
             .entries
             .iter()
@@ -280,6 +290,33 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn note_unknown(&self, check: &'static str, complaints: &mut Complaints) {
+        let is_known = |entry: &&Entry| self.known.contains(&entry.key.as_str());
+        for (count, entry) in self.entries.iter().filter(|entry| !is_known(entry)).enumerate() {
+            let path = self.path_of(&entry.key);
+            if count == MAX_UNKNOWN {
+                let message = format!("more than {MAX_UNKNOWN} unknown fields, up to `{path}`");
+                complaints.add_with_help(entry.place, message, "give the cluster file; this is none");
+                return;
+            }
+            if !complaints.is_said_first(without_indices(&path)) {
+                continue;
+            }
+            let message = format!("unknown field `{path}`");
+            match nearest(&entry.key, self.known.iter().copied()) {
+                Some(word) => {
+                    complaints.add_with_help(entry.place, message, format!("did you mean `{word}`?"));
+                }
+                None => complaints.find(
+                    entry.place,
+                    (check, Gravity::Warn),
+                    format!("{message}: it is not looked at"),
+                    "compare it with the vendor's field reference of this version; remove it if it is not there",
+                ),
+            }
+        }
+    }
+
     fn valid_names(&self) -> String {
         let mut names = self.known.clone();
         names.sort_unstable();
@@ -295,8 +332,26 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The words for truth of YAML 1.1, which bmctl's reader follows (its single letters are left out: nobody means them).
-const TRUE: [&str; 9] = ["true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"];
+/// The same field of every item of a list.
+fn without_indices(path: &str) -> String {
+    let mut is_outside = true;
+    path.chars()
+        .filter(|c| {
+            match c {
+                '[' => is_outside = false,
+                ']' => is_outside = true,
+                _ => return is_outside,
+            }
+            false
+        })
+        .collect()
+}
 
-/// The words for untruth.
-const FALSE: [&str; 9] = ["false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"];
+/// The vendor's largest mapping has thirty fields: a mapping with more unknown ones than this belongs to another file.
+const MAX_UNKNOWN: usize = 200;
+
+/// Further words for truth of YAML 1.1, which bmctl's reader follows (its single letters are left out: nobody means them).
+const TRUE: [&str; 8] = ["True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"];
+
+/// Further words for untruth.
+const FALSE: [&str; 8] = ["False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"];

@@ -151,8 +151,8 @@ const MISTAKES: &[Mistake] = &[
         from: "kind: Namespace",
         to: "kind: Pod",
         place: "9:7",
-        message: "unknown kind `Pod`",
-        help: "remove the document",
+        message: "kind `Pod`: this kind says nothing",
+        help: "remove it",
     },
     Mistake {
         sample: USER,

@@ -33,7 +33,7 @@ use super::{
     documents::{Documents, RawCluster},
 };
 use crate::{
-    report::check::Check,
+    report::check::{self, Check},
     source::{Complaints, Gravity, Place},
 };
 
@@ -109,21 +109,12 @@ pub(crate) fn layout(layout: &Layout, checking: &mut Checking<'_>) {
     capacity::pods(layout, checking);
 }
 
-/// Makes every check that a file allows for, and builds the cluster. `None` if there is not exactly one that could be read.
-pub(super) fn check(mut documents: Documents, complaints: &mut Complaints) -> Option<(Cluster, Checks)> {
-    for extra in documents.clusters.iter().skip(1) {
-        let help = "give each cluster a file of its own";
-        complaints.add_with_help(extra.place, "a second document of kind Cluster", help);
-    }
-    if documents.clusters.is_empty() {
-        // A Cluster document that could not be read has been complained about already.
-        if complaints.is_empty() {
-            let help = "give the file that bmctl reads, bmctl-workspace/NAME/NAME.yaml";
-            complaints.add_with_help(Place::START, "no document of kind Cluster", help);
-        }
-        return None;
-    }
-    let cluster = documents.clusters.swap_remove(0);
+/// Makes every check that a file allows for, and builds the cluster. `None` if something that it needs could not be read.
+pub(super) fn check(
+    cluster: RawCluster,
+    documents: Documents,
+    complaints: &mut Complaints,
+) -> Option<(Cluster, Checks)> {
     let laid_out = Layout::of_cluster(&cluster, &documents, complaints.file());
     let mut checking = Checking::begin(complaints);
     of_bmctl(&cluster, &documents, &laid_out, &mut checking);
@@ -150,6 +141,9 @@ fn of_bmctl(cluster: &RawCluster, documents: &Documents, layout: &Layout, checki
     proxy::exceptions(cluster, layout, checking);
     proxy::header(cluster, documents, checking);
 }
+
+/// The check that takes note of what stands in a file and is not looked at.
+pub(super) const READS: &str = check::CFG_REFERENCES.id;
 
 /// `1 node`, `2 nodes`.
 fn counted(count: usize, what: &str) -> String {
