@@ -105,12 +105,13 @@ pub(super) fn range(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<A
     if first > last {
         let message = format!("`{path}`: the range {written} is reversed");
         complaints.find(place, MALFORMED, message, format!("write {last}-{first}"));
-        return None;
     }
-    Some(Placed {
-        value: AddressRange { first, last },
-        place,
-    })
+    // One that is reversed is read as it was meant, so that the rest of the file can be judged.
+    let value = AddressRange {
+        first: first.min(last),
+        last: first.max(last),
+    };
+    Some(Placed { value, place })
 }
 
 fn is_host(address: Ipv4Addr) -> bool {

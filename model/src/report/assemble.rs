@@ -59,20 +59,22 @@ pub(super) fn judge(
     share_unresolved_neighbours(&mut pairs);
     let mut findings = explain(plan, ledger, &pairs);
     withhold(ledger, &mut findings);
-    findings.extend(config::findings(&understood.findings));
+    let configured = config::configured(understood, profiles, ledger);
+    findings.extend(configured.findings);
     let reachability = reachability(plan, &pairs);
     let started_unix_ms = ledger.run.started_unix_ms;
     let waivers = waive(&understood.waivers, &mut findings, &reachability, started_unix_ms);
     put_in_order(&mut findings);
     let coverage = coverage(plan, ledger, &pairs, inferred);
     let absent = absent(planned, ledger);
-    let checks = checks::rows(&Judged {
+    let checks = checks::rows(Judged {
         inventory,
         profiles,
         plan,
         ledger,
         pairs: &pairs,
         absent: &absent,
+        config: configured.rows,
     });
     let retest = retest::compare(plan, ledger, &pairs);
     let run = ledger.run;

@@ -25,10 +25,12 @@ pub(super) struct Judged<'a> {
     pub(super) ledger: &'a Ledger<'a>,
     pub(super) pairs: &'a [PairVerdict],
     pub(super) absent: &'a [Absent],
+    /// The rows of the checks over the files.
+    pub(super) config: Vec<CheckRow>,
 }
 
 /// Every row, in the order in which a person asks: the file, the rules, the nodes.
-pub(super) fn rows(run: &Judged<'_>) -> Vec<CheckRow> {
+pub(super) fn rows(run: Judged<'_>) -> Vec<CheckRow> {
     let (plan, ledger) = (run.plan, run.ledger);
     let mut rows = Vec::new();
     rows.extend(
@@ -36,6 +38,8 @@ pub(super) fn rows(run: &Judged<'_>) -> Vec<CheckRow> {
             .iter()
             .map(|profile| version_check(run.inventory, profile)),
     );
+    rows.extend(run.config);
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
     rows.extend(plan.no_vantage.iter().map(|missing| CheckRow {
         id: check::VANTAGE.id.to_owned(),
         status: Status::Warn,

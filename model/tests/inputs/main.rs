@@ -1,5 +1,6 @@
 //! Inputs as the administrator gives them: the sample cluster files, mistakes in them, and the document's own tables.
 
+mod config;
 mod encoding;
 mod expansion;
 mod other_tables;

@@ -104,14 +104,15 @@ fn single_addresses(layout: &Layout, owners: &Owners, checking: &mut Checking<'_
         checking.complain(address.place, weight, message, help);
     }
     let detail = format!(
-        "{}, {}, {} and {} share no address",
-        counted(owners.len(), "address of a node").replace("nodes", "node"),
+        "{}, {}, {}, {} and {} share no address",
+        counted(layout.nodes.len(), "node"),
         counted(
             layout.control_plane_vip.iter().chain(&layout.ingress_vip).count(),
             "VIP"
         ),
         counted(layout.ranges().count(), "pool range"),
-        counted(layout.floating_ips.len() + layout.peers.len(), "other address")
+        counted(layout.floating_ips.len(), "floating IP"),
+        counted(layout.peers.len(), "BGP peer"),
     );
     checking.made(check::CFG_DISJOINT_ADDRESSES, detail);
     taken

@@ -24,8 +24,6 @@ mod proxy;
 mod ranges;
 mod references;
 mod suggest;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use self::layout::{LaidNode, Layout, List, PodsPerNode};
 use super::{

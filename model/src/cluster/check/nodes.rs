@@ -92,7 +92,7 @@ pub(super) fn counts(layout: &Layout, checking: &mut Checking<'_>) {
                 help,
             );
         }
-        _ if count % 2 == 0 => {
+        _ if count.is_multiple_of(2) => {
             let message = format!(
                 "the control plane has {count} nodes: of an even number no more may fail than of {}",
                 count - 1
