@@ -195,6 +195,7 @@ fn pool(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawPool {
         "labels",
         "upgradeStrategy",
         "kubeletConfig",
+        "operatingSystem",
         "profile",
         "bypassPreflightCheck",
     ]);

@@ -406,7 +406,13 @@ fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBala
             "write `nodes:` with one `- address: IPV4` for each node",
             complaints,
         );
-        fields.free(&["clusterName", "kubeletConfig", "labels", "taints"]);
+        fields.free(&[
+            "clusterName",
+            "kubeletConfig",
+            "labels",
+            "operatingSystem",
+            "taints",
+        ]);
         fields.finish(complaints);
         Some(nodes(&list?, complaints))
     });

@@ -1,6 +1,7 @@
 //! Inputs as the administrator gives them: the sample cluster files, mistakes in them, and the document's own tables.
 
 mod config;
+mod containers;
 mod encoding;
 mod expansion;
 mod other_tables;
@@ -9,6 +10,7 @@ mod properties;
 mod refused;
 mod replay;
 mod samples;
+mod shapes;
 mod tables;
 
 use plumbline_model::{
