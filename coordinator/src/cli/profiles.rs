@@ -1,164 +1,106 @@
-//! `plumbline profiles list | show`.
+//! `plumbline profiles list | show | lint`.
 
-use clap::{Args, Subcommand, ValueEnum};
+mod lint;
+mod show;
+
+use clap::Subcommand;
 use comfy_table::{ContentArrangement, Table, presets};
 use plumbline_model::{
-    id::Role,
-    profile::{self, Profile, Row, VersionStanding},
-    version::{Minor, Version},
+    profile::{self, Profile},
+    version::Minor,
 };
 
+use self::{lint::LintArgs, show::ShowArgs};
 use super::{Failure, print};
 use crate::exit::Exit;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProfilesCommand {
-    /// The profiles by name, with their versions and sources.
+    /// The profiles by name: distributions and network plugins, what fits together, and what an inventory can set.
     List,
-    /// A profile's tables for one version: exactly the rows of the document.
+    /// A profile's tables: exactly the rows of the document.
     Show(ShowArgs),
+    /// What is wrong with profiles, and what a careful author would mend; without files, the built-in ones.
+    #[command(after_help = LINT_HELP)]
+    Lint(LintArgs),
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
-    /// The profile's name, for example gdc-bare-metal.
-    name: String,
-    /// The version, for example 1.29 or 1.29.1100-gke.84.
-    #[arg(long)]
-    version: Version,
-    /// Only this role's table.
-    #[arg(long, value_enum)]
-    role: Option<RoleArg>,
-    /// The format.
-    #[arg(short = 'o', long = "output", value_enum, default_value_t = Output::Table)]
-    output: Output,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum RoleArg {
-    ControlPlane,
-    LoadBalancer,
-    Worker,
-}
-
-impl From<RoleArg> for Role {
-    fn from(role: RoleArg) -> Self {
-        match role {
-            RoleArg::ControlPlane => Self::ControlPlane,
-            RoleArg::LoadBalancer => Self::LoadBalancer,
-            RoleArg::Worker => Self::Worker,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Output {
-    Table,
-    Json,
-}
+const LINT_HELP: &str = "Exit codes: 0 nothing to mend, 1 something to mend, 2 a file cannot be read.
+docs/profiles.md is the guide to write a profile.";
 
 pub(crate) fn profiles(command: &ProfilesCommand) -> Result<Exit, Failure> {
     match command {
         ProfilesCommand::List => list(),
-        ProfilesCommand::Show(args) => show(args),
+        ProfilesCommand::Show(args) => show::show(args),
+        ProfilesCommand::Lint(args) => lint::lint(args),
     }
 }
 
 fn list() -> Result<Exit, Failure> {
-    let mut table = plain_table(["NAME", "VERSIONS", "RULES", "TITLE"]);
-    for name in profile::BUILTIN {
-        let profile = builtin(name)?;
-        let versions: Vec<String> = profile.versions.iter().map(Minor::to_string).collect();
-        table.add_row([
-            profile.id,
-            versions.join(" "),
-            profile.rules.len().to_string(),
-            profile.title,
-        ]);
-    }
-    print(&format!("{}\n", table.trim_fmt()))?;
+    let profiles: Vec<Profile> = profile::BUILTIN
+        .into_iter()
+        .filter_map(profile::builtin)
+        .map(|text| profile::read(&text).map_err(|refused| Failure::usage(&refused)))
+        .collect::<Result<_, _>>()?;
+    let is_plugin = |plugin: &Profile| {
+        let compositions = profiles.iter().flat_map(|profile| &profile.composes);
+        compositions
+            .into_iter()
+            .any(|composed| plugin.is_called(&composed.profile))
+    };
+    let (plugins, distributions): (Vec<_>, Vec<_>) = profiles.iter().partition(|profile| is_plugin(profile));
+    print(&format!(
+        "Distributions (`profile:` of an inventory)\n{}\n\nNetwork plugins (`with:` of an inventory)\n{}\n\n\
+         `plumbline profiles show NAME` prints the tables. A distribution that is not here is a file of some lines: docs/profiles.md.\n",
+        of_group(&distributions).trim_fmt(),
+        of_group(&plugins).trim_fmt()
+    ))?;
     Ok(Exit::Passed)
 }
 
-fn show(args: &ShowArgs) -> Result<Exit, Failure> {
-    let profile = builtin(&args.name)?;
-    let minor = args.version.minor();
-    if let VersionStanding::NeverExisted { below, above } = profile.standing(minor) {
-        return Err(Failure::usage_message(format!(
-            "show {}: version {minor} never existed; the nearest are {below} and {above}",
-            profile.id
-        )));
-    }
-    let rows = profile.rows(minor, args.role.map(Role::from));
-    match args.output {
-        Output::Json => {
-            let json = serde_json::to_string_pretty(&rows).map_err(|error| Failure::usage(&error))?;
-            print(&format!("{json}\n"))?;
-        }
-        Output::Table => print(&format!(
-            "{}\n{}",
-            show_table(&rows).trim_fmt(),
-            footnote(&profile, minor)
-        ))?,
-    }
-    Ok(Exit::Passed)
-}
-
-fn show_table(rows: &[Row]) -> Table {
+fn of_group(profiles: &[&Profile]) -> Table {
     let mut table = plain_table([
-        "ROLE",
-        "PROTO",
-        "PORTS",
-        "USED BY (DOCUMENT)",
-        "SOURCES (OUR READING)",
-        "SCOPE",
-        "PURPOSE",
+        "NAME",
+        "VERSIONS",
+        "RULES",
+        "BUILDS ON",
+        "COMPOSES",
+        "OPTIONS",
+        "TITLE",
     ]);
-    for row in rows {
-        let ports = match row.first_port.zip(row.last_port) {
-            Some((first, last)) if first == last => first.to_string(),
-            Some((first, last)) => format!("{first}-{last}"),
-            None => "-".to_owned(),
-        };
-        let sources: Vec<String> = row.sources.iter().map(word).collect();
+    for profile in profiles {
+        let composes: Vec<&str> = profile
+            .composes
+            .iter()
+            .map(|composed| composed.profile.as_str())
+            .collect();
+        let options: Vec<&str> = profile.options.keys().map(String::as_str).collect();
         table.add_row([
-            word(&row.role),
-            row.protocol.to_string(),
-            ports,
-            row.doc_used_by.clone(),
-            sources.join(" "),
-            word(&row.scope),
-            row.purpose.clone(),
+            profile.id.clone(),
+            versions(profile),
+            profile.rules.len().to_string(),
+            or_dash(profile.extends.join(" ")),
+            or_dash(composes.join(" ")),
+            or_dash(options.join(" ")),
+            profile.title.clone(),
         ]);
     }
     table
 }
 
-fn footnote(profile: &Profile, minor: Minor) -> String {
-    let mut text = String::new();
-    if let VersionStanding::NewerThan(newest) = profile.standing(minor) {
-        text.push_str(&format!(
-            "\n{minor} is newer than the newest table; these are the rows of {newest}.\n"
-        ));
+fn versions(profile: &Profile) -> String {
+    let versions: Vec<String> = profile.versions.iter().map(Minor::to_string).collect();
+    match versions.is_empty() {
+        true => "every".to_owned(),
+        false => versions.join(" "),
     }
-    text.push_str("\nSources:\n");
-    for source in &profile.sources {
-        text.push_str(&format!("  {source}\n"));
-    }
-    text
 }
 
-/// A built-in profile by name.
-pub(super) fn builtin(name: &str) -> Result<Profile, Failure> {
-    let source = profile::builtin(name).ok_or_else(|| {
-        let near = plumbline_model::source::nearest(name, profile::BUILTIN);
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        Failure::usage_message(format!(
-            "find profile {name:?}: `plumbline profiles list` names them{hint}"
-        ))
-    })?;
-    profile::read(&source).map_err(|refused| Failure::usage(&refused))
+fn or_dash(text: String) -> String {
+    match text.is_empty() {
+        true => "-".to_owned(),
+        false => text,
+    }
 }
 
 /// A table without lines, which survives being pasted into a ticket.

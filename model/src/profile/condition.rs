@@ -77,6 +77,14 @@ impl Condition {
             .any(|(index, term)| self.terms[..index].iter().any(|other| term.excludes(other)))
     }
 
+    /// The options that it asks for.
+    pub(super) fn options(&self) -> impl Iterator<Item = &str> {
+        self.terms.iter().filter_map(|term| match &term.fact {
+            Fact::Option { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Gives an option another default.
     pub(super) fn set_default(&mut self, option: &str, value: &str) {
         for term in &mut self.terms {

@@ -91,27 +91,39 @@ fn did_you_mean(near: Option<&str>) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean {near}?"))
 }
 
-/// The texts of the profiles that apply to a cluster, every one once: its own and those that it extends, what it composes in
-/// and what that extends, then what the user adds and nobody named. A name is looked for among the built-in ids and aliases
-/// first, then among the added texts.
+/// The texts of the profiles that apply to a cluster: see [`texts_of`].
 ///
 /// # Errors
 /// If a name is unknown, or a built-in profile is to be composed in where it does not belong.
 pub fn texts_for(inventory: &Inventory, added: Vec<SourceText>) -> Result<Vec<SourceText>, UnknownProfile> {
-    let library = Library::of(&added);
+    texts_of(&inventory.profile, &inventory.with, &added)
+}
+
+/// The texts of a profile and of what comes with it, every one once: its own and those that it extends, what is composed in
+/// and what that extends, then those that were added and nobody named. A name is looked for among the built-in ids and
+/// aliases first, then among the added texts.
+///
+/// # Errors
+/// If a name is unknown, or a built-in profile is to be composed in where it does not belong.
+pub fn texts_of(
+    profile: &str,
+    with: &[String],
+    added: &[SourceText],
+) -> Result<Vec<SourceText>, UnknownProfile> {
+    let library = Library::of(added);
     let mut texts = Vec::new();
-    library.gather(&inventory.profile, &mut texts)?;
+    library.gather(profile, &mut texts)?;
     let composes: Vec<String> = texts
         .iter()
         .flat_map(|text| composed_by(text, &library))
         .collect();
-    for name in &inventory.with {
+    for name in with {
         let text = library.find(name).ok_or_else(|| library.unknown(name))?;
         // What the user writes, the user may compose in anywhere.
         if builtin(&text.name).is_some_and(|known| known == text) && !composes.contains(&text.name) {
             return Err(UnknownProfile::Composition {
                 name: name.clone(),
-                profile: inventory.profile.clone(),
+                profile: profile.to_owned(),
                 takes: match composes.is_empty() {
                     true => vec!["nothing".to_owned()],
                     false => composes,
@@ -120,7 +132,7 @@ pub fn texts_for(inventory: &Inventory, added: Vec<SourceText>) -> Result<Vec<So
         }
         library.gather(name, &mut texts)?;
     }
-    for text in &added {
+    for text in added {
         take(text, &mut texts);
     }
     Ok(texts)

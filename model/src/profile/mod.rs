@@ -74,7 +74,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::library::{find, names};
 pub use self::{
     condition::{Condition, InvalidCondition},
-    library::{BUILTIN, UnknownProfile, all, builtin, texts_for},
+    library::{BUILTIN, UnknownProfile, all, builtin, texts_for, texts_of},
+    lint::lint,
     options::{Choice, Kind, Misfit, Setting, check_options},
     read::{read, read_among},
     source_name::{InvalidSourceName, SourceName},
@@ -110,6 +111,11 @@ pub enum Destination {
 }
 
 impl Destination {
+    /// Whether every node of a role is meant.
+    pub fn includes(self, role: Role) -> bool {
+        self == Self::AnyNode || self.role() == Some(role)
+    }
+
     /// The role whose nodes are meant, if it is one role.
     pub fn role(self) -> Option<Role> {
         match self {
@@ -381,7 +387,8 @@ impl Profile {
         self.role_names.get(&role).map(String::as_str)
     }
 
-    /// The document's rows for a version, all roles (the multi-cluster table included) or one. Exactly the rows of the
+    /// The document's rows for a version, all roles (the multi-cluster table included) or one: its own and those of every
+    /// node. Exactly the rows of the
     /// tables: supplementary rules are not rows.
     pub fn rows(&self, version: Minor, role: Option<Role>) -> Vec<Row> {
         self.rows_of(role, |rule| rule.applies_to(version))
@@ -396,7 +403,7 @@ impl Profile {
         self.rules
             .iter()
             .filter(|rule| rule.in_document && has_rule(rule))
-            .filter(|rule| role.is_none() || rule.destination.role() == role)
+            .filter(|rule| role.is_none_or(|role| rule.destination.includes(role)))
             .flat_map(Rule::rows)
             .collect()
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::source::SourceText;
 
 mod format;
+mod linted;
 
 fn gdc() -> Profile {
     read(&builtin("gdc-bare-metal").unwrap()).unwrap_or_else(|refused| panic!("{refused}"))
