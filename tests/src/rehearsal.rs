@@ -10,7 +10,7 @@ use std::{
 };
 
 use plumbline_lab::{Entered, Lab, LabChild, Program};
-use plumbline_model::{canonical, id::NodeId, report::Report};
+use plumbline_model::{canonical, id::NodeId, input::Purpose, report::Report};
 use tempfile::TempDir;
 
 use crate::{
@@ -64,7 +64,7 @@ impl Rehearsal {
     /// # Errors
     /// A sentence.
     pub fn start(entered: &Entered, arguments: &[&str]) -> Result<Self, String> {
-        let (topology, _) = stage::topology(&cluster())?;
+        let (topology, _) = stage::topology(&[(Purpose::Cluster, cluster())])?;
         let lab = Lab::up(entered, topology).map_err(|error| error.to_string())?;
         Self::start_in(lab, arguments)
     }

@@ -5,9 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plumbline_lab::{Fault, FurtherNetwork};
-use plumbline_model::{id::NodeId, port::PortSet};
+use plumbline_lab::{Fault, FurtherNetwork, Topology};
+use plumbline_model::{id::NodeId, input::Purpose, port::PortSet};
 use serde::Deserialize;
+
+use crate::stage;
 
 mod expect;
 #[cfg(test)]
@@ -21,8 +23,14 @@ pub use expect::{Expectation, ExpectedFinding, ExpectedOutcome};
 pub struct Scenario {
     /// One sentence for people.
     pub about: String,
-    /// The cluster file, below `tests/clusters/`.
+    /// The cluster file or inventory, below `tests/clusters/`.
     pub cluster: String,
+    /// The site file, there too; its vantages become hosts.
+    #[serde(default)]
+    pub site: Option<String>,
+    /// The admin cluster's file, there too; its nodes become hosts.
+    #[serde(default)]
+    pub admin_cluster: Option<String>,
     /// Networks beside those of the cluster file, on which chosen hosts have further interfaces.
     #[serde(default)]
     pub further: Vec<FurtherNetwork>,
@@ -213,5 +221,38 @@ impl Scenario {
     /// The path of its cluster file.
     pub fn cluster_path(&self) -> PathBuf {
         tests_dir().join("clusters").join(&self.cluster)
+    }
+
+    /// The other files that describe the network, with the options of `plumbline check` that take them.
+    pub fn further_files(&self) -> Vec<(&'static str, Purpose, PathBuf)> {
+        let files = [
+            ("--site", Purpose::Site, &self.site),
+            ("--admin-cluster", Purpose::AdminCluster, &self.admin_cluster),
+        ];
+        files
+            .into_iter()
+            .filter_map(|(option, purpose, name)| {
+                Some((option, purpose, tests_dir().join("clusters").join(name.as_ref()?)))
+            })
+            .collect()
+    }
+
+    /// The network that its files describe.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn topology(&self) -> Result<Topology, String> {
+        let mut files = vec![(Purpose::Cluster, self.cluster_path())];
+        files.extend(
+            self.further_files()
+                .into_iter()
+                .map(|(_, purpose, path)| (purpose, path)),
+        );
+        let (topology, _) = stage::topology(&files)?;
+        self.further
+            .iter()
+            .cloned()
+            .try_fold(topology, Topology::with_further)
+            .map_err(|error| error.to_string())
     }
 }

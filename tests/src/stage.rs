@@ -16,7 +16,12 @@ use std::{
 
 use plumbline_lab::{Lab, Program, Stack, Topology};
 use plumbline_model::{
-    canonical, cluster, id::NodeId, inventory::Inventory, report::Report, source::SourceText,
+    canonical,
+    id::NodeId,
+    input::{self, InputText, Purpose},
+    inventory::Inventory,
+    report::Report,
+    source::SourceText,
 };
 
 use crate::scenario::{Life, Preparation, Scenario};
@@ -77,27 +82,24 @@ pub struct Outcome {
     pub took: Duration,
 }
 
-/// The topology that a cluster file implies, VIPs taken into account.
+/// The topology that the files imply, VIPs taken into account; vantages are hosts like the nodes.
 ///
 /// # Errors
 /// A sentence.
-pub fn topology(cluster_path: &Path) -> Result<(Topology, Inventory), String> {
-    let text = std::fs::read_to_string(cluster_path)
-        .map_err(|error| format!("read {}: {error}", cluster_path.display()))?;
-    let source = SourceText {
-        name: cluster_path.display().to_string(),
-        text,
+pub fn topology(files: &[(Purpose, PathBuf)]) -> Result<(Topology, Inventory), String> {
+    let text = |(purpose, path): &(Purpose, PathBuf)| {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        let name = path.display().to_string();
+        Ok(InputText::new(*purpose, SourceText { name, text }))
     };
-    let inventory = Inventory::derive(
-        &cluster::read(&source)
-            .map_err(|refused| refused.to_string())?
-            .cluster,
-    );
-    let nodes: Vec<IpAddr> = inventory
-        .nodes
-        .iter()
-        .filter_map(|node| node.id.address())
-        .collect();
+    let texts: Vec<InputText> = files.iter().map(text).collect::<Result<_, String>>()?;
+    let inventory = input::read(&texts, &[])
+        .map_err(|refused| refused.to_string())?
+        .inventory;
+    let nodes = inventory.nodes.iter().map(|node| node.id);
+    let vantages = inventory.vantages.iter().map(|vantage| vantage.id);
+    let nodes: Vec<IpAddr> = nodes.chain(vantages).filter_map(NodeId::address).collect();
     let vips: Vec<(IpAddr, IpAddr)> = inventory
         .control_plane_vip
         .iter()
@@ -174,6 +176,9 @@ fn start_coordinator(
         .arg("check")
         .arg(scenario.cluster_path())
         .args(["--swarm", "joined", "--json-events"]);
+    for (option, _, path) in scenario.further_files() {
+        command.arg(option).arg(path);
+    }
     if !scenario.arguments.iter().any(|argument| argument == "--max-rate") {
         command.args(["--max-rate", RATE]);
     }

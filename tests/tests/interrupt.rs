@@ -10,6 +10,7 @@ use std::{
 use plumbline_lab::{Entered, Fault, Lab};
 use plumbline_model::{
     canonical,
+    input::Purpose,
     report::{Report, Verdict},
 };
 use plumbline_tests::{
@@ -132,7 +133,7 @@ fn while_waiting(_: &Entered) -> Result<(), String> {
 }
 
 fn while_looking(entered: &Entered) -> Result<(), String> {
-    let (topology, _) = stage::topology(&rehearsal::cluster())?;
+    let (topology, _) = stage::topology(&[(Purpose::Cluster, rehearsal::cluster())])?;
     for phase in ["looking", "asking_again"] {
         let mut lab = Lab::up(entered, topology.clone()).map_err(|error| error.to_string())?;
         let fault = Fault::HostDrop {

@@ -18,7 +18,7 @@ use std::{
     time::Instant,
 };
 
-use plumbline_lab::{Entered, Lab, Topology};
+use plumbline_lab::{Entered, Lab};
 use plumbline_tests::{
     scenario::{Scenario, tests_dir},
     stage::{self, Programs, live::Living},
@@ -187,13 +187,7 @@ fn run(path: &Path) -> Result<(), String> {
 }
 
 fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(), String> {
-    let (topology, _) = stage::topology(&scenario.cluster_path())?;
-    let topology = scenario
-        .further
-        .iter()
-        .cloned()
-        .try_fold(topology, Topology::with_further)
-        .map_err(|error| error.to_string())?;
+    let topology = scenario.topology()?;
     let work = tempfile::tempdir().map_err(|error| error.to_string())?;
     let mut lab = Lab::up(entered, topology).map_err(|error| error.to_string())?;
     for fault in &scenario.faults {

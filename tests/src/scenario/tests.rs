@@ -6,7 +6,8 @@ fn every_scenario_file_reads_and_names_a_cluster_that_is_there() {
     let mut count = 0;
     for entry in fs::read_dir(folder).unwrap() {
         let scenario = Scenario::read(&entry.unwrap().path()).unwrap_or_else(|error| panic!("{error}"));
-        assert!(scenario.cluster_path().is_file(), "{}", scenario.cluster);
+        let topology = scenario.topology();
+        assert!(topology.is_ok(), "{}: {topology:?}", scenario.about);
         count += 1;
     }
     assert!(count > 20, "{count}");
