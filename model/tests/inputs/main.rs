@@ -4,6 +4,7 @@ mod config;
 mod containers;
 mod encoding;
 mod expansion;
+mod guide;
 mod other_tables;
 mod plain;
 mod properties;
