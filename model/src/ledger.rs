@@ -13,7 +13,7 @@ use std::{
 use self::replay::Replay;
 use crate::{
     evidence::{ANALYSIS_VERSION, Entry, LostWhy, Member, Payload, RunRecord},
-    firewall::Ruleset,
+    firewall::{Judge, Judgement, Packet, Ruleset},
     id::NodeId,
     observation::{BindFailure, End, HostFacts, Life, Reach, Signal},
     port::{Family, PortSet, Protocol},
@@ -60,6 +60,8 @@ pub(crate) struct NodeLog<'a> {
     pub(crate) facts: Option<Told<&'a HostFacts>>,
     /// The last packet filter that could be read.
     pub(crate) ruleset: Option<Told<&'a Ruleset>>,
+    /// Who says what that packet filter would do.
+    judge: Option<Judge<'a>>,
     armed: BTreeMap<Transport, RangeMap<Told<Arm<'a>>>>,
     reach: BTreeMap<(NodeId, Transport, Look), RangeMap<Told<&'a Reach>>>,
     heard: BTreeMap<(NodeId, Transport), RangeMap<Told<Heard>>>,
@@ -179,6 +181,11 @@ impl<'a> Ledger<'a> {
 }
 
 impl<'a> NodeLog<'a> {
+    /// What this node's packet filter would do with a packet; absent if it was not read.
+    pub(crate) fn judge(&self, packet: &Packet) -> Option<Judgement> {
+        Some(self.judge.as_ref()?.evaluate(packet))
+    }
+
     pub(crate) fn armed(&self, transport: Transport) -> Option<&RangeMap<Told<Arm<'a>>>> {
         self.armed.get(&transport)
     }

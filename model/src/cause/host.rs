@@ -93,7 +93,7 @@ pub(super) fn judge(
         return None;
     }
     let log = ledger.node(judged)?;
-    let ruleset = log.ruleset?.what;
+    log.ruleset?;
     let source = address_of(ledger, src, family)?;
     let destination = address_of(ledger, dst, family)?;
     let interface = interface_of(log, if judged == dst { destination } else { source })?;
@@ -103,7 +103,7 @@ pub(super) fn judge(
         Way::AnswerOut => Packet::incoming(interface, protocol, source, destination, port).answer(),
         Way::AnswerIn => Packet::outgoing(interface, protocol, source, destination, port).answer(),
     };
-    Some(ruleset.evaluate(&packet))
+    log.judge(&packet)
 }
 
 /// The address that a participant uses in tests of a family.

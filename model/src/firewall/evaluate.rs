@@ -14,8 +14,11 @@
 //! judgement, and otherwise it is unknown, with the first decision that made a difference.
 
 use super::{
-    Base, Chain, Hook, Judgement, Manager, Packet, Passage, Place, Policy, RejectKind, Rule, Ruleset, Table,
-    TableFamily, load::Traveller, register::Registers, render,
+    Chain, Hook, Judgement, Manager, Packet, Passage, Place, Policy, RejectKind, Rule, Ruleset, TableFamily,
+    index::{Attached, Index, Names},
+    load::Traveller,
+    register::Registers,
+    render,
 };
 use crate::port::{Family, Protocol};
 
@@ -23,50 +26,16 @@ mod effect;
 
 use effect::{Effect, Step, apply, changes_the_way};
 
-pub(super) fn evaluate(ruleset: &Ruleset, packet: &Packet) -> Judgement {
+/// What becomes of a packet, and how many steps it took to find out.
+pub(super) fn evaluate(index: &Index<'_>, packet: &Packet) -> (Judgement, usize) {
     let mut walks = Walks {
-        ruleset,
+        index,
         packet,
         decisions: Vec::new(),
         steps: 0,
     };
-    let first = walks.walk();
-    let mut before = first.clone();
-    let mut walked = 1_usize;
-    while walks.next() {
-        if walked == MAX_WALKS {
-            return unknown(None, "too many rules depend on what is not known");
-        }
-        walked += 1;
-        let changed = walks.decisions.len() - 1;
-        let outcome = walks.walk();
-        // Where everything stops the packet, the rule counts that stops it when no undecided condition holds: a reject with a
-        // rate limit before a drop is a drop.
-        let alike = before.accepts() && outcome.accepts()
-            || before.stopped_at().is_some() && outcome.stopped_at().is_some();
-        if !alike {
-            let decision = walks.decisions.get(changed);
-            return match [before, outcome]
-                .into_iter()
-                .find(|judgement| matches!(judgement, Judgement::Unknown { .. }))
-            {
-                Some(judgement) => judgement,
-                None => Judgement::Unknown {
-                    place: decision.map(|decision| decision.place.clone()),
-                    why: decision.map_or_else(String::new, |decision| decision.why.clone()),
-                },
-            };
-        }
-        before = outcome;
-    }
-    let unread = unread_tables(ruleset, packet.family());
-    if first.accepts() && !unread.is_empty() {
-        return unknown(
-            None,
-            &format!("the legacy iptables ({}) were not read", unread.join(", ")),
-        );
-    }
-    first
+    let judgement = walks.judge();
+    (judgement, walks.steps)
 }
 
 /// Tables of the legacy iptables that may see packets of a family: all but those of the other one.
@@ -81,7 +50,7 @@ fn unread_tables(ruleset: &Ruleset, family: Family) -> Vec<&str> {
 
 /// Every combination of decisions, depth first.
 struct Walks<'a> {
-    ruleset: &'a Ruleset,
+    index: &'a Index<'a>,
     packet: &'a Packet,
     decisions: Vec<Decision>,
     /// Rules looked at, over all walks.
@@ -97,14 +66,55 @@ struct Decision {
 }
 
 impl Walks<'_> {
+    /// Walks until two walks end differently, or every combination is tried.
+    fn judge(&mut self) -> Judgement {
+        let first = self.walk();
+        let mut before = first.clone();
+        let mut walked = 1_usize;
+        while self.next() {
+            if walked == MAX_WALKS {
+                return unknown(None, "too many rules depend on what is not known");
+            }
+            walked += 1;
+            let changed = self.decisions.len() - 1;
+            let outcome = self.walk();
+            // Where everything stops the packet, the rule counts that stops it when no undecided condition holds: a reject with a
+            // rate limit before a drop is a drop.
+            let alike = before.accepts() && outcome.accepts()
+                || before.stopped_at().is_some() && outcome.stopped_at().is_some();
+            if !alike {
+                let decision = self.decisions.get(changed);
+                return match [before, outcome]
+                    .into_iter()
+                    .find(|judgement| matches!(judgement, Judgement::Unknown { .. }))
+                {
+                    Some(judgement) => judgement,
+                    None => Judgement::Unknown {
+                        place: decision.map(|decision| decision.place.clone()),
+                        why: decision.map_or_else(String::new, |decision| decision.why.clone()),
+                    },
+                };
+            }
+            before = outcome;
+        }
+        let unread = unread_tables(self.index.ruleset, self.packet.family());
+        if first.accepts() && !unread.is_empty() {
+            return unknown(
+                None,
+                &format!("the legacy iptables ({}) were not read", unread.join(", ")),
+            );
+        }
+        first
+    }
+
     fn walk(&mut self) -> Judgement {
         let mut walk = Walk {
-            traveller: Traveller::new(self.ruleset, self.packet),
+            traveller: Traveller::new(self.index.ruleset, self.packet),
             decisions: &mut self.decisions,
             decided: 0,
             steps: &mut self.steps,
         };
-        match walk.way(self.ruleset) {
+        match walk.way(self.index) {
             Ok(()) => Judgement::Accepts,
             Err(ended) => *ended,
         }
@@ -138,20 +148,21 @@ struct Walk<'a, 'w> {
 /// A chain under way: where it stands and how the packet came there, for [`Place`].
 struct Trail<'a> {
     ruleset: &'a Ruleset,
-    table: &'a Table,
+    names: &'a Names<'a>,
     base: &'a Chain,
     /// Every chain that was entered since the base chain.
     entered: Vec<&'a str>,
 }
 
 impl<'a> Walk<'a, '_> {
-    fn way(&mut self, ruleset: &'a Ruleset) -> Result<(), Ended> {
+    fn way(&mut self, index: &'a Index<'a>) -> Result<(), Ended> {
         for hook in hooks(&self.traveller.packet.passage) {
-            for (table, chain, base) in base_chains(ruleset, *hook, self.traveller.packet) {
+            for Attached { names, chain, base } in index.base_chains(*hook, self.traveller.packet) {
+                *self.steps += 1;
                 self.traveller.enter(*hook, base.priority);
                 let mut trail = Trail {
-                    ruleset,
-                    table,
+                    ruleset: index.ruleset,
+                    names,
                     base: chain,
                     entered: vec![&chain.name],
                 };
@@ -183,7 +194,7 @@ impl<'a> Walk<'a, '_> {
                 Step::Goto(name) => (name, false),
                 end @ (Step::Accept | Step::Return) => return Ok(end),
             };
-            let Some(next) = trail.table.chain(target) else {
+            let Some(next) = trail.names.chain(target) else {
                 return Err(ended(
                     Some(trail.place(chain, Some(rule))),
                     "it jumps to a chain that was not read",
@@ -200,7 +211,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn rule(&mut self, trail: &Trail<'a>, chain: &'a Chain, rule: &'a Rule) -> Result<Step<'a>, Ended> {
-        *self.steps += 1 + searched(trail.table, rule);
+        *self.steps += 1 + searched(trail.names, rule);
         if *self.steps > MAX_STEPS {
             return Err(ended(None, "it has too many rules"));
         }
@@ -215,7 +226,7 @@ impl<'a> Walk<'a, '_> {
             {
                 return Ok(Step::Continue);
             }
-            match apply(expression, trail.table, &mut self.traveller, &mut registers) {
+            match apply(expression, trail.names, &mut self.traveller, &mut registers) {
                 Effect::Next => {}
                 Effect::Break => return Ok(Step::Continue),
                 Effect::Undecided(why) => undecided = undecided.or(Some(why)),
@@ -270,52 +281,15 @@ fn hooks(passage: &Passage) -> &'static [Hook] {
     }
 }
 
-/// The base chains at a hook that see this packet, in the kernel's order: by priority, and of the same priority the one that
-/// was made last comes first.
-fn base_chains<'a>(
-    ruleset: &'a Ruleset,
-    hook: Hook,
-    packet: &Packet,
-) -> Vec<(&'a Table, &'a Chain, &'a Base)> {
-    let device = match (&packet.passage, hook) {
-        (Passage::Incoming { interface }, _) | (Passage::Outgoing { interface }, _) => interface,
-        (Passage::Forwarded { from, .. }, Hook::Ingress) => from,
-        (Passage::Forwarded { to, .. }, _) => to,
-    };
-    let family = packet.family();
-    let sees = |table: &Table| match table.family {
-        TableFamily::Inet => true,
-        TableFamily::Ip => family == Family::Ipv4,
-        TableFamily::Ip6 => family == Family::Ipv6,
-        TableFamily::Netdev => matches!(hook, Hook::Ingress | Hook::Egress),
-        TableFamily::Arp | TableFamily::Bridge => false,
-    };
-    let mut chains: Vec<_> = ruleset
-        .tables
-        .iter()
-        .filter(|table| !table.dormant && sees(table))
-        .flat_map(|table| table.chains.iter().map(move |chain| (table, chain)))
-        .filter_map(|(table, chain)| Some((table, chain, chain.base.as_ref()?)))
-        .filter(|(_, _, base)| {
-            base.hook == hook && (base.devices.is_empty() || base.devices.contains(device))
-        })
-        // Translation looks at the first packet of a connection only.
-        .filter(|(_, _, base)| base.kind != "nat" || packet.connection == super::Connection::New)
-        .collect();
-    chains.reverse();
-    chains.sort_by_key(|(_, _, base)| base.priority);
-    chains
-}
-
 impl Trail<'_> {
     fn place(&self, chain: &Chain, rule: Option<&Rule>) -> Place {
         Place {
-            family: self.table.family,
-            table: self.table.name.clone(),
+            family: self.names.table.family,
+            table: self.names.table.name.clone(),
             chain: chain.name.clone(),
             handle: rule.map(|rule| rule.handle),
             rule: match rule {
-                Some(rule) => render::rule(rule, self.table, self.ruleset),
+                Some(rule) => render::rule(rule, self.names.table, self.ruleset),
                 None => "policy drop".to_owned(),
             },
             manager: self.manager(chain),
@@ -323,13 +297,13 @@ impl Trail<'_> {
     }
 
     fn manager(&self, chain: &Chain) -> Manager {
-        if self.table.name == "firewalld" {
+        if self.names.table.name == "firewalld" {
             return Manager::Firewalld {
                 zone: self.entered.iter().find_map(|name| zone(name)).map(str::to_owned),
             };
         }
-        let is_iptables = matches!(self.table.family, TableFamily::Ip | TableFamily::Ip6)
-            && IPTABLES_TABLES.contains(&self.table.name.as_str())
+        let is_iptables = matches!(self.names.table.family, TableFamily::Ip | TableFamily::Ip6)
+            && IPTABLES_TABLES.contains(&self.names.table.name.as_str())
             && IPTABLES_CHAINS.contains(&self.base.name.as_str());
         if is_iptables {
             Manager::Iptables {
@@ -341,13 +315,14 @@ impl Trail<'_> {
     }
 }
 
-/// How many steps the sets are worth that a rule looks into: every element is compared.
-fn searched(table: &Table, rule: &Rule) -> usize {
+/// How many steps a rule is worth beyond its first: every element of the sets that it looks into is compared.
+fn searched(names: &Names<'_>, rule: &Rule) -> usize {
     let sets = rule.expressions.iter().filter_map(|expression| match expression {
-        super::Expression::Lookup { set, .. } => table.set(set),
+        super::Expression::Lookup { set, .. } => names.set(set),
         _ => None,
     });
-    sets.map(|set| set.elements.len() / ELEMENTS_A_STEP).sum()
+    let elements: usize = sets.map(|set| set.elements.len()).sum();
+    (elements + rule.expressions.len()) / PARTS_A_STEP
 }
 
 /// firewalld names the chains of zone `public` `filter_IN_public`, `filter_FWD_public` and so on, and those of a policy
@@ -381,8 +356,9 @@ fn ended(place: Option<Place>, why: &str) -> Ended {
 const MAX_WALKS: usize = 64;
 /// Rules looked at for one packet, over all walks: ten times the largest ruleset that is carried.
 const MAX_STEPS: usize = 100_000;
-/// A set of the largest size that is kept may be looked into some twenty times on a packet's way.
-const ELEMENTS_A_STEP: usize = 16;
+/// Expressions of a rule and elements of its sets that make a step: a set of the largest size that is kept may be looked into
+/// some twenty times on a packet's way.
+const PARTS_A_STEP: usize = 16;
 /// The kernel's own limit is 16 (`NFT_JUMP_STACK_SIZE`); deeper means that the evidence is no ruleset.
 const MAX_DEPTH: usize = 16;
 /// What iptables-nft calls its tables.

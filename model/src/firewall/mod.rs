@@ -8,9 +8,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod alike;
 mod chance;
 mod evaluate;
 mod expression;
+mod index;
+mod judge;
 mod judgement;
 mod load;
 mod octets;
@@ -21,6 +24,7 @@ mod sets;
 mod xt;
 
 pub use expression::{Bitwise, CompareOp, Expression, NatKind, PayloadBase, RejectWith, Verdict};
+pub use judge::Judge;
 pub use judgement::{Judgement, Manager, Place, RejectKind};
 pub use octets::Octets;
 pub use packet::{Connection, Packet, Passage};
@@ -219,8 +223,9 @@ pub struct Element {
 impl Ruleset {
     /// What this packet filter would do with a packet that belongs to no connection yet, or to one as [`Packet::connection`]
     /// says: through every base chain on its way, in the kernel's order.
+    /// Who asks about many packets asks a [`Judge`].
     pub fn evaluate(&self, packet: &Packet) -> Judgement {
-        evaluate::evaluate(self, packet)
+        evaluate::evaluate(&index::Index::of(self), packet).0
     }
 
     pub(super) fn interface_name(&self, index: u32) -> Option<&str> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::port::{Family, Protocol};
 
 /// A packet as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Packet {
     /// How it passes the host.
     pub passage: Passage,
@@ -26,7 +26,7 @@ pub struct Packet {
 }
 
 /// How a packet passes a host, by interface names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Passage {
     /// To a local socket.
     Incoming {
@@ -48,7 +48,7 @@ pub enum Passage {
 }
 
 /// What connection tracking knows of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Connection {
     /// The first packet of a connection.
     New,

@@ -180,11 +180,10 @@ impl Registers {
     /// Makes a register unknown: one that an expression wrote which nobody can follow.
     pub(super) fn forget(&mut self, register: u32) {
         if let Some(start) = offset(register) {
-            // Sixteen octets is the most that one expression writes.
             self.0
                 .iter_mut()
                 .skip(start)
-                .take(16)
+                .take(FORGOTTEN_BYTES)
                 .for_each(|cell| *cell = Cell::UNKNOWN);
         }
     }
@@ -229,7 +228,7 @@ impl Registers {
 }
 
 /// Registers 1 to 4 are sixteen octets each, 8 to 23 are four, over the same octets.
-fn offset(register: u32) -> Option<usize> {
+pub(super) fn offset(register: u32) -> Option<usize> {
     let octets = match register {
         1..=4 => (register - 1) * 16,
         8..=23 => (register - 8) * 4,
@@ -238,7 +237,10 @@ fn offset(register: u32) -> Option<usize> {
     usize::try_from(octets).ok()
 }
 
-const FILE_BYTES: usize = 64;
+/// Octets of all data registers.
+pub(super) const FILE_BYTES: usize = 64;
+/// The most that one expression writes.
+pub(super) const FORGOTTEN_BYTES: usize = 16;
 const ZERO: Cell = Cell::known(0);
 
 #[cfg(test)]

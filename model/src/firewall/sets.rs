@@ -1,5 +1,7 @@
 //! Looking a value up in a set.
 
+use std::ops::Range;
+
 use super::{
     CompareOp, ELEMENT_CATCHALL, ELEMENT_INTERVAL_END, Element, SET_INTERVAL, Set,
     register::{Cell, Truth, compare, octets, within},
@@ -19,7 +21,7 @@ impl Set {
         if self.truncated {
             return Found::Unclear;
         }
-        let found = if self.flags & SET_INTERVAL != 0 && !self.has_upper_ends() {
+        let found = if self.has_marks() {
             self.lookup_interval(key)
         } else {
             self.lookup_each(key)
@@ -41,9 +43,11 @@ impl Set {
         usize::try_from(self.key_length).unwrap_or(usize::MAX)
     }
 
-    /// Concatenated ranges say their upper ends; plain ranges mark the first value outside.
-    fn has_upper_ends(&self) -> bool {
-        !self.fields.is_empty() || self.elements.iter().any(|element| element.key_end.is_some())
+    /// Whether ranges mark the first value outside, as plain ones do; concatenated ranges say their upper ends.
+    pub(super) fn has_marks(&self) -> bool {
+        self.flags & SET_INTERVAL != 0
+            && self.fields.is_empty()
+            && self.elements.iter().all(|element| element.key_end.is_none())
     }
 
     fn lookup_each(&self, key: &[Cell]) -> Found<'_> {
@@ -80,16 +84,22 @@ impl Set {
         if self.fields.is_empty() {
             return within(key, first, last);
         }
-        let mut at = 0_usize;
-        self.fields.iter().fold(Truth::Yes, |truth, length| {
-            let length = usize::try_from(*length).unwrap_or(usize::MAX);
-            let end = at.saturating_add(length);
-            let field = match (key.get(at..end), first.get(at..end), last.get(at..end)) {
+        self.field_spans().fold(Truth::Yes, |truth, field| {
+            let cells = key.get(field.clone());
+            truth.and(match (cells, first.get(field.clone()), last.get(field)) {
                 (Some(cells), Some(low), Some(high)) => within(cells, low, high),
                 _ => Truth::Maybe,
-            };
-            at = end.checked_next_multiple_of(4).unwrap_or(usize::MAX);
-            truth.and(field)
+            })
+        })
+    }
+
+    /// Where the fields of a concatenation lie in its octets.
+    pub(super) fn field_spans(&self) -> impl Iterator<Item = Range<usize>> {
+        self.fields.iter().scan(0_usize, |at, length| {
+            let start = *at;
+            let end = start.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX));
+            *at = end.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+            Some(start..end)
         })
     }
 

@@ -4,6 +4,8 @@
 use super::*;
 use crate::{canonical, port::Protocol};
 
+mod judge;
+
 const FIREWALLD: &str = include_str!("fixtures/firewalld.json");
 const IPTABLES: &str = include_str!("fixtures/iptables.json");
 const NFTABLES: &str = include_str!("fixtures/nftables.json");

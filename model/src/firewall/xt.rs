@@ -42,6 +42,16 @@ pub(super) fn matches(name: &str, revision: u32, info: &[u8], context: Context<'
     decided.unwrap_or(Truth::Maybe)
 }
 
+/// The ranges that a match compares ports with, ends included; none if it asks for no port, or is not known here.
+pub(super) fn compared_ports(name: &str, revision: u32, info: &[u8]) -> Vec<(u16, u16)> {
+    let range = |at: usize| Some((half(info, at)?, half(info, at + 2)?));
+    match (name, revision) {
+        ("tcp" | "udp", 0) => [range(0), range(4)].into_iter().flatten().collect(),
+        ("multiport", 1) => multiport_ranges(info).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
+
 /// What a target does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {

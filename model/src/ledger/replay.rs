@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Arm, Heard, Ledger, Look, NodeLog, Seen, Told, Transport};
 use crate::{
     evidence::{Batch, Entry, RunRecord, SwarmEvent, SwarmRecord},
+    firewall::Judge,
     id::NodeId,
     observation::{self, Armed, End, Reach, Record, Signal},
     port::{PortRange, PortSet},
@@ -222,6 +223,9 @@ impl<'a> Replay<'a> {
                 what: a.what.plus(b.what),
                 line: b.line,
             });
+        }
+        for log in self.ledger.nodes.values_mut() {
+            log.judge = log.ruleset.map(|told| Judge::new(told.what));
         }
         self.ledger
     }

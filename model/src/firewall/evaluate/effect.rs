@@ -1,7 +1,8 @@
 //! What single expressions do to a packet under way.
 
 use super::super::{
-    Bitwise, Expression, NatKind, RejectKind, RejectWith, Table, Verdict,
+    Bitwise, Expression, NatKind, RejectKind, RejectWith, Verdict,
+    index::Names,
     load::{Loaded, Traveller},
     register::{Registers, Truth, compare, known, within},
     sets::Found,
@@ -36,10 +37,10 @@ pub(super) enum Effect<'a> {
     Unknown(String),
 }
 
-/// Does one expression of a rule in a table.
+/// Does one expression of a rule in a table with these names.
 pub(super) fn apply<'a>(
     expression: &'a Expression,
-    table: &'a Table,
+    names: &Names<'a>,
     traveller: &mut Traveller<'_>,
     registers: &mut Registers,
 ) -> Effect<'a> {
@@ -102,7 +103,7 @@ pub(super) fn apply<'a>(
             to,
             inverted,
         } => {
-            return lookup(table, set, *from, *to, *inverted, registers);
+            return lookup(names, set, *from, *to, *inverted, registers);
         }
         Expression::Immediate { to, data } => registers.store(*to, &known(&data.0)),
         Expression::Verdict { verdict } => return Effect::verdict(verdict),
@@ -210,14 +211,14 @@ impl<'a> Effect<'a> {
 }
 
 fn lookup<'a>(
-    table: &'a Table,
+    names: &Names<'a>,
     name: &str,
     from: u32,
     to: Option<u32>,
     inverted: bool,
     registers: &mut Registers,
 ) -> Effect<'a> {
-    let Some(set) = table.set(name) else {
+    let Some(set) = names.set(name) else {
         return Effect::Unknown(format!("the set {name} was not read"));
     };
     match (set.lookup(&registers.load(from, set.key_bytes())), to) {
