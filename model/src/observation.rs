@@ -59,6 +59,9 @@ pub struct HostFacts {
     /// Sockets that wait for others: TCP listeners, and UDP sockets with a port; ordered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listeners: Vec<Listener>,
+    /// Whether more sockets wait than are listed: of a port that no listed one waits on, nothing is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listeners_cut: bool,
     /// Ports of Services of type NodePort that the packet filter serves (kube-proxy's rules); what an eBPF data path serves
     /// is not seen here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::NodeId,
-    ledger::{Ledger, Look, Transport},
-    observation::End,
+    ledger::{Arm, Ledger, Look, Transport},
+    observation::{BindFailure, End},
     plan::{Expect, Plan, Sharing},
     port::{Family, PortRange, PortSet},
     range_map::{RangeMap, add_cuts, pieces},
@@ -196,7 +196,12 @@ impl Unserved {
                 let address = ledger.data_address(node, family);
                 if let (false, Some(facts), Some(address)) = (ports.is_empty(), facts, address) {
                     let served = served_ports(facts.what, address, protocol);
-                    unserved.insert((node, (family, protocol)), ports.difference(&served));
+                    let mut unheld = ports.difference(&served);
+                    if facts.what.listeners_cut {
+                        // Whoever is not listed may wait there, unless the responder looked and found nobody.
+                        unheld = unheld.intersection(&without_listener(ledger, node, (family, protocol)));
+                    }
+                    unserved.insert((node, (family, protocol)), unheld);
                 }
             }
         }
@@ -206,6 +211,18 @@ impl Unserved {
     fn at(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
         self.0.get(&(node, transport))
     }
+}
+
+/// Ports of a live node on which its probe, asked to look, found nobody.
+fn without_listener(ledger: &Ledger<'_>, node: NodeId, transport: Transport) -> PortSet {
+    let armed = ledger.node(node).and_then(|log| log.armed(transport));
+    let mut unheld = PortSet::new();
+    for (range, told) in armed.into_iter().flat_map(|map| map.runs()) {
+        if matches!(told.what, Arm::Refused(BindFailure::NoListener)) {
+            unheld.insert(*range);
+        }
+    }
+    unheld
 }
 
 fn union<'a>(sets: impl Iterator<Item = &'a PortSet>) -> PortSet {

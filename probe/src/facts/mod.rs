@@ -57,10 +57,7 @@ pub fn gather() -> HostFacts {
         Err(error) => warn!("failed to {}", chain(&error)),
     }
     match listeners::listeners() {
-        Ok(mut listeners) => {
-            listeners.truncate(MAX_LISTENERS);
-            facts.listeners = listeners;
-        }
+        Ok(listeners) => (facts.listeners, facts.listeners_cut) = at_most(MAX_LISTENERS, listeners),
         Err(error) => warn!("failed to {}", chain(&error)),
     }
     within_batch(facts)
@@ -74,6 +71,13 @@ pub fn survey() -> HostFacts {
         Err(error) => warn!("failed to {}", chain(&error)),
     }
     facts
+}
+
+/// The first of a list, and whether there were more.
+fn at_most<T>(most: usize, mut all: Vec<T>) -> (Vec<T>, bool) {
+    let are_more = all.len() > most;
+    all.truncate(most);
+    (all, are_more)
 }
 
 /// A packet filter too large for any batch is left out, and that is said.
@@ -102,6 +106,12 @@ mod tests {
     use plumbline_model::observation::Listener;
 
     use super::*;
+
+    #[test]
+    fn a_list_that_is_cut_says_so() {
+        assert_eq!(at_most(2, vec![1, 2]), (vec![1, 2], false));
+        assert_eq!(at_most(2, vec![1, 2, 3]), (vec![1, 2], true));
+    }
 
     #[test]
     fn this_very_host_has_a_name_a_kernel_a_loopback_interface_and_counters() {

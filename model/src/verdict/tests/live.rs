@@ -65,6 +65,22 @@ fn node_ports_without_a_service_are_neither_tested_nor_missed() {
 }
 
 #[test]
+fn a_listener_that_was_not_listed_is_not_taken_for_none() {
+    let cut = |stage: Stage| {
+        stage.knows(W1, |facts| {
+            facts.listeners.clear();
+            facts.listeners_cut = true;
+        })
+    };
+    let stage = cut(node_ports().serves(W1, "30002", "haproxy"));
+    // Nobody asked it: it was not known to be served.
+    assert_eq!(outcome(&stage, LB, W1, "30002"), "not_measured live_node");
+    assert_eq!(outcome(&stage, LB, W1, "30003"), "not_measured no_service");
+    let untold = cut(node_ports().tells_of_no_responder(W1));
+    assert_ne!(outcome(&untold, LB, W1, "30003"), "not_measured no_service");
+}
+
+#[test]
 fn a_node_port_without_a_service_that_was_tried_all_the_same_counts_only_if_it_tells_something() {
     let tried = |signal| outcome(&node_ports().sees(LB, W1, "30005", signal), LB, W1, "30005");
     assert_eq!(tried(Signal::Refused), "not_measured no_service");
