@@ -212,11 +212,13 @@ fn nft_set(items: impl Iterator<Item = String>) -> String {
     format!("{{ {} }}", items.collect::<Vec<_>>().join(", "))
 }
 
-/// Looks at a filter of which no rule could be named; `was_read` is absent if it could not be read.
+/// Looks at a filter of which no rule could be named; `was_read` is absent if it could not be read, for want of a privilege
+/// if it `wants_privilege`.
 pub(super) fn look_at_filter(
     plan: &Plan,
     firewalld_zone_of: Option<&str>,
     was_read: Option<&Ruleset>,
+    wants_privilege: bool,
     tests: &Tests,
 ) -> Fix {
     if let Some(interface) = firewalld_zone_of {
@@ -238,7 +240,7 @@ pub(super) fn look_at_filter(
     for (family, command) in [("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")] {
         commands.extend(is_of(family).then(|| command.to_owned()));
     }
-    let with_privilege = if was_read.is_none() {
+    let with_privilege = if wants_privilege {
         " With CAP_NET_ADMIN the probe reads the rules, and an audit with --retest DIR names the one."
     } else {
         ""

@@ -249,7 +249,7 @@ impl Teller<'_> {
     }
 
     /// A packet filter that is too large or in an order that is not understood wants no privilege.
-    fn may_not_read(&self, node: NodeId) -> bool {
+    pub(super) fn may_not_read(&self, node: NodeId) -> bool {
         let facts = self.ledger.node(node).and_then(|log| log.facts);
         self.ruleset(node).is_none()
             && facts.is_some_and(|told| {

@@ -132,6 +132,7 @@ impl Teller<'_> {
     fn look(&self, case: &FilterCase) -> Fix {
         let is_in = case.only_way() == Some(Way::In);
         let interface = self.firewalld_interface(case.node).filter(|_| is_in);
-        look_at_filter(self.plan, interface, self.ruleset(case.node), &case.tests)
+        let (was_read, wants_privilege) = (self.ruleset(case.node), self.may_not_read(case.node));
+        look_at_filter(self.plan, interface, was_read, wants_privilege, &case.tests)
     }
 }

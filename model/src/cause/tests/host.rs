@@ -239,6 +239,26 @@ fn rules_of_the_legacy_iptables_are_named_as_what_was_not_read() {
 }
 
 #[test]
+fn no_privilege_is_asked_for_where_a_packet_filter_was_too_large_to_report() {
+    let stage = silent_at(Stage::new(), &[CP, LB, W2], W1, "10250");
+    let text = |why: &'static str, may_read: bool| {
+        let report = stage
+            .clone()
+            .knows(W1, move |facts| {
+                facts.capabilities.read_ruleset = may_read;
+                facts.ruleset_unread = Some(why.to_owned());
+            })
+            .report();
+        let finding = only(&report);
+        assert_eq!(finding.cause.node, Some(node(W1)));
+        assert!(finding.cause.detail.contains(why), "{}", finding.cause.detail);
+        finding.fix.text.clone()
+    };
+    assert!(!text("it has 9 octets", true).contains("CAP_NET_ADMIN"));
+    assert!(text("read the packet filter: CAP_NET_ADMIN is missing", false).contains("CAP_NET_ADMIN"));
+}
+
+#[test]
 fn a_missing_route_explains_the_answers_that_do_not_leave() {
     for (signal, kind_of_route) in [
         (Signal::NoRoute, "blackhole"),
