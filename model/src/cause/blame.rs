@@ -73,6 +73,8 @@ pub(super) enum Local {
         pid: Option<u32>,
         alone: Option<(Protocol, u16)>,
     },
+    /// So many others where responders should have stood that each by itself is not read by anybody.
+    PortsTaken { node: NodeId, holders: usize },
     /// Nothing listens.
     NoListener { node: NodeId },
     /// A probe was not there.

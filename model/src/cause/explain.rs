@@ -20,6 +20,7 @@ use super::{
     chance::Chances,
     counted::{Counted, join_full_tables},
     cover::{Ground, Piece, Rejection, around_nodes, cover},
+    crowd::join_holders,
     filter::{Chanced, FilterCase, HostCase},
     group::Group,
     join::Joiner,
@@ -57,6 +58,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         subnets: &subnets,
     };
     joiner.join_routes(&mut blamed.causes);
+    join_holders(&mut blamed.causes);
     let mut cases = FilterCase::of_rules(blamed.rules, joiner);
     cases.extend(FilterCase::of_chances(blamed.by_chance));
     let mut hosts = Vec::new();

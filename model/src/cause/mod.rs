@@ -7,6 +7,7 @@ mod candidate;
 mod chance;
 mod counted;
 mod cover;
+mod crowd;
 mod explain;
 mod filter;
 mod fix;

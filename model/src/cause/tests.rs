@@ -86,6 +86,30 @@ fn a_sampled_second_look_speaks_for_what_failed_beside_it() {
 }
 
 #[test]
+fn thousands_of_ports_that_nobody_knows_the_holders_of_are_one_failure() {
+    let why = BindFailure::Taken {
+        process: None,
+        pid: None,
+    };
+    let taken = |ports: &str| {
+        let stage = Stage::new().rule("node.range", "20000-21999", &[LB], &[W1]);
+        stage.cannot_bind(W1, ports, why.clone()).report()
+    };
+    let finding = only(&taken("20000-21999")).clone();
+    assert_eq!(
+        (finding.cause.kind, finding.cause.node, finding.affects_total),
+        (CauseKind::PortTaken, Some(node(W1)), 2_000)
+    );
+    let detail = &finding.cause.detail;
+    assert!(
+        detail.contains("20000-21999/tcp") && detail.contains("2000 others"),
+        "{detail}"
+    );
+    // So few may each be another matter.
+    assert_eq!(taken("20000-20015").findings.len(), 16);
+}
+
+#[test]
 fn a_port_that_is_taken_is_one_failure_over_all_its_tests() {
     let why = BindFailure::Taken {
         process: Some("python3".to_owned()),

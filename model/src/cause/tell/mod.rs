@@ -83,6 +83,7 @@ impl<'a> Teller<'a> {
                 pid,
                 alone,
             } => self.port_taken(*node, process.as_deref(), *pid, *alone, tests),
+            Local::PortsTaken { node, holders } => self.ports_taken(*node, *holders, tests),
             Local::NoListener { node } => self.no_listener(*node, tests),
             Local::ProbeLost { node } => self.probe_lost(*node, tests),
             Local::WrongResponder { node } => self.wrong_responder_on(*node, tests),

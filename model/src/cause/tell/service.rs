@@ -91,6 +91,31 @@ impl Teller<'_> {
         }
     }
 
+    /// More holders than anybody reads of.
+    pub(super) fn ports_taken(&self, node: NodeId, holders: usize, tests: &Tests) -> Told {
+        let (name, count) = (self.name(node), self.count(tests));
+        let held: Vec<String> = asked(tests)
+            .into_iter()
+            .map(|(protocol, range)| format!("{range}/{protocol}"))
+            .collect();
+        Told {
+            check: check::PORTS_FREE.id,
+            kind: CauseKind::PortTaken,
+            node: Some(node),
+            detail: format!(
+                "{} on {name}, which the cluster needs, are held by {holders} others: {count} could not be made",
+                said_list(&held, 8),
+            ),
+            fix: Fix {
+                text: "Stop and disable the services that hold them, or move them to other ports, before the cluster is \
+                       installed. Where ss shows a process, ps -o unit= -p PID names its unit for systemctl disable --now UNIT."
+                    .to_owned(),
+                commands: who_waits(asked(tests)),
+            },
+            most: Status::Fail,
+        }
+    }
+
     pub(super) fn no_listener(&self, node: NodeId, tests: &Tests) -> Told {
         let (name, ports) = (self.name(node), self.ports(tests));
         let elsewhere = self.listeners(node, tests, |listener| !self.is_heard_at(listener, node, tests));
