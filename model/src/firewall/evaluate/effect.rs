@@ -45,16 +45,14 @@ pub(super) fn apply<'a>(
     registers: &mut Registers,
 ) -> Effect<'a> {
     match expression {
-        Expression::Meta { key, to } => registers.store(*to, &traveller.meta(*key)),
+        Expression::Meta { .. }
+        | Expression::Payload { .. }
+        | Expression::Bitwise { .. }
+        | Expression::Byteorder { .. }
+        | Expression::Number { .. }
+        | Expression::Immediate { .. }
+        | Expression::Fib { .. } => load(expression, traveller, registers),
         Expression::MetaSet { key: META_MARK, from } => traveller.set_mark(registers.load(*from, 4)),
-        Expression::Payload {
-            base,
-            offset,
-            length,
-            to,
-        } => {
-            registers.store(*to, &traveller.payload(*base, *offset, *length));
-        }
         Expression::PayloadSet { base, offset, length } => {
             traveller.forget_payload(*base, *offset, *length);
         }
@@ -73,30 +71,6 @@ pub(super) fn apply<'a>(
             let cells = registers.load(*from, first.0.len());
             return Effect::of(within(&cells, &first.0, &last.0).invert_if(*inverted), expression);
         }
-        Expression::Bitwise {
-            from,
-            to,
-            length,
-            operation: Bitwise::MaskXor { mask, xor },
-        } => {
-            registers.mask_xor(*from, *to, octets(*length), &mask.0, &xor.0);
-        }
-        Expression::Bitwise {
-            to,
-            operation: Bitwise::Other,
-            ..
-        }
-        | Expression::Number { to, .. } => {
-            registers.forget(*to);
-        }
-        Expression::Byteorder {
-            from,
-            to,
-            length,
-            size,
-        } => {
-            registers.swap(*from, *to, octets(*length), octets(*size));
-        }
         Expression::Lookup {
             set,
             from,
@@ -105,7 +79,6 @@ pub(super) fn apply<'a>(
         } => {
             return lookup(names, set, *from, *to, *inverted, registers);
         }
-        Expression::Immediate { to, data } => registers.store(*to, &known(&data.0)),
         Expression::Verdict { verdict } => return Effect::verdict(verdict),
         Expression::Ct { key, direction, to } => match traveller.connection(*key, *direction) {
             Loaded::Value(cells) => registers.store(*to, &cells),
@@ -113,7 +86,6 @@ pub(super) fn apply<'a>(
         },
         Expression::CtSet { .. } => traveller.forget_connection(),
         Expression::Notrack => traveller.notrack(),
-        Expression::Fib { to, result, flags } => registers.store(*to, &traveller.route(*result, *flags)),
         Expression::Reject { with } => {
             return Effect::Reject(reject_kind(*with, traveller.packet.family()));
         }
@@ -157,6 +129,49 @@ pub(super) fn apply<'a>(
         | Expression::Aside { .. } => {}
     }
     Effect::Next
+}
+
+/// Does an expression that only writes registers.
+fn load(expression: &Expression, traveller: &Traveller<'_>, registers: &mut Registers) {
+    match expression {
+        Expression::Meta { key, to } => registers.store(*to, &traveller.meta(*key)),
+        Expression::Payload {
+            base,
+            offset,
+            length,
+            to,
+        } => {
+            registers.store(*to, &traveller.payload(*base, *offset, *length));
+        }
+        Expression::Bitwise {
+            from,
+            to,
+            length,
+            operation: Bitwise::MaskXor { mask, xor },
+        } => {
+            registers.mask_xor(*from, *to, octets(*length), &mask.0, &xor.0);
+        }
+        Expression::Bitwise {
+            to,
+            operation: Bitwise::Other,
+            ..
+        }
+        | Expression::Number { to, .. } => {
+            registers.forget(*to);
+        }
+        Expression::Byteorder {
+            from,
+            to,
+            length,
+            size,
+        } => {
+            registers.swap(*from, *to, octets(*length), octets(*size));
+        }
+        Expression::Immediate { to, data } => registers.store(*to, &known(&data.0)),
+        Expression::Fib { to, result, flags } => registers.store(*to, &traveller.route(*result, *flags)),
+        // Whatever else may have written somewhere.
+        _ => registers.forget_all(),
+    }
 }
 
 fn target<'a>(traveller: &mut Traveller<'_>, name: &str, revision: u32, info: &[u8]) -> Effect<'a> {
