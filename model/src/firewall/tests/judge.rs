@@ -232,6 +232,21 @@ fn asks() -> impl Strategy<Value = Expression> {
     prop_oneof![4 => compares, 2 => range, 3 => looks_up, 1 => xt]
 }
 
+/// As rules are written: a port is loaded whole and asked for.
+fn plain_rule() -> impl Strategy<Value = Vec<Expression>> {
+    let both = Expression::Payload {
+        base: PayloadBase::Transport,
+        offset: 0,
+        length: 4,
+        to: 1,
+    };
+    let end = verdict().prop_map(|verdict| Expression::Verdict { verdict });
+    let loads = prop::sample::select(vec![dport(), both]);
+    (loads, prop::collection::vec(asks(), 1..4), end)
+        .prop_map(|(first, middle, end)| [vec![first], middle, vec![end]].concat())
+}
+
+/// As nobody writes them: ports are cut, computed and copied first.
 fn rule() -> impl Strategy<Value = Vec<Expression>> {
     let middle = prop_oneof![1 => loads().boxed(), 1 => computes().boxed(), 3 => asks().boxed()];
     let end = verdict().prop_map(|verdict| Expression::Verdict { verdict });
@@ -261,7 +276,8 @@ fn set(name: &'static str, flags: u32, fields: Vec<u32>, key_length: usize) -> i
     })
 }
 
-fn any_ruleset() -> impl Strategy<Value = Ruleset> {
+/// Rules of these shapes over sets of every kind.
+fn any_ruleset(rule: impl Fn() -> BoxedStrategy<Vec<Expression>>) -> impl Strategy<Value = Ruleset> {
     let sets = (
         set("plain", 0, vec![], 2),
         set("interval", SET_INTERVAL, vec![], 2),
@@ -305,8 +321,18 @@ fn assert_remembers_what_is_true(ruleset: &Ruleset, ports: impl Iterator<Item = 
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
-    fn what_is_remembered_of_a_port_is_what_a_walk_would_have_said(ruleset in any_ruleset()) {
+    fn what_is_remembered_of_a_port_is_what_a_walk_would_have_said(ruleset in any_ruleset(|| rule().boxed())) {
+        assert_remembers_what_is_true(&ruleset, some_ports());
+    }
+
+    #[test]
+    fn ports_that_are_asked_for_as_usual_make_classes(ruleset in any_ruleset(|| plain_rule().boxed())) {
+        let index = index::Index::of(&ruleset);
+        let classes = alike::Classes::of(&index, crate::port::Family::Ipv4);
+        prop_assert!(classes != alike::Classes::Each, "every port by itself");
         assert_remembers_what_is_true(&ruleset, some_ports());
     }
 }
