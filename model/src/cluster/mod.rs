@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-pub(crate) use self::check::Layout;
+pub(crate) use self::check::{Layout, beside};
 pub use self::{
     address::AddressRange,
     check::{Checked, Checks},

@@ -119,6 +119,9 @@ pub fn read(texts: &[InputText], profiles: &[SourceText]) -> Result<Understood, 
         refused.extend(site.into_iter().flat_map(|site| site.complaints.into_refused().0));
         return Err(Refused(refused));
     };
+    let beside = admin
+        .as_ref()
+        .map(|(admin, _)| cluster::beside(&main.checks.layout, &admin.checks.layout));
     let admin = admin.map(|(admin, source)| {
         let mut complaints = Complaints::about(&source);
         let outside = merge::nodes_of_admin_cluster(&admin.inventory, &main.inventory, &mut complaints);
@@ -134,7 +137,12 @@ pub fn read(texts: &[InputText], profiles: &[SourceText]) -> Result<Understood, 
         inventory,
         declared,
         waivers: waivers.unwrap_or_default(),
-        findings: main.findings.into_iter().chain(further).collect(),
+        findings: main
+            .findings
+            .into_iter()
+            .chain(beside.into_iter().flatten())
+            .chain(further)
+            .collect(),
         checks: main.checks,
     })
 }

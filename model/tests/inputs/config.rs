@@ -4,7 +4,7 @@
 use plumbline_model::{
     evidence::{ANALYSIS_VERSION, Entry, Group, Parameters, Payload, RunRecord, SwarmKind},
     id::NodeId,
-    input::{InputText, Purpose},
+    input::{self, InputText, Purpose},
     observation::{HostFacts, Interface, Record},
     profile,
     report::{self, Finding, Report, Status, Verdict, check},
@@ -308,6 +308,61 @@ fn load_balancers_in_two_subnets_are_told_once() {
     assert!(report.findings.iter().any(|finding| finding.check == "CFG-014"));
 }
 
+#[test]
+fn a_cluster_and_its_admin_cluster_share_no_address() {
+    let told = |cluster: &str| {
+        let text = |purpose, name: &str, text: &str| {
+            InputText::new(
+                purpose,
+                SourceText {
+                    name: name.to_owned(),
+                    text: text.to_owned(),
+                },
+            )
+        };
+        let texts = [
+            text(Purpose::Cluster, "cluster.yaml", cluster),
+            text(Purpose::AdminCluster, "admin.yaml", ADMIN),
+        ];
+        let understood = input::read(&texts, &[]).unwrap_or_else(|refused| panic!("{refused}"));
+        let told: Vec<String> = understood
+            .findings
+            .iter()
+            .map(|finding| {
+                format!(
+                    "{} {}: {}",
+                    finding.check.unwrap_or_default(),
+                    finding.line,
+                    finding.message
+                )
+            })
+            .collect();
+        told.into_iter()
+            .filter(|told| told.contains("admin cluster"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told(USER), Vec::<String>::new());
+    let pods = USER.replacen("- 192.168.0.0/16", "- 10.200.0.0/17", 1);
+    assert_eq!(
+        told(&pods),
+        [
+            "CFG-009 37: the pod range 10.200.0.0/17 contains the node 10.200.0.3 and the control plane VIP 10.200.0.98 of the admin cluster `abm-admin`"
+        ]
+    );
+    let node = USER.replacen("- address: 10.210.1.11", "- address: 192.168.7.7", 1);
+    assert_eq!(
+        told(&node),
+        [
+            "CFG-009 89: the node 192.168.7.7 is inside the pod range 192.168.0.0/16 of the admin cluster `abm-admin`"
+        ]
+    );
+    let vip = USER.replacen("controlPlaneVIP: 10.200.0.49", "controlPlaneVIP: 10.200.0.98", 1);
+    assert_eq!(
+        told(&vip),
+        ["CFG-006 47: controlPlaneVIP 10.200.0.98 is the control plane VIP of the admin cluster `abm-admin`"]
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -386,13 +441,13 @@ fn probed(text: &str, interfaces: &[(&str, String)]) -> Report {
             }],
             ..HostFacts::default()
         };
-        let node: NodeId = node.parse().unwrap();
+        let node: NodeId = node.parse().expect("an address");
         let records = vec![Record::Facts(Box::new(facts))];
         serde_json::from_value(json!({
             "type": "batch", "run": RUN, "node": node, "seq": 1, "previous": "", "roster_sha256": "",
             "assignment": 1, "closed_unix_ms": 1_700_000_000_001_u64, "records": records,
         }))
-        .unwrap()
+        .expect("a batch")
     });
     judged(
         text,
@@ -408,12 +463,12 @@ fn judged(text: &str, swarm: SwarmKind, groups: Vec<Group>, batches: Vec<Payload
         text: text.to_owned(),
     };
     let run = RunRecord {
-        run: RUN.parse().unwrap(),
+        run: RUN.parse().expect("sixteen digits"),
         analysis: ANALYSIS_VERSION,
         coordinator_version: "0.1.0".to_owned(),
         started_unix_ms: 1_700_000_000_000,
         inputs: vec![InputText::new(Purpose::Cluster, source)],
-        profiles: vec![profile::builtin("gdc-bare-metal").unwrap()],
+        profiles: vec![profile::builtin("gdc-bare-metal").expect("a name of BUILTIN")],
         parameters: Parameters {
             swarm,
             groups,

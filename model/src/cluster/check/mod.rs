@@ -10,6 +10,7 @@
 //! read. Others rest on what does not stand there: a VIP without a pool. They are made only where nothing was left unread that
 //! could have been it, so that nobody reads of a consequence of another mistake.
 
+mod beside;
 mod bgp;
 mod build;
 mod capacity;
@@ -25,6 +26,7 @@ mod ranges;
 mod references;
 mod suggest;
 
+pub(crate) use self::beside::beside;
 pub(crate) use self::layout::{LaidNode, Layout, List, PodsPerNode};
 use super::{
     Cluster,
