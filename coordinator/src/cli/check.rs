@@ -182,6 +182,7 @@ pub(super) fn audit(
     swarm: Option<SwarmOptions>,
     prepared: Prepared,
 ) -> Result<(Audited, PathBuf), Failure> {
+    let is_of_file_alone = swarm.is_none();
     let options = CheckOptions {
         run: prepared.run.clone(),
         inputs: inputs.texts,
@@ -197,13 +198,18 @@ pub(super) fn audit(
     let audited =
         super::block_on(audit::run(options))?.map_err(|error| Failure::with(error.exit(), &error))?;
     let path = prepared.publish(&audited.report, &audited.evidence)?;
-    print(&render::text(
-        &audited.report,
-        super::stdout_style(),
-        render::Extent::Brief,
-    ))?;
+    // Whoever mends a file works from the terminal, and needs every line of it at once.
+    let extent = if is_of_file_alone && audited.report.findings.len() <= MOST_OF_A_FILE {
+        render::Extent::Full
+    } else {
+        render::Extent::Brief
+    };
+    print(&render::text(&audited.report, super::stdout_style(), extent))?;
     Ok((audited, path))
 }
+
+/// More findings of a file than this are not mended in one sitting.
+const MOST_OF_A_FILE: usize = 40;
 
 /// Everything that could refuse a report, found out before the first packet is sent.
 #[derive(Debug)]
