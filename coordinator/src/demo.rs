@@ -1,11 +1,12 @@
 //! What `plumbline demo` shows: a sample cluster, the faults that are planted in its lab, and whether the audit found exactly
-//! these. Pure but for the two texts that are compiled in.
+//! these. Pure but for the texts that are compiled in.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
 };
 
+use clap::ValueEnum;
 use plumbline_lab::Fault;
 use plumbline_model::{
     cause::CauseKind,
@@ -16,17 +17,62 @@ use plumbline_model::{
 };
 use serde::Deserialize;
 
-/// The sample cluster: three control plane nodes, two load balancers, four workers over two subnets.
-pub(crate) fn cluster() -> SourceText {
-    SourceText {
-        name: "demo/cluster.yaml".to_owned(),
-        text: CLUSTER.to_owned(),
+/// A cluster that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Sample {
+    /// GDC bare metal: three control plane nodes, two load balancers, four workers over two subnets.
+    #[default]
+    Gdc,
+    /// kubeadm with Cilium: three control plane nodes and three workers over two racks.
+    KubeadmCilium,
+    /// K3s: three servers and three agents over two sites.
+    K3s,
+}
+
+impl Sample {
+    #[cfg(test)]
+    const ALL: [Self; 3] = [Self::Gdc, Self::KubeadmCilium, Self::K3s];
+
+    fn texts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Gdc => (
+                "demo/cluster.yaml",
+                include_str!("../demo/cluster.yaml"),
+                include_str!("../demo/faults.json"),
+            ),
+            Self::KubeadmCilium => (
+                "demo/kubeadm-cilium.yaml",
+                include_str!("../demo/kubeadm-cilium.yaml"),
+                include_str!("../demo/kubeadm-cilium-faults.json"),
+            ),
+            Self::K3s => (
+                "demo/k3s.yaml",
+                include_str!("../demo/k3s.yaml"),
+                include_str!("../demo/k3s-faults.json"),
+            ),
+        }
+    }
+
+    /// Its file.
+    pub(crate) fn cluster(self) -> SourceText {
+        let (name, text, _) = self.texts();
+        SourceText {
+            name: name.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The faults that are planted in its lab.
+    pub(crate) fn planted(self) -> Vec<Planted> {
+        let (_, _, faults) = self.texts();
+        serde_json::from_str(faults).expect("faults are compiled in, and a test reads them")
     }
 }
 
-/// The faults of the demonstration.
-pub(crate) fn planted() -> Vec<Planted> {
-    serde_json::from_str(FAULTS).expect("demo/faults.json is compiled in, and a test reads it")
+/// The sample cluster of GDC.
+#[cfg(test)]
+pub(crate) fn cluster() -> SourceText {
+    Sample::Gdc.cluster()
 }
 
 /// One fault with the finding that it must lead to.
@@ -150,32 +196,36 @@ impl fmt::Display for Signature {
     }
 }
 
-const CLUSTER: &str = include_str!("../demo/cluster.yaml");
-const FAULTS: &str = include_str!("../demo/faults.json");
-
 #[cfg(test)]
 mod tests {
-    use plumbline_model::{cluster, inventory::Inventory};
+    use plumbline_model::input::{self, InputText, Purpose};
 
     use super::*;
 
     #[test]
-    fn the_sample_reads_and_has_nine_nodes_in_two_subnets() {
-        let inventory = Inventory::derive(&cluster::read(&cluster()).unwrap().cluster);
-        assert_eq!(inventory.nodes.len(), 9);
-        let addresses: Vec<_> = inventory
-            .nodes
-            .iter()
-            .filter_map(|node| node.id.address())
-            .collect();
-        let topology =
-            plumbline_lab::Topology::from_addresses(&addresses, &[], plumbline_lab::Stack::Single).unwrap();
-        assert_eq!(topology.subnets().len(), 2);
+    fn every_sample_reads_and_lies_in_two_subnets() {
+        for (sample, nodes) in Sample::ALL.into_iter().zip([9, 6, 6]) {
+            let text = InputText::new(Purpose::Cluster, sample.cluster());
+            let inventory = input::read(&[text], &[]).unwrap().inventory;
+            assert_eq!(inventory.nodes.len(), nodes, "{sample:?}");
+            let addresses: Vec<_> = inventory
+                .nodes
+                .iter()
+                .filter_map(|node| node.id.address())
+                .collect();
+            let topology =
+                plumbline_lab::Topology::from_addresses(&addresses, &[], plumbline_lab::Stack::Single)
+                    .unwrap();
+            assert_eq!(topology.subnets().len(), 2, "{sample:?}");
+        }
     }
 
     #[test]
-    fn three_faults_of_different_kinds_are_planted() {
-        let kinds: BTreeSet<CauseKind> = planted().iter().map(|planted| planted.finding.kind).collect();
-        assert_eq!(kinds.len(), 3);
+    fn three_faults_of_different_kinds_are_planted_in_each() {
+        for sample in Sample::ALL {
+            let planted = sample.planted();
+            let kinds: BTreeSet<CauseKind> = planted.iter().map(|planted| planted.finding.kind).collect();
+            assert_eq!((planted.len(), kinds.len()), (3, 3), "{sample:?}");
+        }
     }
 }

@@ -10,22 +10,25 @@ use super::{
     print,
 };
 use crate::{
-    demo::{self, Comparison},
+    demo::{Comparison, Sample},
     exit::Exit,
     swarm::{LabOptions, SwarmOptions},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// The cluster that is shown.
+    #[arg(long, value_enum, default_value_t)]
+    sample: Sample,
     #[command(flatten)]
     report: ReportArgs,
 }
 
 /// Plants, audits, compares: 0 if what was found is what was planted.
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
-    let inputs = InputArgs::default().understand(demo::cluster(), SwarmKind::Lab, Aim::default())?;
+    let inputs = InputArgs::default().understand(args.sample.cluster(), SwarmKind::Lab, Aim::default())?;
     let prepared = args.report.prepare()?;
-    let planted = demo::planted();
+    let planted = args.sample.planted();
     let swarm = SwarmOptions::Lab(LabOptions {
         // Before any thread exists: namespaces are entered by a single-threaded process only.
         entered: plumbline_lab::enter().map_err(|error| Failure::usage(&error))?,
