@@ -535,3 +535,78 @@ ports:
         gap.remedy
     );
 }
+
+/// The blocks of YAML in docs/inventory.md.
+fn documented() -> Vec<&'static str> {
+    let text = include_str!("../../../docs/inventory.md");
+    let blocks = text.split("```yaml\n").skip(1);
+    blocks.filter_map(|block| block.split("```").next()).collect()
+}
+
+#[test]
+fn the_documented_examples_read_and_plan() {
+    let examples = documented();
+    let [inventory, site] = examples[..] else {
+        panic!("{} examples", examples.len());
+    };
+    let understood = read(&[(Purpose::Cluster, inventory)]).unwrap_or_else(|refused| panic!("{refused}"));
+    assert!(understood.findings.is_empty(), "{:?}", understood.findings);
+    assert_eq!(
+        (
+            understood.inventory.nodes.len(),
+            understood.inventory.vantages.len()
+        ),
+        (36, 2)
+    );
+    let plan = plan_with(&[(Purpose::Cluster, inventory)], |_| {});
+    assert!(plan.no_vantage.is_empty(), "{:?}", plan.no_vantage);
+    for rule in ["cp.api", "cni-cilium.vxlan", "user.ingress", "user.iscsi-replies"] {
+        assert!(plan.blocks.iter().any(|block| block.rule == rule), "{rule}");
+    }
+    let plan = plan_with(&[(Purpose::Cluster, USER), (Purpose::Site, site)], |_| {});
+    assert!(plan.blocks.iter().any(|block| block.rule == "user.backup"));
+}
+
+#[test]
+fn a_distributions_own_words_name_its_roles() {
+    let text = "\
+schema: plumbline/inventory/v1
+name: edge
+profile: k3s
+version: v1.31.4+k3s1
+options: {flannel_backend: wireguard}
+nodes:
+- {address: 10.0.0.1, roles: [server]}
+- {address: 10.0.0.2, roles: agent}
+";
+    let node_roles = |text: &str| {
+        inventory(text)
+            .nodes
+            .iter()
+            .map(|node| node.roles.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        node_roles(text),
+        [[Role::ControlPlane].into(), [Role::Worker].into()]
+    );
+    let plan = plan_with(&[(Purpose::Cluster, text)], |_| {});
+    let has = |port: u16| plan.blocks.iter().any(|block| block.ports.contains(port));
+    assert!(has(51_820) && !has(8_472));
+    let complaints = refused(&[(
+        Purpose::Cluster,
+        &text.replace("agent", "agents").replace("wireguard", "wiregard"),
+    )]);
+    assert_says(
+        &complaints,
+        "cluster.yaml",
+        8,
+        &["did you mean `agent`", "server"],
+    );
+    assert_says(
+        &complaints,
+        "cluster.yaml",
+        5,
+        &["wiregard", "did you mean `wireguard`"],
+    );
+}
