@@ -38,7 +38,7 @@ fn a_cluster_file_that_cannot_be_read_is_refused_and_named() {
         ("absent.yaml", "No such file"),
         ("dangling.yaml", "No such file"),
         ("folder.yaml", "it is a directory"),
-        ("binary.yaml", "line 1 holds bytes that are no UTF-8 text"),
+        ("binary.yaml", "binary.yaml:1:9: the octet 0xFF is no UTF-8"),
         ("nul.yaml", "nul.yaml:1:14: control character"),
         ("empty.yaml", "no document of kind Cluster"),
         ("comments.yaml", "no document of kind Cluster"),

@@ -199,7 +199,7 @@ pub(crate) fn read_text(path: &Path) -> Result<SourceText, Failure> {
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.is_dir() {
         return Err(Failure::usage_message(format!(
-            "read {name}: it is a directory, not a file"
+            "read {name}: it is a directory; give a file in it (bmctl keeps a cluster's in bmctl-workspace/NAME/NAME.yaml)"
         )));
     }
     if metadata.len() > MAX_INPUT_BYTES {
@@ -214,18 +214,40 @@ pub(crate) fn read_text(path: &Path) -> Result<SourceText, Failure> {
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(SourceText { name, text }),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..at]
-                .iter()
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            Err(Failure::usage_message(format!(
-                "read {name}: line {line} holds bytes that are no UTF-8 text (byte {at}); is this the cluster file?"
-            )))
-        }
+        Err(error) => Err(no_text(&name, error.as_bytes(), error.utf8_error().valid_up_to())),
     }
+}
+
+/// What a file is that is not UTF-8, by its first octets, and what to do about it.
+fn no_text(name: &str, bytes: &[u8], valid_up_to: usize) -> Failure {
+    const PACKED: [(&[u8], &str); 4] = [
+        (b"\x1f\x8b", "gzip"),
+        (b"PK\x03\x04", "zip"),
+        (b"\xfd7zXZ", "xz"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+    ];
+    if let Some((_, format)) = PACKED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Failure::usage_message(format!(
+            "read {name}: it is packed ({format}); unpack it and give the file inside"
+        ));
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Failure::usage_message(format!(
+            "read {name}: it is written in UTF-16; save it as UTF-8 (`iconv -f UTF-16 -t UTF-8 {name}`)"
+        ));
+    }
+    let before = &bytes[..valid_up_to];
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
+    let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+    Failure::usage_message(format!(
+        "read {name}:{line}:{column}: the octet 0x{:02X} is no UTF-8; if the file is of an older editor, save it as UTF-8 (`iconv \
+         -f LATIN1 -t UTF-8 {name}`)",
+        bytes.get(valid_up_to).copied().unwrap_or_default()
+    ))
 }
 
 fn too_large(name: &str) -> Failure {

@@ -5,6 +5,7 @@ mod containers;
 mod encoding;
 mod expansion;
 mod guide;
+mod mess;
 mod other_tables;
 mod plain;
 mod properties;
