@@ -31,8 +31,8 @@ fn inventory(with: &[&str], options: &[(&str, &str)]) -> Inventory {
 
 /// Rules of the plan with their ports, each once.
 fn planned(inventory: &Inventory) -> Vec<String> {
-    let texts = profile::texts_for(inventory, vec![example()]).unwrap();
-    let profiles = profile::all(&texts, None).unwrap();
+    let texts = profile::texts_for(inventory, vec![example()]).unwrap_or_else(|unknown| panic!("{unknown}"));
+    let profiles = profile::all(&texts, None).unwrap_or_else(|refused| panic!("{refused}"));
     assert_eq!(profile::check_options(inventory, &profiles), Vec::<Misfit>::new());
     let plan = Plan::new(inventory, &profiles, &parameters());
     let mut rules: Vec<String> = plan
