@@ -8,16 +8,24 @@ use std::{
 use crate::{Task, cargo, run};
 
 /// Foreign programs that tests compare with, and their Debian packages: openssl, ssh-keygen and jq verify reports, nft and
-/// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's.
-const FOREIGN: [Foreign; 6] = [
+/// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's, chromium shows the page of
+/// a report, and npm fetches the rules of accessibility that it is held against.
+const FOREIGN: [Foreign; 8] = [
+    ("chromium", "chromium"),
     ("iptables", "iptables"),
     ("jq", "jq"),
     ("nft", "nftables"),
+    (NPM, "npm"),
     ("ssh-keygen", "openssh-client"),
     (SSHD, "openssh-server"),
     ("openssl", "openssl"),
 ];
 const SSHD: &str = "sshd";
+const NPM: &str = "npm";
+/// Where the rules of accessibility are pinned.
+const BROWSER: &str = "tests/browser";
+/// Where npm puts them, below the folder that it works in.
+const AXE: &str = "node_modules/axe-core/axe.min.js";
 /// A program and its package.
 type Foreign = (&'static str, &'static str);
 /// Tells Debian's packages whether they may start their services. Images of containers have one that says no.
@@ -38,9 +46,14 @@ pub(crate) fn test(install: bool) -> Task {
         "plumbline-probe",
     ]))?;
     let target = target_dir()?;
+    let axe = target.join("browser").join(AXE);
+    if install && let Err(error) = install_axe(&target.join("browser")) {
+        println!("test: {error}");
+    }
     println!("test: every tier");
     // One test binary after the other; inside the lab tier a few scenarios run at a time, since their hosts share two cores.
     run(cargo(&["test", "--workspace", "--locked", "--no-fail-fast"])
+        .env("PLUMBLINE_AXE", axe)
         .env("PLUMBLINE_BIN", target.join("debug").join("plumbline"))
         .env(
             "PLUMBLINE_PROBE_BIN",
@@ -92,6 +105,18 @@ fn install_packages() {
     if let Err(error) = installed {
         println!("test: {error}");
     }
+}
+
+/// Fetches axe-core as it is pinned, into the target folder: nothing of it is run on the way.
+fn install_axe(folder: &Path) -> Task {
+    std::fs::create_dir_all(folder).map_err(|error| format!("make {}: {error}", folder.display()))?;
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(Path::new(BROWSER).join(file), folder.join(file))
+            .map_err(|error| format!("copy {file} to {}: {error}", folder.display()))?;
+    }
+    run(Command::new(NPM)
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(folder))
 }
 
 fn packages(of: &[Foreign]) -> Vec<&'static str> {

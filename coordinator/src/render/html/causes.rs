@@ -9,7 +9,7 @@ use plumbline_model::{
     report::{Finding, FindingSeverity, Report, Status, Verdict},
 };
 
-use crate::render::{count, counted, scope, status_word};
+use crate::render::{count, counted, scope, status_word, waived};
 
 /// How many causes stand open from the start; of a hundred the later ones show their sentence.
 const OPEN: usize = 12;
@@ -20,11 +20,12 @@ const NAMED: usize = 6;
 
 /// The section.
 pub(super) fn causes(report: &Report) -> Markup {
+    let (counting, answered) = waived::apart(report);
     html! {
         section aria-labelledby="causes" {
             h2 id="causes" {
-                @if report.findings.is_empty() { "What is wrong" }
-                @else { "What is wrong " span.count { (counted(report.findings.len(), "cause")) } }
+                "What is wrong "
+                @if !counting.is_empty() { span.count { (counted(counting.len(), "cause")) } }
             }
             @if report.findings.is_empty() {
                 @match report.verdict {
@@ -37,15 +38,33 @@ pub(super) fn causes(report: &Report) -> Markup {
             } @else {
                 @for line in scope::warnings(report) { p { span.label { "warning" } " " (line) } }
             }
-            @for (place, finding) in report.findings.iter().enumerate() {
+            @if counting.is_empty() && !answered.is_empty() { p { "Nothing but what is waived below." } }
+            @for (place, finding) in counting.iter().enumerate() {
                 (card(finding, report, place < OPEN))
             }
+        }
+        (waivers(&answered, report))
+    }
+}
+
+/// What somebody answers for, apart: it does not shape the verdict, and it stays in sight.
+fn waivers(answered: &[&Finding], report: &Report) -> Markup {
+    let notes = waived::notes(report);
+    if answered.is_empty() && notes.is_empty() {
+        return html! {};
+    }
+    html! {
+        section aria-labelledby="waived" {
+            h2 id="waived" { "Waived " span.count { (counted(answered.len(), "cause")) } }
+            @if !notes.is_empty() { ul { @for note in &notes { li { (note) } } } }
+            @for finding in answered { (card(finding, report, false)) }
         }
     }
 }
 
 fn card(finding: &Finding, report: &Report, is_open: bool) -> Markup {
     let class = match (finding.status, finding.severity) {
+        _ if finding.waived.is_some() => "card waived",
         (Status::Fail, FindingSeverity::Fail) => "card failed",
         (Status::NotMeasured, _) => "card incomplete",
         _ => "card warned",
@@ -60,12 +79,16 @@ fn card(finding: &Finding, report: &Report, is_open: bool) -> Markup {
         details id=(finding.id) class=(class) open[is_open] data-nodes=(joined(nodes)) {
             summary {
                 h3 {
-                    a.anchor href={ "#" (finding.id) } { (finding.id) } " "
+                    (finding.id) " "
                     span.label { (status_word(finding.status, finding.severity)) } " "
                     (finding.cause.detail)
                 }
             }
             dl {
+                @if let Some(waiver) = &finding.waived {
+                    dt { "Waived" }
+                    dd { (waived::words(waiver)) }
+                }
                 (place(finding, report))
                 @if !finding.fix.text.is_empty() || !finding.fix.commands.is_empty() {
                     dt { "Fix" }
@@ -201,7 +224,7 @@ fn evidence(finding: &Finding) -> Markup {
     html! {
         dt { "Shown by" }
         dd {
-            "check " (finding.check)
+            "check " (finding.check) ", " a href={ "#" (finding.id) } { "link to " (finding.id) }
             @if finding.attempts > 0 { ", " (count(finding.attempts, "attempt")) }
             @if !finding.evidence.is_empty() {
                 @let spans = spans(&finding.evidence);

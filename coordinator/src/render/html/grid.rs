@@ -29,6 +29,23 @@ pub(super) struct Grid<'a> {
     /// Families and protocols of the report's tests, ascending.
     pub(super) transports: Vec<(Family, Protocol)>,
     under: Under,
+    /// The findings that somebody answers for, by place in the report.
+    waived: BTreeSet<usize>,
+}
+
+/// How a row stands, with what somebody answers for told apart. The script has the same, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stand {
+    /// Nothing of a live node would answer, and nobody misses it.
+    NotServed,
+    /// As expected.
+    Expected,
+    /// Not as expected, and every finding over it is waived.
+    Waived,
+    /// Not measured.
+    Gap,
+    /// Not as expected.
+    Wrong,
 }
 
 /// What stands at the crossing of a source and a destination.
@@ -46,6 +63,7 @@ pub(super) struct Pair<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) expected: u64,
+    pub(super) waived: u64,
     pub(super) gaps: u64,
     pub(super) wrong: u64,
 }
@@ -57,6 +75,8 @@ pub(super) enum Level {
     None,
     /// Everything as expected.
     Expected,
+    /// Nothing wrong but what somebody answers for.
+    Waived,
     /// Nothing wrong, something not measured.
     Gap,
     /// Some tests are not as expected.
@@ -71,26 +91,28 @@ type Under = BTreeMap<(NodeId, NodeId, Family, Protocol), BTreeMap<u16, BTreeSet
 // === impl Tally ===
 
 impl Tally {
-    fn add(&mut self, stands: Standing, tests: u32) {
+    fn add(&mut self, stands: Stand, tests: u32) {
         let tests = u64::from(tests);
         match stands {
-            Standing::NotServed => {}
-            Standing::AsExpected => self.expected += tests,
-            Standing::Gap => self.gaps += tests,
-            Standing::Wrong => self.wrong += tests,
+            Stand::NotServed => {}
+            Stand::Expected => self.expected += tests,
+            Stand::Waived => self.waived += tests,
+            Stand::Gap => self.gaps += tests,
+            Stand::Wrong => self.wrong += tests,
         }
     }
 
     /// Adds another tally.
     pub(super) fn join(&mut self, other: Self) {
         self.expected += other.expected;
+        self.waived += other.waived;
         self.gaps += other.gaps;
         self.wrong += other.wrong;
     }
 
     /// All tests.
     pub(super) fn tests(self) -> u64 {
-        self.expected + self.gaps + self.wrong
+        self.expected + self.waived + self.gaps + self.wrong
     }
 
     /// How a cell of these tests looks.
@@ -99,10 +121,12 @@ impl Tally {
             Self {
                 wrong: 1..,
                 expected: 0,
+                waived: 0,
                 ..
             } => Level::All,
             Self { wrong: 1.., .. } => Level::Some,
             Self { gaps: 1.., .. } => Level::Gap,
+            Self { waived: 1.., .. } => Level::Waived,
             Self { expected: 1.., .. } => Level::Expected,
             Self { .. } => Level::None,
         }
@@ -117,6 +141,7 @@ impl Level {
         match self {
             Self::None => "none",
             Self::Expected => "ok",
+            Self::Waived => "waived",
             Self::Gap => "gap",
             Self::Some => "some",
             Self::All => "all",
@@ -128,6 +153,7 @@ impl Level {
         match self {
             Self::None => "",
             Self::Expected => "✓",
+            Self::Waived => "○",
             Self::Gap => "?",
             Self::Some => "✕",
             Self::All => "✖",
@@ -150,10 +176,14 @@ impl<'a> Grid<'a> {
             });
             pair.rows.push(row);
         }
+        let under = under(report);
+        let waived: BTreeSet<usize> = (0..report.findings.len())
+            .filter(|place| report.findings[*place].waived.is_some())
+            .collect();
         for pair in pairs.values_mut() {
             pair.own = own_tests(&pair.rows);
             for (row, tests) in pair.rows.iter().zip(&pair.own) {
-                pair.tally.add(standing(row), *tests);
+                pair.tally.add(stand(row, &under, &waived), *tests);
             }
             let worst = pair.rows.iter().map(|row| standing(row)).max();
             pair.mark = mark_of(&pair.rows, worst.unwrap_or(Standing::AsExpected));
@@ -170,7 +200,8 @@ impl<'a> Grid<'a> {
             destinations: destinations.into_iter().collect(),
             pairs,
             transports: transports.into_iter().collect(),
-            under: under(report),
+            under,
+            waived,
         }
     }
 
@@ -187,17 +218,13 @@ impl<'a> Grid<'a> {
     }
 
     /// The findings under which a row's tests stand, by place in the report.
-    pub(super) fn findings_over(&self, row: &ReachabilityRow) -> Vec<usize> {
-        let key = (row.src, row.dst, row.family, row.protocol);
-        let Some(ports) = self.under.get(&key) else {
-            return Vec::new();
-        };
-        let found: BTreeSet<usize> = ports
-            .iter()
-            .filter(|(port, _)| row.ports.contains(**port))
-            .flat_map(|(_, findings)| findings.iter().copied())
-            .collect();
-        found.into_iter().collect()
+    pub(super) fn findings_over(&self, row: &ReachabilityRow) -> BTreeSet<usize> {
+        over(row, &self.under)
+    }
+
+    /// How a row stands.
+    pub(super) fn stands(&self, row: &ReachabilityRow) -> Stand {
+        stand(row, &self.under, &self.waived)
     }
 
     /// The data of the page's script; `<` is escaped, so that no text can end the script element.
@@ -252,6 +279,34 @@ impl<'a> Grid<'a> {
             rows: interned.rows,
             sets: interned.sets,
             cells,
+        }
+    }
+}
+
+fn over(row: &ReachabilityRow, under: &Under) -> BTreeSet<usize> {
+    let Some(ports) = under.get(&(row.src, row.dst, row.family, row.protocol)) else {
+        return BTreeSet::new();
+    };
+    ports
+        .iter()
+        .filter(|(port, _)| row.ports.contains(**port))
+        .flat_map(|(_, findings)| findings.iter().copied())
+        .collect()
+}
+
+fn stand(row: &ReachabilityRow, under: &Under, waived: &BTreeSet<usize>) -> Stand {
+    match standing(row) {
+        Standing::NotServed => Stand::NotServed,
+        Standing::AsExpected => Stand::Expected,
+        Standing::Gap => Stand::Gap,
+        Standing::Wrong if waived.is_empty() => Stand::Wrong,
+        Standing::Wrong => {
+            let over = over(row, under);
+            if !over.is_empty() && over.is_subset(waived) {
+                Stand::Waived
+            } else {
+                Stand::Wrong
+            }
         }
     }
 }
@@ -405,9 +460,9 @@ impl Interned {
 
     fn row(&mut self, grid: &Grid<'_>, row: &ReachabilityRow, own: u32) -> usize {
         let transport = grid.transports.binary_search(&(row.family, row.protocol));
-        let stands = standing(row);
-        let findings = if stands > Standing::AsExpected {
-            grid.findings_over(row)
+        let stands = grid.stands(row);
+        let findings = if stands > Stand::Expected {
+            grid.findings_over(row).into_iter().collect()
         } else {
             Vec::new()
         };
@@ -417,12 +472,7 @@ impl Interned {
             self.ports.place(&ports_in_short(&row.ports)),
             u8::from(row.expect == Expect::Open),
             self.outcomes.place(&outcome_words(row)),
-            match stands {
-                Standing::NotServed => 0,
-                Standing::AsExpected => 1,
-                Standing::Gap => 2,
-                Standing::Wrong => 3,
-            },
+            stands as u8,
             row.attempts,
             row.ports.count().max(1),
             findings,
@@ -508,6 +558,7 @@ mod tests {
         let level = |expected, gaps, wrong| {
             let tally = Tally {
                 expected,
+                waived: 0,
                 gaps,
                 wrong,
             };

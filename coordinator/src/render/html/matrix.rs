@@ -14,10 +14,10 @@ use plumbline_model::{
 };
 
 use super::{
-    grid::{Grid, Level, Pair, Tally},
+    grid::{Grid, Level, Pair, Stand, Tally},
     people,
 };
-use crate::render::{Standing, count, counted, outcome::outcome_words, standing};
+use crate::render::{count, counted, outcome::outcome_words};
 
 /// Up to this many sources and destinations a table is read; beyond, a heat map.
 const TABLE: usize = 12;
@@ -43,7 +43,7 @@ pub(super) fn sections(report: &Report, grid: &Grid<'_>) -> Markup {
                 "Reachability "
                 span.count { (grid.sources.len()) " sources × " (grid.destinations.len()) " destinations" }
             }
-            (legend(grid))
+            (legend(grid, report.findings.iter().any(|finding| finding.waived.is_some())))
             // Filled by the script: what the map shows, in which order, and how large.
             div id="tools" {}
             @if is_small { (table(grid)) } @else {
@@ -56,7 +56,7 @@ pub(super) fn sections(report: &Report, grid: &Grid<'_>) -> Markup {
     }
 }
 
-fn legend(grid: &Grid<'_>) -> Markup {
+fn legend(grid: &Grid<'_>, has_waived: bool) -> Markup {
     let key = |level: Level, words: &str| {
         html! { li { span.key.(level.class()) { (level.glyph()) } " " (words) } }
     };
@@ -73,6 +73,7 @@ fn legend(grid: &Grid<'_>) -> Markup {
             (key(Level::Some, "some tests wrong"))
             (key(Level::All, "all tests wrong"))
             (key(Level::Gap, "not measured"))
+            @if has_waived { (key(Level::Waived, "waived")) }
             (key(Level::None, "nothing to test"))
             @if both { li { b { "4" } " or " b { "6" } " only this family" } }
             @if udp { li { b { "u" } " only UDP" } }
@@ -119,6 +120,7 @@ fn cell(grid: &Grid<'_>, source: NodeId, destination: NodeId) -> Markup {
                 @match level {
                     Level::None => "not served",
                     Level::Expected => (pair.tally.tests()),
+                    Level::Waived => { (pair.tally.waived) " of " (pair.tally.tests()) }
                     Level::Gap => { (pair.tally.gaps) " of " (pair.tally.tests()) }
                     Level::Some | Level::All => { (pair.tally.wrong) " of " (pair.tally.tests()) }
                 }
@@ -133,6 +135,7 @@ fn level_words(level: Level) -> &'static str {
     match level {
         Level::None => "nothing to test",
         Level::Expected => "tests as expected",
+        Level::Waived => "tests waived",
         Level::Gap => "tests not measured",
         Level::Some | Level::All => "tests wrong",
     }
@@ -145,10 +148,11 @@ fn summary(report: &Report, grid: &Grid<'_>) -> Markup {
         .iter()
         .map(|node| (node.id, people::roles(node)))
         .collect();
-    let role = |node: NodeId| match (roles.get(&node), node) {
-        (Some(roles), _) => roles.clone(),
-        (None, NodeId::Coordinator) => "admin workstation".to_owned(),
-        (None, NodeId::Address(_)) => "vantage".to_owned(),
+    let role = |node: NodeId| {
+        roles
+            .get(&node)
+            .cloned()
+            .unwrap_or_else(|| people::outsider(node))
     };
     let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();
     for ((source, destination), pair) in &grid.pairs {
@@ -212,7 +216,7 @@ fn pairs(report: &Report, grid: &Grid<'_>) -> Markup {
                                 td { (destination) }
                                 td { @if pair.tally.wrong > 0 { (pair.tally.wrong) " of " (pair.tally.tests()) } }
                                 td { @if pair.tally.gaps > 0 { (pair.tally.gaps) " of " (pair.tally.tests()) } }
-                                td { (told(pair)) }
+                                td { (told(grid, pair)) }
                                 td { (over(report, grid, pair)) }
                             }
                         }
@@ -230,14 +234,14 @@ fn pairs(report: &Report, grid: &Grid<'_>) -> Markup {
 }
 
 /// The worst rows of a pair, in words.
-fn told(pair: &Pair<'_>) -> String {
+fn told(grid: &Grid<'_>, pair: &Pair<'_>) -> String {
     let mut rows: Vec<&ReachabilityRow> = pair
         .rows
         .iter()
         .copied()
-        .filter(|row| standing(row) > Standing::AsExpected)
+        .filter(|row| grid.stands(row) >= Stand::Gap)
         .collect();
-    rows.sort_by_key(|row| std::cmp::Reverse(standing(row)));
+    rows.sort_by_key(|row| std::cmp::Reverse(grid.stands(row)));
     let mut words: Vec<String> = rows
         .iter()
         .map(|row| {

@@ -16,7 +16,7 @@ use plumbline_model::report::{Report, Status, Verdict};
 use sha2::{Digest as _, Sha256};
 
 use self::grid::Grid;
-use super::{retest_line, scope, text::gaps_by_source, verdict_word};
+use super::{retest_line, scope, text::gaps_by_source, verdict_word, waived};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -85,7 +85,8 @@ fn bar(report: &Report, grid: &Grid<'_>) -> Markup {
     let gaps = report.not_measured.len() + report.coverage.no_vantage.len();
     html! {
         nav id="bar" aria-label="Sections" {
-            a href="#causes" { "Causes " span.count { (report.findings.len()) } }
+            a href="#causes" { "Causes " span.count { (waived::apart(report).0.len()) } }
+            @if report.findings.iter().any(|finding| finding.waived.is_some()) { a href="#waived" { "Waived" } }
             a href="#reachability" { "Matrix" }
             @if !grid.pairs.is_empty() { a href="#pairs" { "Pairs " span.count { (grid.troubled().len()) } } }
             @if gaps > 0 { a href="#gaps" { "Not measured " span.count { (gaps) } } }

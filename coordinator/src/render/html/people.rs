@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use plumbline_model::{
     id::{NodeId, Role},
     observation::{HostFacts, Life},
-    report::{Report, ReportNode},
+    report::{Report, ReportNode, ReportVantage},
 };
 use serde::Serialize;
 
@@ -34,17 +34,16 @@ pub(super) struct Card {
 /// The node's card. A vantage that is no node of the cluster has little to tell.
 pub(super) fn card(id: NodeId, report: &Report) -> Card {
     let Some(node) = report.nodes.iter().find(|node| node.id == id) else {
+        let vantage = report.vantages.iter().find(|vantage| vantage.id == id);
+        let facts = vantage.and_then(|vantage| vantage.facts.as_ref());
         return Card {
             id,
-            host: String::new(),
-            roles: match id {
-                NodeId::Coordinator => "admin workstation".to_owned(),
-                NodeId::Address(_) => "vantage".to_owned(),
-            },
+            host: vantage.map(|vantage| vantage.name.clone()).unwrap_or_default(),
+            roles: outsider(id),
             version: String::new(),
             labels: BTreeMap::new(),
             subnet: String::new(),
-            facts: Vec::new(),
+            facts: facts.map(told).unwrap_or_default(),
         };
     };
     let facts = node.facts.as_ref();
@@ -59,6 +58,14 @@ pub(super) fn card(id: NodeId, report: &Report) -> Card {
             Some(facts) => told(facts),
             None => vec![("State", absence(node, report))],
         },
+    }
+}
+
+/// What somebody is who takes part and is no node of the cluster.
+pub(super) fn outsider(id: NodeId) -> String {
+    match id {
+        NodeId::Coordinator => "admin workstation".to_owned(),
+        NodeId::Address(_) => "vantage".to_owned(),
     }
 }
 
@@ -193,6 +200,7 @@ pub(super) fn nodes(report: &Report, grid: &Grid<'_>) -> Markup {
                         @for node in &report.nodes {
                             (node_row(node, report, has_labels, of(&asks, node.id), of(&asked, node.id)))
                         }
+                        @for vantage in &report.vantages { (vantage_row(vantage, has_labels, of(&asks, vantage.id))) }
                     }
                 }
             }
@@ -240,6 +248,21 @@ fn node_row(node: &ReportNode, report: &Report, has_labels: bool, asks: Tally, a
     }
 }
 
+/// Somebody outside the cluster, who asks and is asked nothing.
+fn vantage_row(vantage: &ReportVantage, has_labels: bool, asks: Tally) -> Markup {
+    html! {
+        tr.fine[asks.wrong + asks.gaps == 0 && vantage.facts.is_some()] id={ "node-" (vantage.id) } data-node=(vantage.id) {
+            th scope="row" { a href={ "#node-" (vantage.id) } { (vantage.id) } br; span.small { (vantage.name) } }
+            td { "vantage" }
+            @if has_labels { td {} }
+            td { (tally_words(asks)) }
+            td { "–" }
+            td {}
+            td colspan="2" { @match &vantage.facts { Some(facts) => (system(facts)), None => "no probe joined" } }
+        }
+    }
+}
+
 /// What came of tests, in numbers.
 pub(super) fn tally_words(tally: Tally) -> Markup {
     html! {
@@ -250,6 +273,7 @@ pub(super) fn tally_words(tally: Tally) -> Markup {
         } @else {
             @if tally.wrong > 0 { strong { (tally.wrong) " of " (count(tally.tests(), "test")) } }
             @if tally.gaps > 0 { @if tally.wrong > 0 { ", " } (tally.gaps) " not measured" }
+            @if tally.waived > 0 { ", " (tally.waived) " waived" }
         }
     }
 }

@@ -29,6 +29,8 @@ const layOut = () => {
   const fit = Math.floor(Math.min((wide - drawn.left) / to.length, (high - drawn.top) / from.length));
   drawn.fit = Math.max(SMALLEST + 1, Math.min(32, fit || 1));
   drawn.cell = drawn.zoom || drawn.fit;
+  heat.dataset.cell = drawn.cell;
+  heat.dataset.header = drawn.left;
   space.style.width = `${drawn.left + to.length * drawn.cell + 1}px`;
   space.style.height = `${drawn.top + from.length * drawn.cell + 1}px`;
   heat.style.maxHeight = `${Math.round(high)}px`;
@@ -36,6 +38,7 @@ const layOut = () => {
   drawn.column = Math.min(drawn.column, Math.max(0, to.length - 1));
   heat.setAttribute("aria-rowcount", from.length + 1);
   heat.setAttribute("aria-colcount", to.length + 1);
+  speak();
   askDraw();
 };
 
@@ -45,7 +48,15 @@ const askDraw = () => {
   requestAnimationFrame(() => { drawn.asked = false; draw(); });
 };
 
+// What is not in sight is drawn when it comes into sight.
+const isInSight = () => {
+  const { top, bottom } = heat.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+};
+
 const draw = () => {
+  drawn.isStale = !isInSight();
+  if (drawn.isStale) return;
   const ratio = devicePixelRatio || 1;
   const wide = Math.min(heat.clientWidth, space.offsetWidth), high = Math.min(heat.clientHeight, space.offsetHeight);
   canvas.width = Math.round(wide * ratio);
@@ -144,7 +155,7 @@ const drawMarks = (x, y) => {
   if (document.activeElement === heat) around(drawn.row, drawn.column, 3);
   const [from, to] = state.pair.split(",").map((id) => nodePlace.get(id));
   const row = drawn.from.indexOf(from), column = drawn.to.indexOf(to);
-  if (state.pair && row >= 0 && column >= 0) around(row, column, 2);
+  if (state.pair && row >= 0 && column >= 0) around(row, column, 3);
 };
 
 // Runs of the same group: where each begins, and how long it is.
@@ -236,8 +247,8 @@ const describe = (from, to) => {
   const tally = tallyAt(from, to);
   const lines = [`${nameOf(from)} asks ${nameOf(to)}: ${mode.words(tally)}`];
   const set = setOf(from, to);
-  if (set && (tally.bad || tally.gap)) {
-    const rows = rowsOf(set).filter((row) => fitsRow(row) && row[STANDING] > EXPECTED);
+  if (set && (tally.bad || tally.gap || tally.waived)) {
+    const rows = rowsOf(set).filter((row) => fitsRow(row) && row[STANDING] > WAIVED);
     lines.push(...told(troubles(rows), 3));
     const over = [...new Set(rows.flatMap((row) => row[FINDINGS]))].map((place) => data.findings[place].id);
     if (over.length) lines.push(`under ${over.join(", ")}`);
@@ -288,7 +299,7 @@ const nextWrong = (by) => {
   for (let step = 0; step < all; step += 1) {
     at = (at + by + all) % all;
     const row = Math.floor(at / drawn.to.length), column = at % drawn.to.length;
-    if (levelAt(drawn.from[row], drawn.to[column]) > EXPECTED) { point(row, column); return; }
+    if (levelAt(drawn.from[row], drawn.to[column]) > WAIVED) { point(row, column); return; }
   }
 };
 
@@ -339,6 +350,7 @@ const startHeat = () => {
   heat.after(element("p", { id: "heat-keys", class: "small" },
     "Arrow keys move, N and P go to the next and the previous cell with something wrong, Enter opens it, + and \u2212 zoom. "
     + "The list of pairs below says the same without a picture."));
+  addEventListener("scroll", () => { if (drawn.isStale) askDraw(); }, { passive: true });
   heat.addEventListener("scroll", askDraw, { passive: true });
   heat.addEventListener("focus", () => { speak(); askDraw(); });
   heat.addEventListener("blur", askDraw);

@@ -3,12 +3,13 @@
 // A row of a pair: [rule, transport, ports, must be open, outcome, standing, attempts, tests, findings,
 // tests that are in no row above it].
 const RULE = 0, VIA = 1, PORTS = 2, OPEN = 3, OUTCOME = 4, STANDING = 5, ATTEMPTS = 6, TESTS = 7, FINDINGS = 8, OWN = 9;
-const EXPECTED = 1, GAP = 2, WRONG = 3;
+const EXPECTED = 1, WAIVED = 2, GAP = 3, WRONG = 4;
 
 // The same as `Level` of the part that writes the page.
 const levels = [
   { name: "none", glyph: "", words: "nothing to test" },
   { name: "ok", glyph: "\u2713", words: "as expected" },
+  { name: "waived", glyph: "\u25cb", words: "waived" },
   { name: "gap", glyph: "?", words: "not measured" },
   { name: "some", glyph: "\u2715", words: "wrong" },
   { name: "all", glyph: "\u2716", words: "all wrong" },
@@ -19,14 +20,15 @@ const levels = [
 const modes = [{
   key: "reach",
   levels,
-  level: ({ ok, gap, bad }) => (bad ? (ok ? 3 : 4) : gap ? 2 : ok ? 1 : 0),
-  number: ({ ok, gap, bad }) => String(bad || gap || ok || ""),
-  words: ({ ok, gap, bad }) => {
-    const tests = ok + gap + bad;
+  level: ({ ok, waived, gap, bad }) => (bad ? (ok + waived ? 4 : 5) : gap ? 3 : waived ? 2 : ok ? 1 : 0),
+  number: ({ ok, waived, gap, bad }) => String(bad || gap || waived || ok || ""),
+  words: ({ ok, waived, gap, bad }) => {
+    const tests = ok + waived + gap + bad;
     if (!tests) return "nothing to test";
     const said = [];
     if (bad) said.push(`${bad.toLocaleString("en")} of ${plural(tests, "test")} wrong`);
     if (gap) said.push(`${gap.toLocaleString("en")} of ${plural(tests, "test")} not measured`);
+    if (waived) said.push(said.length ? `${waived.toLocaleString("en")} waived` : `${waived.toLocaleString("en")} of ${plural(tests, "test")} waived`);
     return said.join(", ") || `${plural(tests, "test")} as expected`;
   },
 }];
@@ -90,9 +92,11 @@ const fitsRow = (row) =>
   && (!state.outcome || bare[row[OUTCOME]] === state.outcome)
   && (!state.port || holds(row[PORTS], Number(state.port)));
 
+const nothing = { ok: 0, waived: 0, gap: 0, bad: 0 };
+
 // A port that several rules ask for is one test, unless one rule is looked at alone; and of a range one port is looked at.
 const tallyOf = (rows) => {
-  const tally = { ok: 0, gap: 0, bad: 0 };
+  const tally = { ...nothing };
   const seen = new Set();
   for (const row of rows) {
     let tests = state.rule ? row[TESTS] : row[OWN];
@@ -103,18 +107,18 @@ const tallyOf = (rows) => {
     }
     if (row[STANDING] === WRONG) tally.bad += tests;
     else if (row[STANDING] === GAP) tally.gap += tests;
+    else if (row[STANDING] === WAIVED) tally.waived += tests;
     else if (row[STANDING] === EXPECTED) tally.ok += tests;
   }
   return tally;
 };
 
 // What is wrong with a pair, each port once, the worst first.
-const troubles = (rows) => [...new Set(rows.filter((row) => row[STANDING] > EXPECTED)
+const troubles = (rows) => [...new Set(rows.filter((row) => row[STANDING] > WAIVED)
   .sort((a, b) => b[STANDING] - a[STANDING])
   .map((row) => `${portWords(row)} ${viaWords(row[VIA])}: ${data.outcomes[row[OUTCOME]]}`))];
 const told = (all, most) => (all.length > most ? [...all.slice(0, most), `and ${all.length - most} more`] : all);
 
-const nothing = { ok: 0, gap: 0, bad: 0 };
 // What the filters make of the sets: for each its tally, its level, and whether the finding that is looked at lies over it.
 let judged = { tallies: [], levels: new Uint8Array(), lit: new Uint8Array(), words: [], finding: -1 };
 
@@ -186,7 +190,7 @@ const inOrder = (nodes) => {
 // Which sources and destinations the matrix shows, in order.
 const axes = () => {
   let from = data.sources, to = data.destinations;
-  const isShown = (a, b) => setOf(a, b) && fitsPair(judged.words, a, b) && (!state.lean || levelAt(a, b) > EXPECTED);
+  const isShown = (a, b) => setOf(a, b) && fitsPair(judged.words, a, b) && (!state.lean || levelAt(a, b) > WAIVED);
   if (judged.words.length || state.lean) {
     const keptTo = new Set();
     from = from.filter((a) => {

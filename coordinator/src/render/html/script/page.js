@@ -49,7 +49,7 @@ const makeControls = () => {
   const outcomes = [...new Set(bare)].sort();
   const findings = [...document.querySelectorAll("details.card")].map((card) => card.id);
   const bar = element("div", { id: "filters", role: "search", "aria-label": "Filters" },
-    typed("q", "Find", { type: "search", placeholder: "address, host, role, label", size: "24" }),
+    typed("q", "Find", { type: "search", placeholder: "address, host, role, label", size: "20" }),
     data.rules.length > 1 ? chooser("rule", "Rule", [...data.rules].sort().map((rule) => [rule, rule])) : "",
     data.transports.length > 1 ? chooser("via", "Transport", data.transports.map((name, via) => [String(via), name])) : "",
     typed("port", "Port", { type: "text", inputmode: "numeric", size: "5", pattern: "[0-9]*" }),

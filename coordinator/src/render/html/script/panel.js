@@ -8,8 +8,8 @@ const portList = (row) => (spans[row[PORTS]].length > READABLE && element("detai
 
 const rowTable = (rows) => {
   const sorted = [...rows].sort((a, b) => b[STANDING] - a[STANDING]);
-  const line = (row) => element("tr", { class: ["", "", "is-gap", "is-wrong"][row[STANDING]] || undefined },
-    element("td", {}, element("b", { "aria-hidden": "true" }, ["\u00b7", "\u2713", "?", "\u2715"][row[STANDING]]), " ",
+  const line = (row) => element("tr", { class: ["", "", "", "is-gap", "is-wrong"][row[STANDING]] || undefined },
+    element("td", {}, element("b", { "aria-hidden": "true" }, ["\u00b7", "\u2713", "\u25cb", "?", "\u2715"][row[STANDING]]), " ",
       portWords(row), element("span", { class: "small" }, ` ${viaWords(row[VIA])}`), portList(row)),
     element("td", {}, data.rules[row[RULE]]),
     element("td", {}, row[OPEN] ? "open" : "blocked"),
@@ -55,11 +55,21 @@ const causeLink = (id) => {
   return element("a", { href: `#${id}` }, text);
 };
 
+// Ascending numbers as runs.
+const runs = (lines) => lines.reduce((found, line) => {
+  const last = found.at(-1);
+  if (last && last[1] + 1 === line) last[1] = line;
+  else found.push([line, line]);
+  return found;
+}, []);
+
 const evidenceOf = (lines) => {
-  const command = `sed -n '${lines.map((line) => `${line}p`).join(";")}' evidence.jsonl | jq '.payload | @base64d | fromjson'`;
+  const parts = runs(lines);
+  const joined = (between) => parts.map(([first, last]) => (first === last ? `${first}` : `${first}${between}${last}`));
+  const command = `sed -n '${joined(",").map((part) => `${part}p`).join(";")}' evidence.jsonl | jq '.payload | @base64d | fromjson'`;
   return element("details", { class: "inner" },
     element("summary", {}, `${plural(lines.length, "line")} of evidence.jsonl`),
-    element("p", {}, `Lines ${lines.join(", ")}`), withCopy(element("pre", { class: "copy" }, element("code", {}, command))));
+    element("p", {}, `Lines ${joined("\u2013").join(", ")}`), withCopy(element("pre", { class: "copy" }, element("code", {}, command))));
 };
 
 const nodeLine = (node) => {
@@ -90,7 +100,7 @@ const nodePanel = (node) => {
   ].filter(([, text]) => text);
   const findings = [...document.querySelectorAll("details.card")].filter((card) => card.dataset.nodes.split(" ").includes(id));
   const side = (title, others, pairOf) => {
-    const bad = others.map((other) => pairOf(other)).filter(([from, to]) => levelAt(from, to) > EXPECTED);
+    const bad = others.map((other) => pairOf(other)).filter(([from, to]) => levelAt(from, to) > WAIVED);
     const all = others.filter((other) => setOf(...pairOf(other))).length;
     const parts = [element("h3", {}, title), element("p", {}, bad.length ? `${bad.length} of ${plural(all, "pair")} with failures or gaps.`
       : all ? `${plural(all, "pair")}, all as expected.` : "Nothing to test.")];

@@ -12,7 +12,7 @@ const element = (tag, attributes, ...children) => {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== ""));
+  made.append(...children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== ""));
   return made;
 };
 

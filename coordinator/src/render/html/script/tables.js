@@ -14,7 +14,7 @@ const refreshMatrix = () => {
       const to = data.destinations[column];
       if (!setOf(from, to)) return;
       const tally = tallyAt(from, to), level = levels[mode.level(tally)];
-      const tests = tally.ok + tally.gap + tally.bad, wrong = tally.bad || tally.gap;
+      const tests = tally.ok + tally.waived + tally.gap + tally.bad, wrong = tally.bad || tally.gap || tally.waived;
       cell.className = `${level.name}${isLit(from, to) ? "" : " dim"}`;
       cell.classList.toggle("chosen", state.pair === `${nameOf(from)},${nameOf(to)}`);
       const mark = filters.some((key) => key !== "finding" && state[key]) ? "" : data.sets[setOf(from, to) - 1][0];
@@ -35,17 +35,20 @@ const refreshGroups = () => {
   if (!table) return;
   const by = orderNow() === "address" ? "role" : orderNow();
   byId("summary").textContent = `Summary by ${by.replace("label:", "")}`;
-  const tallies = new Map();
-  const add = (from, to) => {
-    if (!setOf(from, to)) return;
-    const key = JSON.stringify([groupOf(from, by), groupOf(to, by)]);
-    const sum = tallies.get(key) ?? { ok: 0, gap: 0, bad: 0 };
-    const tally = tallyAt(from, to);
-    tallies.set(key, { ok: sum.ok + tally.ok, gap: sum.gap + tally.gap, bad: sum.bad + tally.bad });
-  };
-  for (const from of data.sources) for (const to of data.destinations) add(from, to);
+  // Looked up once for each node: there are tens of thousands of pairs.
+  const group = data.nodes.map((_, node) => groupOf(node, by));
+  const tallies = new Map(data.sources.map((from) => [group[from], new Map()]));
+  for (const from of data.sources) {
+    const line = tallies.get(group[from]);
+    for (const to of data.destinations) {
+      if (!setOf(from, to)) continue;
+      if (!line.has(group[to])) line.set(group[to], { ...nothing });
+      const sum = line.get(group[to]), tally = tallyAt(from, to);
+      for (const kind in sum) sum[kind] += tally[kind];
+    }
+  }
   const compared = new Intl.Collator("en", { numeric: true }).compare;
-  const groups = (nodes) => [...new Set(nodes.map((node) => groupOf(node, by)))].sort(compared);
+  const groups = (nodes) => [...new Set(nodes.map((node) => group[node]))].sort(compared);
   const to = groups(data.destinations);
   const quoted = (name) => (by.startsWith("label:") ? `"${by.slice(6)}=${name}"` : `"${name}"`);
   table.tHead.replaceChildren(element("tr", {}, element("td", { class: "corner" }, "from \u2193 to \u2192"),
@@ -53,7 +56,7 @@ const refreshGroups = () => {
   table.tBodies[0].replaceChildren(...groups(data.sources).map((source) => element("tr", {},
     element("th", { scope: "row" }, source),
     to.map((destination) => {
-      const tally = tallies.get(JSON.stringify([source, destination]));
+      const tally = tallies.get(source).get(destination);
       if (!tally) return element("td", { class: "none" }, element("span", { class: "sr" }, "nothing to test"));
       const level = levels[mode.level(tally)];
       const narrow = () => go({ q: `from:${quoted(source)} to:${quoted(destination)}` });
@@ -70,7 +73,7 @@ const pairsNow = () => {
       const set = setOf(from, to);
       if (!set || !fitsPair(judged.words, from, to)) continue;
       const level = judged.levels[set - 1];
-      if (!level || (!state.all && level <= EXPECTED)) continue;
+      if (!level || (!state.all && level <= WAIVED)) continue;
       if (judged.finding >= 0 && !isLit(from, to)) continue;
       found.push({ from, to, set, level, tally: judged.tallies[set - 1] });
     }
@@ -89,8 +92,8 @@ const findingLinks = (rows) => [...new Set(rows.flatMap((row) => row[FINDINGS]))
 
 const pairLine = ({ from, to, set, tally }) => {
   const rows = rowsOf(set).filter((row) => fitsRow(row) && (judged.finding < 0 || row[FINDINGS].includes(judged.finding)));
-  const wrong = rows.filter((row) => row[STANDING] > EXPECTED);
-  const tests = tally.ok + tally.gap + tally.bad;
+  const wrong = rows.filter((row) => row[STANDING] > WAIVED);
+  const tests = tally.ok + tally.waived + tally.gap + tally.bad;
   return element("tr", {},
     element("td", {}, element("a", { href: `#pair=${nameOf(from)},${nameOf(to)}` }, nameOf(from), " \u2192 "), hostOf(from)),
     element("td", {}, nameOf(to), hostOf(to)),
@@ -143,10 +146,11 @@ const refreshLists = () => {
     const isMeant = (!state.finding || state.finding === card.id)
       && words.every((word) => nodes.some((node) => word.fits[node]) || card.textContent.toLowerCase().includes(state.q));
     card.hidden = !isMeant;
-    if (isMeant) shown += 1;
+    if (isMeant && !card.matches(".waived")) shown += 1;
   }
   const count = document.querySelector("#causes .count");
-  if (count) count.textContent = shown < cards.length ? `${shown} of ${cards.length}` : plural(cards.length, "cause");
+  const counting = cards.filter((card) => !card.matches(".waived")).length;
+  if (count) count.textContent = shown < counting ? `${shown} of ${counting}` : plural(counting, "cause");
   for (const line of document.querySelectorAll("tr[data-node]")) {
     line.hidden = words.length > 0 && !fitsNode(words, nodePlace.get(line.dataset.node));
   }
