@@ -6,6 +6,7 @@ mod cli;
 mod conductor;
 mod demo;
 mod exit;
+mod redact;
 mod render;
 mod service;
 mod store;

@@ -180,7 +180,8 @@ impl Statement {
 }
 
 impl Resource {
-    fn of(name: &str, bytes: &[u8]) -> Self {
+    /// A file and its bytes.
+    pub(crate) fn of(name: &str, bytes: &[u8]) -> Self {
         let digest = Sha256Digest {
             sha256: canonical::sha256(bytes),
         };
@@ -197,7 +198,11 @@ impl TestResult {
         let mut worst: BTreeMap<&str, Status> = BTreeMap::new();
         for check in &report.checks {
             let status = worst.entry(&check.id).or_insert(Status::Pass);
-            *status = (*status).max(check.status);
+            // In a run that did not fail somebody answers for what is not as expected: nothing failed the run.
+            *status = (*status).max(match check.status {
+                Status::Fail if report.verdict != Verdict::Failed => Status::Warn,
+                status => status,
+            });
         }
         let with = |wanted: &[Status]| {
             worst

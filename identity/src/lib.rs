@@ -10,6 +10,7 @@
 //!  |------> pair            ECDH and HKDF for a directed pair: nothing secret is distributed
 //!  |------> dsse ---------> evidence lines
 //!  `------> sshsig, attest, merkle ---> bundle    the report directory: seal it, check it
+//! redaction                            the key that pseudonyms of a redacted report are derived with
 //! ```
 
 pub mod attest;
@@ -21,6 +22,7 @@ pub mod join;
 pub mod key;
 pub mod merkle;
 pub mod pair;
+pub mod redaction;
 pub mod sshsig;
 pub mod tls;
 

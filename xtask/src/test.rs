@@ -9,16 +9,19 @@ use crate::{Task, cargo, run};
 
 /// Foreign programs that tests compare with, and their Debian packages: openssl, ssh-keygen and jq verify reports, nft and
 /// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's, chromium shows the page of
-/// a report, and npm fetches the rules of accessibility that it is held against.
-const FOREIGN: [Foreign; 8] = [
+/// a report, npm fetches the rules of accessibility that it is held against, and jsonschema and xmllint hold report.json and
+/// JUnit XML against their schemas.
+const FOREIGN: [Foreign; 10] = [
     ("chromium", "chromium"),
     ("iptables", "iptables"),
     ("jq", "jq"),
+    ("jsonschema", "python3-jsonschema"),
     ("nft", "nftables"),
     (NPM, "npm"),
     ("ssh-keygen", "openssh-client"),
     (SSHD, "openssh-server"),
     ("openssl", "openssl"),
+    ("xmllint", "libxml2-utils"),
 ];
 const SSHD: &str = "sshd";
 const NPM: &str = "npm";

@@ -148,3 +148,106 @@ pub(crate) trait Sink: Send {
     /// Shows one event.
     fn show(&mut self, event: &Event);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One event of each kind, with every field that it can have.
+    fn every() -> Vec<Event> {
+        let node: NodeId = "10.0.0.1".parse().unwrap();
+        let reason = String::new;
+        let pace = Pace {
+            phase: Phase::Asking,
+            done: 1,
+            total: 2,
+            rate_per_s: Some(3),
+            eta_s: Some(4),
+        };
+        vec![
+            Event::LabBuilding { hosts: 1 },
+            Event::Listening {
+                addresses: Vec::new(),
+                expected: 1,
+                own: true,
+                join_file: Some(reason()),
+                replaced: true,
+            },
+            Event::Waiting {
+                missing: vec![node],
+                total: 1,
+                left_s: 1,
+            },
+            Event::Joined {
+                node,
+                joined: 1,
+                expected: 1,
+            },
+            Event::NotAdmitted {
+                address: [10, 0, 0, 1].into(),
+                reason: reason(),
+            },
+            Event::CutOff { node, reason: reason() },
+            Event::NotJoined { node, left_out: true },
+            Event::Lost {
+                node,
+                why: LostWhy::Silent,
+            },
+            Event::Late { node },
+            Event::Refused { node, reason: reason() },
+            Event::ConntrackTight {
+                node,
+                entries: 1,
+                limit: 1,
+            },
+            Event::Phase { phase: Phase::Asking },
+            Event::Tests(pace),
+            Event::Tested {
+                phase: Phase::Asking,
+                done: 1,
+                took_ms: 1,
+            },
+            Event::Interrupted,
+            Event::Judging { lines: 1 },
+        ]
+    }
+
+    /// The place of an event in [`every`]; a further kind of event is missing here first.
+    fn place(event: &Event) -> usize {
+        match event {
+            Event::LabBuilding { .. } => 0,
+            Event::Listening { .. } => 1,
+            Event::Waiting { .. } => 2,
+            Event::Joined { .. } => 3,
+            Event::NotAdmitted { .. } => 4,
+            Event::CutOff { .. } => 5,
+            Event::NotJoined { .. } => 6,
+            Event::Lost { .. } => 7,
+            Event::Late { .. } => 8,
+            Event::Refused { .. } => 9,
+            Event::ConntrackTight { .. } => 10,
+            Event::Phase { .. } => 11,
+            Event::Tests(_) => 12,
+            Event::Tested { .. } => 13,
+            Event::Interrupted => 14,
+            Event::Judging { .. } => 15,
+        }
+    }
+
+    #[test]
+    fn every_event_and_field_is_documented() {
+        let document = include_str!("../../../docs/events.md");
+        for (index, event) in every().iter().enumerate() {
+            assert_eq!(place(event), index);
+            let json = serde_json::to_value(event).unwrap();
+            let name = json["event"].as_str().unwrap();
+            let row = document
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{name}` |")))
+                .unwrap_or_else(|| panic!("docs/events.md has no row for {name}"));
+            for field in json.as_object().unwrap().keys().filter(|field| *field != "event") {
+                assert!(row.contains(&format!("`{field}`")), "{name}: {field} is not in {row}");
+            }
+        }
+    }
+}

@@ -275,7 +275,7 @@ impl Prepared {
 }
 
 /// Where the key lies if nobody says: the user's data directory (XDG base directory specification).
-fn default_identity() -> Result<PathBuf, Failure> {
+pub(super) fn default_identity() -> Result<PathBuf, Failure> {
     let set = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())

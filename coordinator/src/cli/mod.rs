@@ -8,7 +8,9 @@ mod inputs;
 mod plan;
 mod profiles;
 mod progress;
+mod redact;
 mod render;
+mod shell;
 mod verify;
 
 use std::{
@@ -49,6 +51,12 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Prints a report directory in another format.
     Render(render::RenderArgs),
+    /// A report without addresses and names, which still verifies: for those who must not know whose it is.
+    Redact(redact::RedactArgs),
+    /// What a shell needs to complete commands and options.
+    Completions(shell::CompletionsArgs),
+    /// Manual pages.
+    Man(shell::ManArgs),
     /// Runs a probe: the same as the program plumbline-probe.
     Probe(plumbline_probe::cli::ProbeArgs),
 }
@@ -63,7 +71,9 @@ Examples:
   plumbline check cluster.yaml --swarm joined \\
       --listen 10.0.0.9:7443 --join-file join.json      audit; any tool starts the probes with the join strings
   plumbline check cluster.yaml ... --retest DIR         again, but only what failed in the run of that report
-  plumbline verify plumbline-0123456789abcdef           prove a report";
+  plumbline verify plumbline-0123456789abcdef           prove a report
+  plumbline render plumbline-0123456789abcdef --format junit
+  plumbline completions bash                            complete commands and options";
 
 /// Reads the arguments and runs the command.
 pub(crate) fn run() -> ExitCode {
@@ -86,6 +96,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Profiles(command) => profiles::profiles(&command),
         Command::Verify(args) => verify::verify(&args),
         Command::Render(args) => render::render(&args),
+        Command::Redact(args) => redact::redact(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
         Command::Probe(args) => return plumbline_probe::cli::run(args),
     };
     match result {

@@ -73,13 +73,7 @@ impl Staging {
         let name = target
             .file_name()
             .ok_or_else(|| StoreError::Occupied(target.to_owned()))?;
-        // Beside the target, so that the rename stays within one file system; the process id keeps two runs apart.
-        let dir = parent.join(format!(
-            ".{}.partial-{}",
-            name.to_string_lossy(),
-            std::process::id()
-        ));
-        fs::create_dir(&dir).map_err(|error| io_error("create the directory", &dir, error))?;
+        let dir = claim_beside(&parent, &name.to_string_lossy())?;
         Ok(Self {
             target: target.to_owned(),
             dir,
@@ -126,6 +120,23 @@ impl Staging {
     }
 }
 
+/// Makes a directory beside the target, so that the rename stays within one file system. The process id keeps two runs apart;
+/// one that was killed under the same id, or in another container, may have left its own.
+fn claim_beside(parent: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let mut turn = 0;
+    loop {
+        let dir = parent.join(format!(".{name}.partial-{}-{turn}", std::process::id()));
+        match fs::create_dir(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && turn < MAX_LEFTOVERS => turn += 1,
+            Err(error) => return Err(io_error("create the directory", &dir, error)),
+        }
+    }
+}
+
+/// Directories of killed runs that are stepped over before somebody has to look.
+const MAX_LEFTOVERS: u32 = 100;
+
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.published {
@@ -143,11 +154,12 @@ fn clear(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Every file of a report directory by name.
+/// Every file of a report directory by name, with the bytes of those that a report has: what else lies there is as wrong
+/// whatever it holds, and is not read.
 ///
 /// # Errors
 /// If the directory or a file in it cannot be read.
-pub(crate) fn read_dir(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+pub(crate) fn read_dir(dir: &Path, wanted: &[&str]) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(dir)
         .map_err(|error| io_error("read", dir, error))?
@@ -159,7 +171,7 @@ pub(crate) fn read_dir(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, StoreErr
             .file_type()
             .map_err(|error| io_error("read", &entry.path(), error))?;
         // A further directory or device is as wrong as a further file: it is listed, and its content is not read.
-        let bytes = if kind.is_file() {
+        let bytes = if kind.is_file() && wanted.contains(&name.as_str()) {
             read_file(dir, &name)?
         } else {
             Vec::new()
@@ -233,7 +245,8 @@ mod tests {
         fs::write(staging.dir().join("spool"), b"x").unwrap();
         assert!(!target.exists());
         staging.publish(&files()).unwrap();
-        assert_eq!(read_dir(&target).unwrap(), files());
+        assert_eq!(read_dir(&target, &["a", "b"]).unwrap(), files());
+        assert_eq!(read_dir(&target, &["a"]).unwrap()["b"], b"");
         assert_eq!(fs::read_dir(root.path().join("deep")).unwrap().count(), 1);
     }
 
@@ -248,6 +261,14 @@ mod tests {
             Staging::claim(&target.join("a")),
             Err(StoreError::Occupied(_))
         ));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_behind_stops_nobody() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("report");
+        std::mem::forget(Staging::claim(&target).unwrap());
+        Staging::claim(&target).unwrap().publish(&files()).unwrap();
     }
 
     #[test]

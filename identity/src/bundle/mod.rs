@@ -10,6 +10,7 @@
 
 mod evidence;
 mod fault;
+mod redacted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,10 @@ use plumbline_model::{
     evidence::{ANALYSIS_VERSION, Entry},
     id::{NodeId, RunId},
     report::Report,
+};
+pub use redacted::{
+    CheckedRedaction, REDACTED_FILES, REDACTION_TYPE, RedactedFiles, Redaction, RedactionStatement,
+    check_redacted, says_redacted, seal_redacted,
 };
 
 use crate::{
@@ -121,7 +126,7 @@ pub fn check(
     files: &BTreeMap<String, Vec<u8>>,
     trust: Option<&VerifyingKey>,
 ) -> Result<Checked, Vec<BundleFault>> {
-    let mut faults = names(files);
+    let mut faults = names(files, &FILES);
     if faults
         .iter()
         .any(|fault| matches!(fault, BundleFault::Missing { .. }))
@@ -233,12 +238,12 @@ fn statement(files: ReportFiles<'_>, report: &Report, evidence: EvidenceAnnotati
     Statement::new(named(files), report, evidence)
 }
 
-fn names(files: &BTreeMap<String, Vec<u8>>) -> Vec<BundleFault> {
-    let missing = FILES
+fn names(files: &BTreeMap<String, Vec<u8>>, wanted: &[&'static str]) -> Vec<BundleFault> {
+    let missing = wanted
         .iter()
         .filter(|file| !files.contains_key(**file))
         .map(|file| BundleFault::Missing { file });
-    let further = files.keys().filter(|name| !FILES.contains(&name.as_str()));
+    let further = files.keys().filter(|name| !wanted.contains(&name.as_str()));
     missing
         .chain(further.map(|name| BundleFault::Further { name: name.clone() }))
         .collect()

@@ -1,0 +1,163 @@
+//! A report without what tells whose it is: addresses, names and other people's words are replaced by pseudonyms that are the
+//! same throughout, so that causes stay readable. A pure function of report, evidence and key (docs/report-format.md).
+//!
+//! ```text
+//! report.json ──► tree ──► every text, by its field ──► tree ──► report, put in the order of its pseudonyms
+//! evidence ──► names of hosts, clusters, tables, chains ──┘
+//! ```
+//!
+//! What a text may keep is listed, what it loses is not: words of our own sentences (`words.txt`), numbers, names of
+//! interfaces. A word that nobody thought of is replaced.
+
+mod names;
+mod pseudonym;
+#[cfg(test)]
+mod tests;
+
+use plumbline_identity::redaction::RedactionKey;
+use plumbline_model::{
+    evidence::Entry,
+    id::NodeId,
+    profile,
+    report::{CheckRow, Report},
+};
+use serde_json::Value;
+
+use self::{
+    names::Names,
+    pseudonym::{Kind, Pseudonyms},
+};
+
+/// The redacted report is none: a bug, since every field is replaced by one of its own form.
+#[derive(Debug, thiserror::Error)]
+#[error("redact the report: what remains is no report")]
+pub(crate) struct RedactError(#[source] serde_json::Error);
+
+/// Replaces whatever tells whose report it is. `evidence` is what the report was made of: it knows names that the report holds
+/// only inside its sentences.
+pub(crate) fn redact(report: &Report, evidence: &[Entry], key: &RedactionKey) -> Result<Report, RedactError> {
+    let mut tree = serde_json::to_value(report).map_err(RedactError)?;
+    let mut pseudonyms = Pseudonyms::new(key, Names::of(&tree, evidence));
+    replace(&mut pseudonyms, ("", ""), &mut tree);
+    let mut redacted: Report = serde_json::from_value(tree).map_err(RedactError)?;
+    put_in_order(&mut redacted);
+    Ok(redacted)
+}
+
+/// Replaces the texts below a field of an object.
+fn replace(pseudonyms: &mut Pseudonyms<'_>, (object, field): (&str, &str), value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text_of(pseudonyms, (object, field), text),
+        Value::Array(items) => {
+            for item in items {
+                replace(pseudonyms, (object, field), item);
+            }
+        }
+        Value::Object(fields) if field == "labels" => {
+            let labels = std::mem::take(fields).into_iter();
+            fields.extend(labels.map(|(name, value)| {
+                let value = value.as_str().map(|text| pseudonyms.name(Kind::Label, text));
+                (pseudonyms.text(&name), Value::String(value.unwrap_or_default()))
+            }));
+        }
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                replace(pseudonyms, (field, name), value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn text_of(pseudonyms: &mut Pseudonyms<'_>, (object, field): (&str, &str), text: &str) -> String {
+    match (object, field) {
+        _ if is_ours(object, field) => text.to_owned(),
+        ("", "cluster") => pseudonyms.name(Kind::Cluster, text),
+        (_, "hostname") => pseudonyms.name(Kind::Host, text),
+        ("inputs", "name") if profile::builtin(text).is_some() => text.to_owned(),
+        ("inputs", "name") | (_, "file") => pseudonyms.name(Kind::File, text),
+        (_, "owner") => pseudonyms.name(Kind::Owner, text),
+        (_, "reason") => pseudonyms.name(Kind::Reason, text),
+        // The vendor's numbers say what is known of it; what follows them may be anybody's build.
+        (_, "kernel") => {
+            let is_number = |c: char| c.is_ascii_digit() || c == '.';
+            text.split(|c| !is_number(c))
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        }
+        _ => pseudonyms.text(text),
+    }
+}
+
+/// Fields whose texts are words of ours, digests, times and versions.
+fn is_ours(object: &str, field: &str) -> bool {
+    const FIELDS: [&str; 28] = [
+        "schema",
+        "verdict",
+        "run",
+        "version",
+        "swarm",
+        "started",
+        "finished",
+        "coordinator_version",
+        "sha256",
+        "report_sha256",
+        "roles",
+        "life",
+        "status",
+        "severity",
+        "kind",
+        "family",
+        "protocol",
+        "ports",
+        "expect",
+        "outcome",
+        "by",
+        "check",
+        "standing",
+        "expires",
+        "was",
+        "now",
+        "probe_version",
+        "destination",
+    ];
+    match (object, field) {
+        ("findings" | "checks", "id")
+        | ("reachability", "why")
+        | ("selector", "cause")
+        | ("interfaces", "name") => true,
+        _ => FIELDS.contains(&field),
+    }
+}
+
+/// What ascended by address ascends by pseudonym: the order would tell of the originals.
+fn put_in_order(report: &mut Report) {
+    report.nodes.sort_by_key(|node| node.id);
+    report.absent.sort_by_key(|absent| absent.node);
+    report.excluded.sort_unstable();
+    report
+        .reachability
+        .sort_by_key(|row| (row.src, row.dst, row.family, row.protocol));
+    for finding in &mut report.findings {
+        finding.affects.sort_unstable();
+        for side in finding.cause.between.iter_mut().flatten() {
+            side.sort_unstable();
+        }
+    }
+    report
+        .not_measured
+        .sort_by(|a, b| (&a.why, &a.what).cmp(&(&b.why, &b.what)));
+    // Rows of one check stand together, a row for each node.
+    let of_node = |row: &CheckRow| row.subject.parse::<NodeId>().is_ok();
+    let mut rows = report.checks.as_mut_slice();
+    while !rows.is_empty() {
+        let alike = |row: &&CheckRow| (&row.id, of_node(row)) == (&rows[0].id, of_node(&rows[0]));
+        let length = rows.iter().take_while(alike).count();
+        let (run, rest) = rows.split_at_mut(length);
+        if of_node(&run[0]) {
+            run.sort_by(|a, b| a.subject.cmp(&b.subject));
+        }
+        rows = rest;
+    }
+}
