@@ -187,14 +187,20 @@ mod tests {
                 address: [10, 0, 0, 1].into(),
                 reason: reason(),
             },
-            Event::CutOff { node, reason: reason() },
+            Event::CutOff {
+                node,
+                reason: reason(),
+            },
             Event::NotJoined { node, left_out: true },
             Event::Lost {
                 node,
                 why: LostWhy::Silent,
             },
             Event::Late { node },
-            Event::Refused { node, reason: reason() },
+            Event::Refused {
+                node,
+                reason: reason(),
+            },
             Event::ConntrackTight {
                 node,
                 entries: 1,
@@ -246,7 +252,10 @@ mod tests {
                 .find(|line| line.starts_with(&format!("| `{name}` |")))
                 .unwrap_or_else(|| panic!("docs/events.md has no row for {name}"));
             for field in json.as_object().unwrap().keys().filter(|field| *field != "event") {
-                assert!(row.contains(&format!("`{field}`")), "{name}: {field} is not in {row}");
+                assert!(
+                    row.contains(&format!("`{field}`")),
+                    "{name}: {field} is not in {row}"
+                );
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct DemoArgs {
     /// The cluster that is shown.
     #[arg(long, value_enum, default_value_t)]
@@ -23,6 +24,11 @@ pub(crate) struct DemoArgs {
     #[command(flatten)]
     report: ReportArgs,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  plumbline demo                     needs root, or user namespaces; nothing outside this machine is touched
+  plumbline demo --out demo-report   then open demo-report/report.html";
 
 /// Plants, audits, compares: 0 if what was found is what was planted.
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {

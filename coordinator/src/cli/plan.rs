@@ -24,7 +24,16 @@ use super::{
 };
 use crate::{exit::Exit, render};
 
+const EXAMPLES: &str = "\
+Nothing is sent.
+
+Examples:
+  plumbline plan cluster.yaml                      nodes, roles, packets, rates, privileges, and how long it would take
+  plumbline plan cluster.yaml --nodes 10.0.0.4     what one node would do
+  plumbline plan cluster.yaml --version 1.30       with the ports of another version, too";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     inputs: InputArgs,

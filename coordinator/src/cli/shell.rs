@@ -58,7 +58,8 @@ pub(crate) fn man(args: &ManArgs) -> Result<Exit, Failure> {
             dir.display()
         )));
     }
-    clap_mangen::generate_to(Cli::command(), dir)
-        .map_err(|error| Failure::usage_message(format!("write manual pages into {}: {error}", dir.display())))?;
+    clap_mangen::generate_to(Cli::command(), dir).map_err(|error| {
+        Failure::usage_message(format!("write manual pages into {}: {error}", dir.display()))
+    })?;
     Ok(Exit::Passed)
 }
