@@ -297,11 +297,9 @@ fn related(report: &Report) -> Related {
             .cloned()
             .unwrap_or_default();
         let here = |finding: &Finding| {
-            finding.check == row.id
-                && finding
-                    .cause
-                    .node
-                    .is_some_and(|node| node.to_string() == row.subject)
+            let at_node = finding.cause.node.is_some_and(|node| node.to_string() == row.subject);
+            let in_file = finding.places.iter().any(|place| place.file == row.subject);
+            finding.check == row.id && (at_node || in_file)
         };
         let own = report.findings.iter().enumerate();
         findings.extend(own.filter(|(_, finding)| here(finding)).map(|(index, _)| index));
