@@ -106,6 +106,7 @@ fn unlike(run: &RunId, then: SwarmKind) -> String {
 pub(super) struct Inputs {
     pub(super) texts: Vec<InputText>,
     pub(super) profile_texts: Vec<SourceText>,
+    pub(super) profiles: Vec<Profile>,
     pub(super) inventory: Inventory,
     pub(super) parameters: Parameters,
     pub(super) plan: Plan,
@@ -183,6 +184,7 @@ impl InputArgs {
             texts,
             findings,
             profile_texts,
+            profiles,
             inventory,
             parameters,
             plan,

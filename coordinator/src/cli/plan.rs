@@ -2,7 +2,7 @@
 
 mod effort;
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
@@ -11,6 +11,7 @@ use plumbline_model::{
     id::NodeId,
     plan::{Block, Expect, Plan, Sharing},
     port::Family,
+    profile::Profile,
     source::Gravity,
 };
 use serde::Serialize;
@@ -70,7 +71,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     let text = match args.output {
         Output::Table => table(&inputs),
         Output::Json => json(&inputs)?,
-        Output::Csv => csv(&inputs.plan),
+        Output::Csv => csv(&inputs.plan, &inputs.profiles),
     };
     print(&text)?;
     Ok(Exit::Passed)
@@ -89,17 +90,31 @@ fn table(inputs: &Inputs) -> String {
         inventory.version
     );
 
-    let mut nodes = plain_table(["NODE", "ROLES", "VERSION", "POOL"]);
+    out.push_str(&settings(inputs));
+    let mut nodes = plain_table(["NODE", "ROLES", "VERSION", "POOL", "LABELS"]);
     for node in &inventory.nodes {
         let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
+        let labels: Vec<String> = (node.labels.iter())
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         nodes.add_row([
             node.id.to_string(),
             roles.join(" "),
             node.version.to_string(),
-            node.pool.clone(),
+            render::printable(&node.pool),
+            render::printable(&labels.join(" ")),
         ]);
     }
     let _ = writeln!(out, "{}\n", nodes.trim_fmt());
+    if !inventory.vantages.is_empty() {
+        let mut vantages = plain_table(["VANTAGE", "NAME", "STANDS FOR"]);
+        for vantage in &inventory.vantages {
+            let sources: Vec<String> = vantage.stands_for.iter().map(word).collect();
+            let name = render::printable(&vantage.name);
+            vantages.add_row([vantage.id.to_string(), name, sources.join(" ")]);
+        }
+        let _ = writeln!(out, "{}\n", vantages.trim_fmt());
+    }
 
     if !plan.blocks.is_empty() {
         let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
@@ -141,6 +156,44 @@ fn table(inputs: &Inputs) -> String {
     }
     out.push_str(&sent(&effort, parameters));
     out
+}
+
+/// What the profiles let a cluster set: the value, and whether the file says it.
+#[derive(Debug, Serialize)]
+struct Setting<'a> {
+    profile: &'a str,
+    option: &'a str,
+    value: &'a str,
+    default: bool,
+}
+
+fn options(inputs: &Inputs) -> Vec<Setting<'_>> {
+    let inventory = &inputs.inventory;
+    let all = inputs.profiles.iter().flat_map(|profile| {
+        profile.options.keys().filter_map(move |option| {
+            Some(Setting {
+                profile: &profile.id,
+                option,
+                value: profile.value_of(option, inventory)?,
+                default: !inventory.options.contains_key(option),
+            })
+        })
+    });
+    all.collect()
+}
+
+/// The profiles and their options, one line each; nothing where there is nothing to choose.
+fn settings(inputs: &Inputs) -> String {
+    let options = options(inputs);
+    if options.is_empty() {
+        return String::new();
+    }
+    let mut table = plain_table(["PROFILE", "OPTION", "VALUE", ""]);
+    for option in options {
+        let origin = if option.default { "default" } else { "" };
+        table.add_row([option.profile, option.option, option.value, origin]);
+    }
+    format!("{}\n\n", table.trim_fmt())
 }
 
 /// The rules, one line each: what both families have in common stands on one.
@@ -212,6 +265,9 @@ fn members(ids: &[NodeId]) -> String {
 struct PlanJson<'a> {
     cluster: &'a str,
     version: &'a str,
+    profiles: Vec<&'a str>,
+    options: Vec<Setting<'a>>,
+    vantages: &'a [plumbline_model::inventory::Vantage],
     nodes: &'a [plumbline_model::inventory::Node],
     parameters: &'a plumbline_model::evidence::Parameters,
     effort: Effort,
@@ -223,6 +279,13 @@ fn json(inputs: &Inputs) -> Result<String, Failure> {
     let json = PlanJson {
         cluster: &inputs.inventory.name,
         version: inputs.inventory.version.as_str(),
+        profiles: inputs
+            .profiles
+            .iter()
+            .map(|profile| profile.id.as_str())
+            .collect(),
+        options: options(inputs),
+        vantages: &inputs.inventory.vantages,
         nodes: &inputs.inventory.nodes,
         parameters: &inputs.parameters,
         effort: Effort::of(&inputs.plan, &inputs.parameters),
@@ -233,9 +296,15 @@ fn json(inputs: &Inputs) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn csv(plan: &Plan) -> String {
-    let mut out = String::from("src,dst,family,protocol,ports,rule,expect,severity,purpose\n");
+fn csv(plan: &Plan, profiles: &[Profile]) -> String {
+    let mut out = String::from("src,dst,family,protocol,ports,rule,expect,severity,purpose,citation\n");
+    let rules = profiles.iter().flat_map(|profile| &profile.rules);
+    let cited: BTreeMap<&str, String> = rules
+        .map(|rule| (rule.id.as_str(), rule.cited.join("; ")))
+        .collect();
     for block in &plan.blocks {
+        let purpose = quoted(&block.purpose);
+        let citation = quoted(cited.get(block.rule.as_str()).map_or("", String::as_str));
         for source in &block.sources {
             for destination in &block.destinations {
                 let ports = block.ports_for(*source, *destination);
@@ -244,13 +313,12 @@ fn csv(plan: &Plan) -> String {
                 }
                 let _ = writeln!(
                     out,
-                    "{source},{destination},{},{},\"{ports}\",{},{},{},{}",
+                    "{source},{destination},{},{},\"{ports}\",{},{},{},{purpose},{citation}",
                     block.family,
                     block.protocol,
                     block.rule,
                     word(&block.expect),
                     word(&block.severity),
-                    quoted(&block.purpose),
                 );
             }
         }

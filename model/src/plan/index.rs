@@ -26,13 +26,17 @@ struct Kind {
 
 /// What a source has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Load {
+pub struct Load {
     /// Tests in all.
-    pub(super) tests: u64,
+    pub tests: u64,
+    /// Of these, tests over UDP.
+    pub udp: u64,
+    /// Of these, tests over IPv6.
+    pub ipv6: u64,
     /// Tests of its longest pair.
-    pub(super) longest_pair: u64,
+    pub longest_pair: u64,
     /// Destinations.
-    pub(super) pairs: u64,
+    pub pairs: u64,
 }
 
 /// What one source asks of nodes that it asks the same.
@@ -147,6 +151,11 @@ impl<'a> Index<'a> {
         out
     }
 
+    /// What the source does.
+    pub fn planned_load(&self, source: NodeId) -> Load {
+        self.load_of(source, Shares::AsPlanned)
+    }
+
     /// What the source would do if nothing were shared.
     pub(super) fn load(&self, source: NodeId) -> Load {
         self.load_of(source, Shares::Everything)
@@ -158,10 +167,16 @@ impl<'a> Index<'a> {
         let mut load = Load::default();
         for (kind, nodes) in self.segments(&view) {
             let ports = view.ports(kind, nodes, shares);
-            let each: u64 = ports.values().map(|ports| u64::from(ports.count())).sum();
+            let each_of = |is_meant: fn(&Transport) -> bool| -> u64 {
+                let meant = ports.iter().filter(|(transport, _)| is_meant(transport));
+                meant.map(|(_, ports)| u64::from(ports.count())).sum()
+            };
+            let each = each_of(|_| true);
             let nodes = nodes.len() as u64;
             if each > 0 {
                 load.tests += each * nodes;
+                load.udp += each_of(|(_, protocol)| *protocol == Protocol::Udp) * nodes;
+                load.ipv6 += each_of(|(family, _)| *family == Family::Ipv6) * nodes;
                 load.pairs += nodes;
                 load.longest_pair = load.longest_pair.max(each);
             }

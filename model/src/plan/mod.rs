@@ -38,7 +38,10 @@ mod index;
 mod retest;
 mod selection;
 
-pub use self::{index::Index, selection::Selection};
+pub use self::{
+    index::{Index, Load},
+    selection::Selection,
+};
 
 use std::collections::BTreeSet;
 
@@ -262,6 +265,18 @@ impl Block {
         match self.stratum(source, destination) {
             None => PortSet::new(),
             Some(stratum) => stratum.of(&self.ports),
+        }
+    }
+
+    /// Those of the sources who may test this destination, itself perhaps among them: few where they share, so that walking
+    /// all pairs of a large cluster is not needed.
+    pub fn sources_at(&self, destination: NodeId) -> &[NodeId] {
+        match (self.sharing, self.sources.len()) {
+            (Sharing::One, 1..) => {
+                let next = self.sources.partition_point(|source| *source <= destination) % self.sources.len();
+                &self.sources[next..=next]
+            }
+            _ => &self.sources,
         }
     }
 

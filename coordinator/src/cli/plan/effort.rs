@@ -47,27 +47,13 @@ impl Effort {
         let (mut busiest, mut seconds) = (0u64, 0u64);
         let (mut udp, mut ipv6) = (0u64, 0u64);
         for source in &plan.participants {
-            let mut own = 0u64;
-            let mut by_pair: BTreeMap<NodeId, u64> = BTreeMap::new();
-            for target in index.targets_from(*source) {
-                let ports = u64::from(target.ports.count());
-                let tests = ports * target.destinations.len() as u64;
-                own += tests;
-                if target.protocol == Protocol::Udp {
-                    udp += tests;
-                }
-                if target.family == Family::Ipv6 {
-                    ipv6 += tests;
-                }
-                for destination in target.destinations {
-                    *by_pair.entry(destination).or_default() += ports;
-                }
-            }
-            busiest = busiest.max(own);
-            let longest_pair = by_pair.into_values().max().unwrap_or(0);
+            let load = index.planned_load(*source);
+            udp += load.udp;
+            ipv6 += load.ipv6;
+            busiest = busiest.max(load.tests);
             seconds = seconds
-                .max(at(own, parameters.max_rate_node))
-                .max(at(longest_pair, parameters.max_rate_pair));
+                .max(at(load.tests, parameters.max_rate_node))
+                .max(at(load.longest_pair, parameters.max_rate_pair));
         }
         let must_not_answer = must_not_answer(plan);
         let tcp = size.tests.saturating_sub(udp).saturating_sub(must_not_answer);
@@ -102,8 +88,8 @@ fn must_not_answer(plan: &Plan) -> u64 {
     let takes_part = |node: &&NodeId| plan.participants.binary_search(node).is_ok();
     let mut tests: BTreeMap<(NodeId, NodeId, Family, Protocol), PortSet> = BTreeMap::new();
     for block in plan.blocks.iter().filter(|block| block.expect == Expect::Blocked) {
-        for source in block.sources.iter().filter(takes_part) {
-            for destination in block.destinations.iter().filter(takes_part) {
+        for destination in block.destinations.iter().filter(takes_part) {
+            for source in block.sources_at(*destination).iter().filter(takes_part) {
                 let ports = block.ports_for(*source, *destination);
                 if !ports.is_empty() {
                     let key = (*source, *destination, block.family, block.protocol);
