@@ -197,6 +197,10 @@ impl Inventory {
     /// Derives roles and addresses from the file (facts of the vendor's field reference): without a load balancer node
     /// pool, bundled load balancers run on the control plane nodes; with `controlPlane.loadBalancer.mode: bundled` and a
     /// pool, both carry the role; mode manual gives the role to nobody.
+    ///
+    /// The vendor's table of load balancer nodes does not say which of its rows move when the two are separated. What is known
+    /// is that HAProxy and Keepalived (`lb.api`, 11000, 11001) stay with the control plane and MetalLB (`lb.memberlist.*`) goes
+    /// with the pool. Both keep the whole table here: a port too many is asked for, and none is left out.
     pub fn derive(cluster: &Cluster) -> Self {
         let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
         let mut add = |listed: &[ListedNode], pool: &str, version: &Version, roles: &[Role]| {

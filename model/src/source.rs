@@ -307,6 +307,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_keeps_a_text_from_being_read_is_not_lost_among_remarks() {
+        let mut complaints = Complaints::with_open_fields(&SourceText::default(), "CFG-001");
+        let at = |line| Place { line, column: 1 };
+        for line in 1..=2_000 {
+            complaints.find(at(line), ("CFG-001", Gravity::Warn), "a remark", "nothing");
+        }
+        complaints.add_with_help(at(3_000), "a slip", "mend it");
+        assert!(!complaints.is_readable());
+        let refused = complaints.into_refused();
+        assert!(refused.0.iter().any(|one| one.message == "a slip"), "{refused}");
+        assert_eq!(refused.0.len(), MAX_COMPLAINTS);
+    }
+
+    #[test]
     fn a_slip_finds_its_word_and_nonsense_finds_none() {
         let words = ["controlPlaneVIP", "ingressVIP", "addressPools"];
         assert_eq!(nearest("controlplaneVip", words), Some("controlPlaneVIP"));

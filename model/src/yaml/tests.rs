@@ -103,3 +103,27 @@ fn a_text_that_is_too_large_is_refused_at_once() {
     let error = read(&"a".repeat(MAX_TEXT_BYTES + 1)).unwrap_err();
     assert!(error.contains("too many"), "{error}");
 }
+
+#[test]
+fn a_merge_key_yields_to_own_keys_and_earlier_mappings_to_none() {
+    let documents = read("a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc:\n  <<: [*a, *b]\n  x: 5\n").unwrap();
+    let Value::Map(outer) = &documents[0].value else {
+        panic!("not a mapping")
+    };
+    let Value::Map(merged) = &outer[2].value.value else {
+        panic!("not a mapping")
+    };
+    let pairs: Vec<_> = merged
+        .iter()
+        .map(|entry| match &entry.value.value {
+            Value::Scalar { text, .. } => (entry.key.as_str(), text.as_str(), entry.place.line),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    // Each stands in the line that has to be mended.
+    assert_eq!(pairs, [("x", "5", 5), ("y", "2", 1), ("z", "4", 2)]);
+    assert!(
+        read("a: {\"<<\": {x: 1}}\n").is_ok(),
+        "in quotation marks it is a name"
+    );
+}
