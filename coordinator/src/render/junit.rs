@@ -297,7 +297,10 @@ fn related(report: &Report) -> Related {
             .cloned()
             .unwrap_or_default();
         let here = |finding: &Finding| {
-            let at_node = finding.cause.node.is_some_and(|node| node.to_string() == row.subject);
+            let at_node = finding
+                .cause
+                .node
+                .is_some_and(|node| node.to_string() == row.subject);
             let in_file = finding.places.iter().any(|place| place.file == row.subject);
             finding.check == row.id && (at_node || in_file)
         };
