@@ -2,6 +2,8 @@
 
 const heat = byId("heat");
 const BAND = 18, GAP_LABEL = 11, SMALLEST = 3, LARGEST = 48;
+// From this size on a cell has a symbol.
+const LEGIBLE = 12;
 
 const drawn = {
   from: [], to: [], cell: 0, zoom: 0, left: BAND, top: BAND, row: 0, column: 0, hover: null, colours: {}, asked: false,
@@ -18,7 +20,7 @@ const nameOf = (node) => data.nodes[node].id;
 // Measures anew: what is shown, how large, and how wide the headers are.
 const layOut = () => {
   const { from, to } = axes();
-  Object.assign(drawn, { from, to, colours: {} });
+  Object.assign(drawn, { from, to, colours: {}, isFresh: false });
   paint.font = "11px system-ui, sans-serif";
   const widest = [...from, ...to].reduce((most, node) => Math.max(most, paint.measureText(nameOf(node)).width), 0);
   const band = orderNow() === "address" ? 0 : BAND;
@@ -78,7 +80,7 @@ const draw = () => {
   paint.beginPath();
   paint.rect(left, top, wide - left, high - top);
   paint.clip();
-  drawCells(x, y, rows, columns);
+  (cell < LEGIBLE ? drawSmall : drawCells)(x, y, rows, columns);
   drawBorders(x, y, wide, high);
   drawMarks(x, y);
   paint.restore();
@@ -86,10 +88,50 @@ const draw = () => {
   drawHeader(drawn.to, columns, x, false, wide);
 };
 
+// One pixel a cell, made once for what is shown: scrolling over small cells only magnifies it.
+const picture = element("canvas", {});
+const makePicture = () => {
+  const { from, to } = drawn;
+  drawn.levels = new Uint8Array(from.length * to.length);
+  picture.width = Math.max(1, to.length);
+  picture.height = Math.max(1, from.length);
+  const on = picture.getContext("2d");
+  from.forEach((source, row) => to.forEach((destination, column) => {
+    const level = levelAt(source, destination);
+    drawn.levels[row * to.length + column] = level;
+    on.globalAlpha = isLit(source, destination) ? 1 : 0.2;
+    on.fillStyle = colour(levels[level].name);
+    on.fillRect(column, row, 1, 1);
+  }));
+  drawn.isFresh = true;
+};
+
+const drawSmall = (x, y, [firstRow, lastRow], [firstColumn, lastColumn]) => {
+  if (!drawn.isFresh) makePicture();
+  const { cell, from, to } = drawn;
+  paint.imageSmoothingEnabled = false;
+  paint.drawImage(picture, x(0), y(0), to.length * cell, from.length * cell);
+  paint.lineWidth = 1;
+  paint.beginPath();
+  paint.strokeStyle = colour("gapfg");
+  for (let row = firstRow; row < lastRow; row += 1) {
+    for (let column = firstColumn; column < lastColumn; column += 1) {
+      if (drawn.levels[row * to.length + column] !== GAP) continue;
+      paint.moveTo(x(column) + 0.5, y(row) + cell - 0.5);
+      paint.lineTo(x(column) + cell - 0.5, y(row) + 0.5);
+    }
+  }
+  paint.stroke();
+  if (cell < 6) return;
+  paint.fillStyle = colour("bg");
+  for (let row = firstRow; row < lastRow; row += 1) paint.fillRect(x(firstColumn), y(row + 1) - 1, x(lastColumn) - x(firstColumn), 1);
+  for (let column = firstColumn; column < lastColumn; column += 1) paint.fillRect(x(column + 1) - 1, y(firstRow), 1, y(lastRow) - y(firstRow));
+};
+
 // One pass a level: the colour changes five times, not forty thousand.
 const drawCells = (x, y, [firstRow, lastRow], [firstColumn, lastColumn]) => {
   const { cell } = drawn;
-  const size = cell > 5 ? cell - 1 : cell;
+  const size = cell - 1;
   const places = levels.map(() => []);
   for (let row = firstRow; row < lastRow; row += 1) {
     for (let column = firstColumn; column < lastColumn; column += 1) {
@@ -103,17 +145,8 @@ const drawCells = (x, y, [firstRow, lastRow], [firstColumn, lastColumn]) => {
       paint.globalAlpha = isBright ? 1 : 0.2;
       paint.fillStyle = colour(look.name);
       for (const [row, column, lit] of list) if (lit === isBright) paint.fillRect(x(column), y(row), size, size);
-      paint.fillStyle = paint.strokeStyle = colour(`${look.name}fg`);
-      if (level === GAP && cell >= 4 && cell < 12) {
-        paint.beginPath();
-        for (const [row, column, lit] of list) {
-          if (lit !== isBright) continue;
-          paint.moveTo(x(column) + 0.5, y(row) + size - 0.5);
-          paint.lineTo(x(column) + size - 0.5, y(row) + 0.5);
-        }
-        paint.stroke();
-      }
-      if (cell < 12 || level === 0) continue;
+      paint.fillStyle = colour(`${look.name}fg`);
+      if (level === 0) continue;
       paint.font = `${Math.min(15, Math.round(cell * 0.6))}px system-ui, sans-serif`;
       paint.textAlign = "center";
       paint.textBaseline = "middle";

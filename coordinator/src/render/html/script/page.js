@@ -90,7 +90,7 @@ const makeActions = () => {
     const look = (on) => {
       const finding = findingPlace.get(id);
       peeked = on ? { finding, lit: litBy(finding) } : null;
-      if (heat) askDraw(); else refreshMatrix();
+      if (heat) { drawn.isFresh = false; askDraw(); } else refreshMatrix();
     };
     card.addEventListener("mouseenter", () => look(true));
     card.addEventListener("mouseleave", () => look(false));
