@@ -223,18 +223,23 @@ impl Scenario {
         tests_dir().join("clusters").join(&self.cluster)
     }
 
-    /// The other files that describe the network, with the options of `plumbline check` that take them.
+    /// What is accepted of its cluster file, if anything: four hosts make no highly available control plane.
+    fn waivers(&self) -> Option<PathBuf> {
+        let path = self.cluster_path().with_extension("waivers.yaml");
+        path.exists().then_some(path)
+    }
+
+    /// The other files that are read beside the cluster file, with the options of `plumbline check` that take them.
     pub fn further_files(&self) -> Vec<(&'static str, Purpose, PathBuf)> {
         let files = [
             ("--site", Purpose::Site, &self.site),
             ("--admin-cluster", Purpose::AdminCluster, &self.admin_cluster),
         ];
-        files
-            .into_iter()
-            .filter_map(|(option, purpose, name)| {
-                Some((option, purpose, tests_dir().join("clusters").join(name.as_ref()?)))
-            })
-            .collect()
+        let described = files.into_iter().filter_map(|(option, purpose, name)| {
+            Some((option, purpose, tests_dir().join("clusters").join(name.as_ref()?)))
+        });
+        let waived = self.waivers().map(|path| ("--waivers", Purpose::Waivers, path));
+        described.chain(waived).collect()
     }
 
     /// The network that its files describe.

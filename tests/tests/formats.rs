@@ -22,15 +22,15 @@ impl Place {
             dir: tempfile::tempdir().unwrap_or_else(|error| panic!("make a working directory: {error}")),
             programs: Programs::from_env().unwrap_or_else(|error| panic!("{error}")),
         };
-        let sample =
-            fs::read_to_string(tests_dir().join("clusters/01-user-l2-dedicated-lb-1.29.yaml")).unwrap();
+        let sample = fs::read_to_string(tests_dir().join("clusters/01-user-l2-dedicated-lb-1.29.yaml"))
+            .expect("the sample is there");
         let vip = sample
             .lines()
             .find_map(|line| line.trim().strip_prefix("controlPlaneVIP: "))
-            .unwrap()
+            .expect("the sample has a VIP")
             .split_whitespace()
             .next()
-            .unwrap();
+            .expect("the VIP is a word");
         let spoilt = sample.replacen(
             "addressPools:",
             &format!("addressPools:\n    - name: qxpool\n      addresses: [\"{vip}/32\"]"),
@@ -81,18 +81,18 @@ impl Place {
     }
 
     fn report(&self, out: &str) -> Value {
-        let bytes = fs::read(self.dir.path().join(out).join("report.json")).unwrap();
-        serde_json::from_slice(&bytes).unwrap()
+        let bytes = fs::read(self.dir.path().join(out).join("report.json")).expect("the report is there");
+        serde_json::from_slice(&bytes).expect("the report is JSON")
     }
 
     /// A waiver for every failure of a report.
     fn waivers(&self, report: &Value, expires: &str) {
         let mut text = "schema: plumbline/waivers/v1\nwaivers:\n".to_owned();
-        for finding in report["findings"].as_array().unwrap() {
+        for finding in report["findings"].as_array().expect("a report has findings") {
             let place = &finding["places"][0];
             text.push_str(&format!(
                 "- check: {}\n  selector: {{file: qxcluster.yaml, line: {}}}\n  owner: Jo\n  reason: change 4711\n  expires: {expires}\n",
-                finding["check"].as_str().unwrap(),
+                finding["check"].as_str().expect("a finding has its check"),
                 place["line"]
             ));
         }
@@ -266,7 +266,10 @@ fn a_redacted_report_tells_no_names_and_still_verifies() {
 
 fn is_private(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(path).expect("the key is there").permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
