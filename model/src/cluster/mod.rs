@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
 
-pub(crate) use self::check::{Layout, beside};
+pub(crate) use self::check::{Checking, Dialect, LaidNode, Layout, List, beside, layout as check_layout};
 pub use self::{
     address::AddressRange,
     check::{Checked, Checks},

@@ -11,6 +11,7 @@
 //! The same texts are line 1 of the evidence, so that `report` and `plumbline verify` understand them in the same way.
 
 mod labels;
+mod laid;
 mod listed;
 mod merge;
 mod outside;
@@ -198,7 +199,7 @@ fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refu
         Some(plain) if complaints.is_readable() => Ok(Main {
             inventory: plain.inventory,
             findings: Vec::new(),
-            checks: Checks::default(),
+            checks: plain.checks,
             part: Some(Part {
                 complaints,
                 outside: plain.outside,

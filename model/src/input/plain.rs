@@ -20,23 +20,25 @@
 //! A node has the roles of its group and its own; its own labels and version stand before its group's.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
 };
 
 use ipnet::IpNet;
 
 use super::{
-    labels, listed,
+    labels,
+    laid::{self, Ranges, Vips},
+    listed,
     outside::{self, Outside},
     settings::{self, Chosen, Settings},
     words::Roles,
 };
 use crate::{
+    cluster::{Checks, LaidNode},
     id::{NodeId, Role},
     inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node},
-    report::check,
-    source::{Complaints, Gravity, Place, Placed, Refused, SourceText},
+    source::{Complaints, Place, Placed, Refused, SourceText},
     version::Version,
     yaml::{
         self, Value,
@@ -51,6 +53,7 @@ pub(super) const SCHEMA: &str = "plumbline/inventory/v1";
 #[derive(Debug)]
 pub(super) struct Plain {
     pub(super) inventory: Inventory,
+    pub(super) checks: Checks,
     pub(super) outside: Outside,
     pub(super) roles: Roles,
 }
@@ -89,17 +92,26 @@ pub(super) fn read(
         .and_then(|at| version(&at, complaints));
     let settings = Settings::read(&mut fields, complaints);
     let vips = vips(&mut fields, complaints);
-    let pods = prefixes(&mut fields, "pods", complaints);
-    let services = prefixes(&mut fields, "services", complaints);
+    let ranges = Ranges {
+        pods: prefixes(&mut fields, "pods", complaints),
+        services: prefixes(&mut fields, "services", complaints),
+    };
     let roles = Roles::with(chosen.role_names.clone());
     let mut listing = Listing {
         roles: &roles,
         nodes: BTreeMap::new(),
+        laid: Vec::new(),
     };
     listing.read(&mut fields, complaints);
-    let listed = listing.nodes;
+    let (listed, laid) = (listing.nodes, listing.laid);
     let outside = outside::read(&mut fields, &roles, complaints);
     fields.finish(complaints);
+    let checks = laid::check(
+        (name.clone().unwrap_or_default(), laid),
+        &vips,
+        &ranges,
+        complaints,
+    );
     let (Some(name), Some(profile), Some(version)) = (name, &chosen.profile, version) else {
         return Ok(None);
     };
@@ -107,13 +119,12 @@ pub(super) fn read(
     inventory.with = chosen.with.iter().map(|name| name.value.clone()).collect();
     settings.give(&mut inventory);
     settings::check(&inventory, (&chosen, &settings), profiles, complaints)?;
-    (inventory.pods, inventory.services) = (values(&pods), values(&services));
-    check_vips(&vips, &inventory, complaints);
-    check_ranges(&pods, &services, &inventory, complaints);
+    (inventory.pods, inventory.services) = (values(&ranges.pods), values(&ranges.services));
     inventory.control_plane_vip = vips.control_plane.map(|vip| vip.value);
     inventory.ingress_vip = vips.ingress.map(|vip| vip.value);
     Ok(Some(Plain {
         inventory,
+        checks,
         outside,
         roles,
     }))
@@ -200,6 +211,8 @@ struct Common {
 struct Listing<'a> {
     roles: &'a Roles,
     nodes: BTreeMap<NodeId, Listed>,
+    /// Every node as it stands there, repeated ones included.
+    laid: Vec<LaidNode>,
 }
 
 impl Listing<'_> {
@@ -347,17 +360,17 @@ impl Listing<'_> {
             );
             complaints.add_with_help(place, message, help);
         }
-        let (id, line) = (NodeId::from(listed.address), listed.line);
-        if let Some(other) = self.nodes.insert(id, listed) {
-            let message = format!("`{path}`: node {id} is listed twice");
-            let help = match other.line == line {
-                true => "remove one; the other is in the same line".to_owned(),
-                false => format!(
-                    "remove one; the other is in line {}; a node's roles make one list",
-                    other.line
-                ),
-            };
-            complaints.add_with_help(place, message, help);
+        let address = Placed {
+            value: listed.address,
+            place,
+        };
+        self.laid.push(laid::node(address, &listed.roles, &listed.pool));
+        // The checks tell of one that is listed twice.
+        match self.nodes.entry(NodeId::from(listed.address)) {
+            Entry::Occupied(mut first) => first.get_mut().roles.extend(listed.roles),
+            Entry::Vacant(vacant) => {
+                vacant.insert(listed);
+            }
         }
     }
 
@@ -404,13 +417,6 @@ fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> 
     at.parsed(complaints, "a version", VERSION_HELP)
 }
 
-/// The virtual addresses.
-#[derive(Default)]
-struct Vips {
-    control_plane: Option<Placed<IpAddr>>,
-    ingress: Option<Placed<IpAddr>>,
-}
-
 fn vips(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vips {
     let Some(mut fields) = fields.optional("vips").and_then(|at| at.fields(complaints)) else {
         return Vips::default();
@@ -425,37 +431,6 @@ fn vips(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vips {
     };
     fields.finish(complaints);
     vips
-}
-
-fn check_vips(vips: &Vips, inventory: &Inventory, complaints: &mut Complaints) {
-    let written = [("control_plane", &vips.control_plane), ("ingress", &vips.ingress)];
-    for (key, vip) in written {
-        let Some(vip) = vip else { continue };
-        if let Some(node) = inventory.node(NodeId::from(vip.value)) {
-            complaints.find(
-                vip.place,
-                (check::CFG_DISJOINT_ADDRESSES.id, Gravity::Contradiction),
-                format!(
-                    "`vips.{key}` {} is the address of a node (line {})",
-                    vip.value, node.line
-                ),
-                "write an address that moves between nodes, or leave it out if there is none",
-            );
-        }
-    }
-    if let (Some(control_plane), Some(ingress)) = (&vips.control_plane, &vips.ingress)
-        && control_plane.value == ingress.value
-    {
-        complaints.find(
-            ingress.place,
-            (check::CFG_DISJOINT_ADDRESSES.id, Gravity::Contradiction),
-            format!(
-                "`vips.ingress` {} is `vips.control_plane`, too (line {})",
-                ingress.value, control_plane.place.line
-            ),
-            "give each an address of its own",
-        );
-    }
 }
 
 fn prefixes(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Vec<Placed<IpNet>> {
@@ -480,47 +455,6 @@ fn prefixes(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complai
 
 fn values(prefixes: &[Placed<IpNet>]) -> Vec<IpNet> {
     prefixes.iter().map(|prefix| prefix.value).collect()
-}
-
-/// Pods, Services and nodes must each be told by their addresses.
-fn check_ranges(
-    pods: &[Placed<IpNet>],
-    services: &[Placed<IpNet>],
-    inventory: &Inventory,
-    complaints: &mut Complaints,
-) {
-    let all: Vec<(&str, &Placed<IpNet>)> = (pods.iter().map(|range| ("pods", range)))
-        .chain(services.iter().map(|range| ("services", range)))
-        .collect();
-    let id = (check::CFG_DISJOINT_RANGES.id, Gravity::Fail);
-    for (index, (what, range)) in all.iter().enumerate() {
-        for (other_what, other) in &all[..index] {
-            if range.value.contains(&other.value) || other.value.contains(&range.value) {
-                let message = format!(
-                    "`{what}` {} overlaps `{other_what}` {} (line {})",
-                    range.value, other.value, other.place.line
-                );
-                complaints.find(
-                    range.place,
-                    id,
-                    message,
-                    "choose ranges that have no address in common",
-                );
-            }
-        }
-        let inside = |node: &&Node| {
-            node.id
-                .address()
-                .is_some_and(|address| range.value.contains(&address))
-        };
-        if let Some(node) = inventory.nodes.iter().find(inside) {
-            let message = format!(
-                "`{what}` {} holds the node {} (line {})",
-                range.value, node.id, node.line
-            );
-            complaints.find(range.place, id, message, "choose a range that holds no node");
-        }
-    }
 }
 
 const VERSION_HELP: &str = "write it as the product does, for example 1.31, v1.31.4+k3s1 or 4.17";

@@ -176,7 +176,7 @@ pub const CFG_CONTROL_PLANE_COUNT: Check = Check {
     id: "CFG-011",
     asserts: "the control plane has an odd number of nodes, and neither it nor a load balancer node pool has one only",
     needs: "nothing",
-    rule: "fails if the number is even; warns of one",
+    rule: "fails if the number is even, of a plain inventory, whose etcd may stand elsewhere, warns of it; warns of one",
 };
 
 /// A node is in one pool.

@@ -56,11 +56,7 @@ pub(crate) fn beside(layout: &Layout, admin: &Layout) -> Vec<Diagnostic> {
         ("control plane VIP", &admin.control_plane_vip),
         ("ingress VIP", &admin.ingress_vip),
     ];
-    for (name, vip) in [
-        ("controlPlaneVIP", &layout.control_plane_vip),
-        ("ingressVIP", &layout.ingress_vip),
-    ] {
-        let Some(vip) = vip else { continue };
+    for (name, vip) in layout.vips() {
         let taken = theirs
             .iter()
             .find(|(_, other)| other.as_ref().is_some_and(|other| other.value == vip.value));

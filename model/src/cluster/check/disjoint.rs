@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Checking, Layout, counted, listed,
+    Checking, Dialect, Layout, counted, listed,
     nodes::{Owner, Owners},
 };
 use crate::{
@@ -62,13 +62,7 @@ fn single_addresses(layout: &Layout, owners: &Owners, checking: &mut Checking<'_
         |name: &'static str, addresses: &'_ [Placed<IpAddr>]| -> Vec<(&'static str, Placed<IpAddr>)> {
             addresses.iter().map(|address| (name, address.clone())).collect()
         };
-    let vips = [
-        ("controlPlaneVIP", &layout.control_plane_vip),
-        ("ingressVIP", &layout.ingress_vip),
-    ];
-    let vips = vips
-        .into_iter()
-        .filter_map(|(name, vip)| Some((name, vip.clone()?)));
+    let vips = layout.vips().map(|(name, vip)| (name, vip.clone()));
     let others = named("floating IP", &layout.floating_ips)
         .into_iter()
         .chain(named("BGP peer", &layout.peers));
@@ -82,8 +76,8 @@ fn single_addresses(layout: &Layout, owners: &Owners, checking: &mut Checking<'_
             match users.get(&address.value) {
                 // Control plane and Services may speak with the same router.
                 Some((other, _)) if *other == name && name == "BGP peer" => continue,
-                Some(("controlPlaneVIP", _)) if name == "ingressVIP" => {
-                    format!("ingressVIP {} is the controlPlaneVIP", address.value)
+                Some((other, _)) if layout.vips().any(|(vip, _)| vip == name) => {
+                    format!("{name} {} is the {other}", address.value)
                 }
                 Some((other, place)) => {
                     format!("{name} {} is also a {other} (line {})", address.value, place.line)
@@ -97,23 +91,25 @@ fn single_addresses(layout: &Layout, owners: &Owners, checking: &mut Checking<'_
         taken.push(address.place);
         let help = match name {
             "ingressVIP" => "choose another address from the pools",
+            "control plane VIP" | "ingress VIP" => {
+                "write an address that nobody has, or leave it out if none moves between nodes"
+            }
             "BGP peer" => "write the router's address, which nobody else has",
             _ => "choose an address that nobody has",
         };
         let weight = (check::CFG_DISJOINT_ADDRESSES, Gravity::Contradiction);
         checking.complain(address.place, weight, message, help);
     }
-    let detail = format!(
-        "{}, {}, {}, {} and {} share no address",
+    let mut uses = vec![
         counted(layout.nodes.len(), "node"),
-        counted(
-            layout.control_plane_vip.iter().chain(&layout.ingress_vip).count(),
-            "VIP"
-        ),
-        counted(layout.ranges().count(), "pool range"),
-        counted(layout.floating_ips.len(), "floating IP"),
-        counted(layout.peers.len(), "BGP peer"),
-    );
+        counted(layout.vips().count(), "VIP"),
+    ];
+    if layout.dialect == Dialect::Bmctl {
+        uses.push(counted(layout.ranges().count(), "pool range"));
+        uses.push(counted(layout.floating_ips.len(), "floating IP"));
+        uses.push(counted(layout.peers.len(), "BGP peer"));
+    }
+    let detail = format!("{} share no address", listed(&uses));
     checking.made(check::CFG_DISJOINT_ADDRESSES, detail);
     taken
 }

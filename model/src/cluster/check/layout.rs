@@ -21,6 +21,8 @@ use crate::{
 /// A cluster as its file lays it out, as far as it could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Layout {
+    /// In whose words the file is written.
+    pub(crate) dialect: Dialect,
     /// The file's name.
     pub(crate) file: String,
     /// The cluster's name.
@@ -89,6 +91,20 @@ pub(crate) enum List {
     LoadBalancers,
     /// A node pool by its name.
     Pool(String),
+    /// A group of a plain inventory by its name.
+    Group(String),
+    /// The nodes of a plain inventory that no group has.
+    Ungrouped,
+}
+
+/// In whose words a file is written: complaints use them, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Dialect {
+    /// A file of `bmctl`.
+    #[default]
+    Bmctl,
+    /// A plain inventory, of whatever distribution: what only `bmctl` asks for is not asked of it.
+    Plain,
 }
 
 /// A pool of addresses for Services.
@@ -134,6 +150,8 @@ impl std::fmt::Display for List {
             Self::ControlPlane => f.write_str("the control plane"),
             Self::LoadBalancers => f.write_str("the load balancer node pool"),
             Self::Pool(name) => write!(f, "NodePool `{name}`"),
+            Self::Group(name) => write!(f, "group `{name}`"),
+            Self::Ungrouped => f.write_str("the ungrouped nodes"),
         }
     }
 }
@@ -254,6 +272,21 @@ impl Layout {
             k8s_ip: node.k8s_ip.clone(),
             list: list.clone(),
         }));
+    }
+
+    /// The VIPs with the names that the file has for them.
+    pub(crate) fn vips(&self) -> impl Iterator<Item = (&'static str, &Placed<IpAddr>)> {
+        let (control_plane, ingress) = match self.dialect {
+            Dialect::Bmctl => ("controlPlaneVIP", "ingressVIP"),
+            Dialect::Plain => ("control plane VIP", "ingress VIP"),
+        };
+        let named = [
+            (control_plane, &self.control_plane_vip),
+            (ingress, &self.ingress_vip),
+        ];
+        named
+            .into_iter()
+            .filter_map(|(name, vip)| Some((name, vip.as_ref()?)))
     }
 
     /// The nodes of one list.

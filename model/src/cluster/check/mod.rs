@@ -27,7 +27,7 @@ mod references;
 mod suggest;
 
 pub(crate) use self::beside::beside;
-pub(crate) use self::layout::{LaidNode, Layout, List, PodsPerNode};
+pub(crate) use self::layout::{Dialect, LaidNode, Layout, List, PodsPerNode};
 use super::{
     Cluster,
     documents::{Documents, RawCluster},
@@ -53,6 +53,13 @@ pub struct Checks {
     pub(crate) layout: Layout,
     /// The checks that were made, in the order in which they were.
     pub(crate) made: Vec<Checked>,
+}
+
+impl Checks {
+    /// What was made of a layout.
+    pub(crate) fn new(layout: Layout, made: Vec<Checked>) -> Self {
+        Self { layout, made }
+    }
 }
 
 /// Complaints and checks in the making.
@@ -121,11 +128,7 @@ pub(super) fn check(
     layout(&laid_out, &mut checking);
     let made = checking.end();
     let cluster = build::build(cluster, documents, complaints)?;
-    let checks = Checks {
-        layout: laid_out,
-        made,
-    };
-    Some((cluster, checks))
+    Some((cluster, Checks::new(laid_out, made)))
 }
 
 /// The checks over what only clusters that bmctl makes have.

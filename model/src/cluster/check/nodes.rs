@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Checking, LaidNode, Layout, List, counted};
+use super::{Checking, Dialect, LaidNode, Layout, List, counted};
 use crate::{
     report::check,
     source::{Gravity, Place},
@@ -61,10 +61,15 @@ pub(super) fn each_in_one_list(layout: &Layout, checking: &mut Checking<'_>) -> 
         if repeated.more > 0 {
             message.push_str(&format!(", and so are {} more of its addresses", repeated.more));
         }
-        let help = format!(
-            "a node is in one pool only: keep this line or line {}",
-            repeated.first.line
-        );
+        let once = match layout.dialect {
+            Dialect::Bmctl => "a node is in one pool only",
+            Dialect::Plain => "a node is listed once, with all of its roles",
+        };
+        let help = if repeated.first.line == repeated.place.line {
+            format!("{once}: remove one of the two, which are in the same line")
+        } else {
+            format!("{once}: keep this line or line {}", repeated.first.line)
+        };
         let weight = (check::CFG_NODE_ONCE, Gravity::Contradiction);
         checking.complain(repeated.place, weight, message, help);
     }
@@ -102,12 +107,12 @@ pub(super) fn counts(layout: &Layout, checking: &mut Checking<'_>) {
                 count - 1,
                 count + 1
             );
-            checking.complain(
-                place,
-                (check::CFG_CONTROL_PLANE_COUNT, Gravity::Fail),
-                message,
-                help,
-            );
+            // Others may keep their state outside of the control plane, where an even number does no harm.
+            let gravity = match layout.dialect {
+                Dialect::Bmctl => Gravity::Fail,
+                Dialect::Plain => Gravity::Warn,
+            };
+            checking.complain(place, (check::CFG_CONTROL_PLANE_COUNT, gravity), message, help);
         }
         _ => {}
     }

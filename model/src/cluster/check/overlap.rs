@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Checking, Layout, counted, listed, suggest};
+use super::{Checking, Dialect, Layout, counted, listed, suggest};
 use crate::{
     cluster::AddressRange,
     report::check,
@@ -39,8 +39,12 @@ pub(super) fn ranges(layout: &Layout, checking: &mut Checking<'_>) {
             complain(layout, block, message, checking);
         }
     }
+    let others = match layout.dialect {
+        Dialect::Bmctl => "nodes, VIPs, pools, routers or servers",
+        Dialect::Plain => "nodes or VIPs",
+    };
     let detail = format!(
-        "{} of pods and Services overlap neither each other nor nodes, VIPs, pools, routers or servers of the file",
+        "{} of pods and Services overlap neither each other nor {others} of the file",
         counted(blocks.len(), "range")
     );
     checking.made(check::CFG_DISJOINT_RANGES, detail);
@@ -69,14 +73,8 @@ fn inside(layout: &Layout, block: &IpNet) -> Vec<String> {
         .filter_map(|node| node.addresses().find(|address| block.contains(&address.value)))
         .map(|address| (address.value.to_string(), address.place.line));
     found.extend(summed("node", nodes));
-    let vips = [
-        ("controlPlaneVIP", &layout.control_plane_vip),
-        ("ingressVIP", &layout.ingress_vip),
-    ];
-    for (name, vip) in vips {
-        let vip = vip.iter().filter(|vip| block.contains(&vip.value));
-        found.extend(vip.map(|vip| format!("the {name} {} (line {})", vip.value, vip.place.line)));
-    }
+    let vips = layout.vips().filter(|(_, vip)| block.contains(&vip.value));
+    found.extend(vips.map(|(name, vip)| format!("the {name} {} (line {})", vip.value, vip.place.line)));
     let pools = layout
         .ranges()
         .filter(|range| reaches(block, range.value))

@@ -210,15 +210,8 @@ fn routers(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger<'_>) {
         .filter_map(|node| facts(ledger, node.id))
         .flat_map(|facts| &facts.gateways);
     let routers: BTreeSet<IpAddr> = told.copied().collect();
-    let vips = [
-        ("controlPlaneVIP", &asked.layout.control_plane_vip),
-        ("ingressVIP", &asked.layout.ingress_vip),
-    ];
-    let vips = vips
-        .into_iter()
-        .filter_map(|(name, vip)| Some((name, vip.as_ref()?)));
     let mut complaints = Vec::new();
-    for (name, vip) in vips {
+    for (name, vip) in asked.layout.vips() {
         // Pools are told of as a whole.
         let is_in_pool = asked.layout.ranges().any(|range| range.value.contains(vip.value));
         if routers.contains(&vip.value) && !is_in_pool {
