@@ -6,6 +6,7 @@
 //! filters, and the state in the address. Nothing of the data is ever put into the page as markup.
 
 mod causes;
+mod data;
 mod grid;
 mod matrix;
 mod people;
@@ -61,7 +62,7 @@ pub(crate) fn html(report: &Report) -> String {
                 footer { (foot(report)) }
                 // Filled by the script: what is behind a pair or a node.
                 aside id="panel" aria-labelledby="panel-title" hidden {}
-                script type="application/json" id="data" { (PreEscaped(grid.json(report))) }
+                script type="application/json" id="data" { (PreEscaped(data::json(&grid, report))) }
                 script { (PreEscaped(SCRIPT)) }
             }
         }
