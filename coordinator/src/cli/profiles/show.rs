@@ -232,6 +232,8 @@ fn footnotes(profiles: &[Profile], shown: &[Shown<'_>], minor: Option<Minor>) ->
         "Variables (`variables:` of an inventory, or the document's port)",
         &variables(profiles),
     );
+    let overlays: Vec<String> = profiles.iter().flat_map(overlay).collect();
+    push_list(&mut text, "What encapsulation takes from the MTU", &overlays);
     let notes: Vec<String> = profiles
         .iter()
         .flat_map(|profile| profile.notes.clone())
@@ -270,6 +272,15 @@ fn options(profile: &Profile) -> Vec<String> {
         )
     };
     profile.options.iter().map(line).collect()
+}
+
+/// `vxlan: 50 octets (SOURCE)`.
+fn overlay(profile: &Profile) -> Vec<String> {
+    let Some(overlay) = &profile.overlay else {
+        return Vec::new();
+    };
+    let line = |(name, octets)| format!("{name}: {octets} octets ({})", overlay.source);
+    overlay.octets.iter().map(line).collect()
 }
 
 /// Each once: a variable that several profiles know is one setting.
