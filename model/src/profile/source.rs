@@ -1,12 +1,43 @@
-//! Names that a user gives to sources of rules that no table knows: `client`, `storage`.
+//! Who sends: the sources that tables know, and names that a user gives to others (`client`, `storage`).
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize, de};
 
+/// Who sends a rule's traffic, in our reading of the document's "used by".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The machine that runs `bmctl`: the coordinator stands there.
+    AdminWorkstation,
+    /// Nodes of the admin cluster; without `--admin-cluster` there is no vantage.
+    AdminClusterNodes,
+    /// Control plane nodes of this cluster.
+    ControlPlane,
+    /// Load balancer nodes of this cluster.
+    LoadBalancer,
+    /// Workers of this cluster.
+    Worker,
+    /// Every node of this cluster.
+    ClusterNodes,
+    /// "All": every node and the coordinator; other clients are declared by the user.
+    AnyClient,
+    /// A load balancer in front of the cluster that is none of its nodes.
+    ExternalLoadBalancer,
+    /// The node itself, over any of its addresses.
+    SelfNode,
+    /// The node itself, over the loopback interface.
+    Loopback,
+    /// Floating IPs of a NetworkGatewayGroup.
+    FloatingIp,
+    /// A source of the user's own, for which vantages stand; only declared rules have it.
+    #[serde(untagged)]
+    Named(SourceName),
+}
+
 /// A source of the user's own: 1 to 32 characters, lower-case letters, digits and underscores, a letter first.
 ///
-/// It is kept inline, so that a [`super::Source`] stays a value that is copied.
+/// It is kept inline, so that a [`Source`] stays a value that is copied.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName {
     /// Filled up with zeros, which no name has: equal octets are equal names, and they sort as their texts do.
@@ -17,6 +48,37 @@ pub struct SourceName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read source {0:?}: 1 to 32 lower-case letters, digits and underscores, a letter first")]
 pub struct InvalidSourceName(pub String);
+
+impl Source {
+    /// Every source that a table may name, by its word.
+    pub(crate) const WORDS: [(&'static str, Self); 11] = [
+        ("admin_workstation", Self::AdminWorkstation),
+        ("admin_cluster_nodes", Self::AdminClusterNodes),
+        ("control_plane", Self::ControlPlane),
+        ("load_balancer", Self::LoadBalancer),
+        ("worker", Self::Worker),
+        ("cluster_nodes", Self::ClusterNodes),
+        ("any_client", Self::AnyClient),
+        ("external_load_balancer", Self::ExternalLoadBalancer),
+        ("self_node", Self::SelfNode),
+        ("loopback", Self::Loopback),
+        ("floating_ip", Self::FloatingIp),
+    ];
+
+    /// Whether only the node itself is meant, which is no matter of the network.
+    pub(crate) fn is_the_node_itself(self) -> bool {
+        matches!(self, Self::SelfNode | Self::Loopback)
+    }
+
+    /// Whether the cluster's own nodes are meant and nobody else, so that no vantage can stand for them.
+    pub(crate) fn is_inside(self) -> bool {
+        self.is_the_node_itself()
+            || matches!(
+                self,
+                Self::ControlPlane | Self::LoadBalancer | Self::Worker | Self::ClusterNodes
+            )
+    }
+}
 
 impl SourceName {
     /// Characters, which are all ASCII.
@@ -81,7 +143,13 @@ impl<'de> Deserialize<'de> for SourceName {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Source;
+
+    #[test]
+    fn the_words_of_tables_are_those_of_reports() {
+        for (word, source) in Source::WORDS {
+            assert_eq!(serde_json::to_value(source).unwrap(), word);
+        }
+    }
 
     #[test]
     fn names_keep_their_text_and_their_order() {

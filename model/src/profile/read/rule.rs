@@ -24,7 +24,7 @@ pub(super) struct Words<'a> {
 
 pub(super) fn stand_in(item: &At<'_>, words: &Words<'_>, complaints: &mut Complaints) -> Option<StandIn> {
     let mut fields = item.fields(complaints)?;
-    let source = choice(&mut fields, "source", &SOURCES, complaints);
+    let source = choice(&mut fields, "source", &Source::WORDS, complaints);
     let when = condition(&mut fields, words, complaints);
     let by = sources(&mut fields, "by", complaints);
     let why = text(&mut fields, "why", complaints);
@@ -217,7 +217,7 @@ fn sources(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complain
     };
     list.items(complaints)
         .iter()
-        .filter_map(|item| Some(item.choice(complaints, &SOURCES)?.value))
+        .filter_map(|item| Some(item.choice(complaints, &Source::WORDS)?.value))
         .collect()
 }
 
@@ -246,20 +246,6 @@ const DESTINATIONS: [(&str, Destination); 7] = [
     ("added_cluster_node", Destination::AddedClusterNode),
     ("added_cluster_vip", Destination::AddedClusterVip),
     ("external", Destination::External),
-];
-
-const SOURCES: [(&str, Source); 11] = [
-    ("admin_workstation", Source::AdminWorkstation),
-    ("admin_cluster_nodes", Source::AdminClusterNodes),
-    ("control_plane", Source::ControlPlane),
-    ("load_balancer", Source::LoadBalancer),
-    ("worker", Source::Worker),
-    ("cluster_nodes", Source::ClusterNodes),
-    ("any_client", Source::AnyClient),
-    ("external_load_balancer", Source::ExternalLoadBalancer),
-    ("self_node", Source::SelfNode),
-    ("loopback", Source::Loopback),
-    ("floating_ip", Source::FloatingIp),
 ];
 
 const SCOPES: [(&str, Scope); 3] = [
