@@ -16,13 +16,14 @@ mod listed;
 mod merge;
 mod outside;
 mod plain;
+mod roles;
 mod settings;
 mod site;
-mod words;
+mod sources;
 
 use serde::{Deserialize, Serialize};
 
-use self::{merge::Part, site::Site, words::Roles};
+use self::{merge::Part, roles::Roles, site::Site};
 use crate::{
     cluster::{self, Checks},
     inventory::Inventory,

@@ -23,7 +23,8 @@ use std::{
 
 use super::{
     listed,
-    words::{self, Roles, Use},
+    roles::Roles,
+    sources::{self, Use},
 };
 use crate::{
     id::{NodeId, Role},
@@ -213,7 +214,7 @@ fn some_sources(
         complaints.add_with_help(at.place(), format!("`{}` is empty", at.path), help);
         return None;
     }
-    let sources = words::sources(at, wanted, complaints);
+    let sources = sources::read(at, wanted, complaints);
     (sources.len() == written).then_some(sources)
 }
 

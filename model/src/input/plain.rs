@@ -31,8 +31,8 @@ use super::{
     laid::{self, Ranges, Vips},
     listed,
     outside::{self, Outside},
+    roles::Roles,
     settings::{self, Chosen, Settings},
-    words::Roles,
 };
 use crate::{
     cluster::{Checks, LaidNode},

@@ -14,7 +14,7 @@ use super::{
     labels, listed,
     outside::{self, Outside},
     plain,
-    words::Roles,
+    roles::Roles,
 };
 use crate::{
     inventory::Inventory,
