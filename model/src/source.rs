@@ -137,6 +137,15 @@ impl Complaints {
         self.said.len() >= MAX_COLLECTED || self.said.insert(what)
     }
 
+    /// Takes back the latest complaint with these words, because the one that is added next explains it. Only for one that
+    /// keeps the text from being read, and only if the next does, too.
+    pub(crate) fn retract(&mut self, message: &str) {
+        let is_it = |one: &Diagnostic| one.gravity == Gravity::Unreadable && one.message == message;
+        if let Some(at) = self.list.iter().rposition(is_it) {
+            self.list.remove(at);
+        }
+    }
+
     /// Adds a complaint without a remedy: the text is not readable.
     pub(crate) fn add(&mut self, place: Place, message: impl Into<String>) {
         self.push(place, (Gravity::Unreadable, None), message.into(), None);

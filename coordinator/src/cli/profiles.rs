@@ -25,7 +25,7 @@ pub(crate) enum ProfilesCommand {
     Lint(LintArgs),
 }
 
-const LINT_HELP: &str = "Exit codes: 0 nothing to mend, 1 something to mend, 2 a file cannot be read.
+const LINT_HELP: &str = "Exit codes: 0 nothing to mend, 1 something that a careful author would mend, 2 an error, or no such file.
 docs/profiles.md is the guide to write a profile.";
 
 pub(crate) fn profiles(command: &ProfilesCommand) -> Result<Exit, Failure> {

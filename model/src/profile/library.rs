@@ -298,6 +298,7 @@ impl<'a> Library<'a> {
     /// What the profile and those that it extends declare. Complains about names that are unknown.
     pub(super) fn scope(&self, head: &Head, complaints: &mut Complaints) -> Scope {
         let mut scope = Scope::default();
+        let mut is_whole = true;
         for name in &head.extends {
             match self.find(&name.value) {
                 Some(_) if head.is_called(&name.value) => {
@@ -305,10 +306,18 @@ impl<'a> Library<'a> {
                     complaints.add_with_help(name.place, message, "remove it from `extends`");
                 }
                 Some(text) => self.widen(&mut scope, text),
-                None => self.complain(name, complaints),
+                None => {
+                    self.complain(name, complaints);
+                    // Read on as if the near name stood there, so that one slip is not told again by all that rests on it.
+                    match self.near(&name.value).and_then(|near| self.find(&near)) {
+                        Some(text) => self.widen(&mut scope, text),
+                        None => is_whole = false,
+                    }
+                }
             }
         }
-        for replaced in head.replaces.iter().filter(|id| !scope.rules.contains(&id.value)) {
+        let is_unknown = |id: &&Placed<String>| is_whole && !scope.rules.contains(&id.value);
+        for replaced in head.replaces.iter().filter(is_unknown) {
             let message = format!("no profile that this one extends has a rule `{}`", replaced.value);
             let near = nearest(&replaced.value, scope.rules.iter().map(String::as_str));
             let help = near.map_or_else(

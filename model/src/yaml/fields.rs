@@ -249,7 +249,7 @@ impl<'a> Fields<'a> {
                 .iter()
                 .find(|entry| entry.key == key)
                 .map_or(self.place, |entry| entry.place);
-            complaints.add_with_help(place, format!("`{}` is missing", self.path_of(key)), help);
+            complaints.add_with_help(place, self.missing(key), help);
         }
         found
     }
@@ -283,11 +283,23 @@ impl<'a> Fields<'a> {
             }
             match nearest(&entry.key, self.known.iter().copied()) {
                 Some(word) => {
+                    self.explain_missing(word, complaints);
                     complaints.add_with_help(entry.place, message, format!("did you mean `{word}`?"))
                 }
                 None => complaints.add_with_help(entry.place, message, self.valid_names()),
             }
         }
+    }
+
+    /// A misspelt field is told once: that the field it was meant to be is missing only follows from it.
+    fn explain_missing(&self, word: &str, complaints: &mut Complaints) {
+        if !self.entries.iter().any(|entry| entry.key == word) {
+            complaints.retract(&self.missing(word));
+        }
+    }
+
+    fn missing(&self, key: &str) -> String {
+        format!("`{}` is missing", self.path_of(key))
     }
 
     fn note_unknown(&self, check: &'static str, complaints: &mut Complaints) {
@@ -299,11 +311,15 @@ impl<'a> Fields<'a> {
                 complaints.add_with_help(entry.place, message, "give the cluster file; this is none");
                 return;
             }
+            let meant = nearest(&entry.key, self.known.iter().copied());
+            if let Some(word) = meant {
+                self.explain_missing(word, complaints);
+            }
             if !complaints.is_said_first(without_indices(&path)) {
                 continue;
             }
             let message = format!("unknown field `{path}`");
-            match nearest(&entry.key, self.known.iter().copied()) {
+            match meant {
                 Some(word) => {
                     complaints.add_with_help(entry.place, message, format!("did you mean `{word}`?"));
                 }

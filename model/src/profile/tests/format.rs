@@ -302,3 +302,13 @@ fn slips_in_the_head_and_in_conditions_are_named_with_the_nearest_word() {
         assert!(refused.contains(message), "{to}: {refused}");
     }
 }
+
+#[test]
+fn one_slip_is_one_complaint_and_what_follows_from_it_none() {
+    let slips = CHILD
+        .replace("extends: [base]", "extends: [bas]")
+        .replace("from: [worker]", "fromm: [worker]");
+    let refused = lint(&text("child.yaml", &slips), &[text("base.yaml", BASE)]).unwrap_err();
+    let told: Vec<&str> = refused.0.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(told, ["unknown profile `bas`", "unknown field `rules[0].fromm`"]);
+}
