@@ -23,7 +23,10 @@ use super::{
     print,
     profiles::{plain_table, word},
 };
-use crate::{exit::Exit, render};
+use crate::{
+    exit::Exit,
+    render::{self, csv},
+};
 
 const EXAMPLES: &str = "\
 Nothing is sent.
@@ -71,7 +74,7 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
     let text = match args.output {
         Output::Table => table(&inputs),
         Output::Json => json(&inputs)?,
-        Output::Csv => csv(&inputs.plan, &inputs.profiles),
+        Output::Csv => connections(&inputs.plan, &inputs.profiles),
     };
     print(&text)?;
     Ok(Exit::Passed)
@@ -296,42 +299,36 @@ fn json(inputs: &Inputs) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn csv(plan: &Plan, profiles: &[Profile]) -> String {
-    let mut out = String::from("src,dst,family,protocol,ports,rule,expect,severity,purpose,citation\n");
+fn connections(plan: &Plan, profiles: &[Profile]) -> String {
+    let mut out = csv::Table::new(&[
+        "src", "dst", "family", "protocol", "ports", "rule", "expect", "severity", "purpose", "citation",
+    ]);
     let rules = profiles.iter().flat_map(|profile| &profile.rules);
     let cited: BTreeMap<&str, String> = rules
         .map(|rule| (rule.id.as_str(), rule.cited.join("; ")))
         .collect();
     for block in &plan.blocks {
-        let purpose = quoted(&block.purpose);
-        let citation = quoted(cited.get(block.rule.as_str()).map_or("", String::as_str));
+        let citation = cited.get(block.rule.as_str()).cloned().unwrap_or_default();
         for source in &block.sources {
             for destination in &block.destinations {
                 let ports = block.ports_for(*source, *destination);
                 if ports.is_empty() {
                     continue;
                 }
-                let _ = writeln!(
-                    out,
-                    "{source},{destination},{},{},\"{ports}\",{},{},{},{purpose},{citation}",
-                    block.family,
-                    block.protocol,
-                    block.rule,
+                out.row(&[
+                    source.to_string(),
+                    destination.to_string(),
+                    block.family.to_string(),
+                    block.protocol.to_string(),
+                    ports.to_string(),
+                    block.rule.clone(),
                     word(&block.expect),
                     word(&block.severity),
-                );
+                    block.purpose.clone(),
+                    citation.clone(),
+                ]);
             }
         }
     }
-    out
-}
-
-/// A CSV field (RFC 4180): quoted, inner quotes doubled; a leading formula character is defused for spreadsheets.
-fn quoted(text: &str) -> String {
-    let defused = if text.starts_with(['=', '+', '-', '@']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    format!("\"{}\"", defused.replace('"', "\"\""))
+    out.into_text()
 }

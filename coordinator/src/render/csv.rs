@@ -65,7 +65,7 @@ pub(crate) fn matrix(report: &Report) -> String {
             icmp_of(row).unwrap_or_default().to_owned(),
         ]);
     }
-    out.text
+    out.into_text()
 }
 
 /// What an ICMP error of a row says.
@@ -143,7 +143,7 @@ pub(crate) fn requests(report: &Report, reasons: &BTreeMap<String, Reason>, want
             outcomes.join(" "),
         ]);
     }
-    out.text
+    out.into_text()
 }
 
 fn told<T: ToString>(value: Option<T>) -> String {
@@ -151,18 +151,20 @@ fn told<T: ToString>(value: Option<T>) -> String {
 }
 
 /// Records of the same number of fields.
-struct Table {
+pub(crate) struct Table {
     text: String,
 }
 
 impl Table {
-    fn new(names: &[&str]) -> Self {
+    /// A table without records.
+    pub(crate) fn new(names: &[&str]) -> Self {
         Self {
             text: names.join(",") + END,
         }
     }
 
-    fn row(&mut self, fields: &[String]) {
+    /// Adds a record.
+    pub(crate) fn row(&mut self, fields: &[String]) {
         for (index, field) in fields.iter().enumerate() {
             if index > 0 {
                 self.text.push(',');
@@ -170,6 +172,11 @@ impl Table {
             push_field(&mut self.text, field);
         }
         self.text.push_str(END);
+    }
+
+    /// The file.
+    pub(crate) fn into_text(self) -> String {
+        self.text
     }
 }
 
