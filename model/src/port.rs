@@ -43,6 +43,25 @@ pub enum Protocol {
     Ip(u8),
 }
 
+impl Protocol {
+    /// The protocol in a sentence, by the name that people know (IANA, protocol numbers).
+    pub fn words(self) -> String {
+        match self {
+            Self::Tcp => "TCP".to_owned(),
+            Self::Udp => "UDP".to_owned(),
+            Self::Icmp => "ICMP".to_owned(),
+            Self::Ip(4) => "IP-in-IP (IP protocol 4)".to_owned(),
+            Self::Ip(47) => "GRE (IP protocol 47)".to_owned(),
+            Self::Ip(50) => "ESP (IP protocol 50)".to_owned(),
+            Self::Ip(51) => "AH (IP protocol 51)".to_owned(),
+            Self::Ip(89) => "OSPF (IP protocol 89)".to_owned(),
+            Self::Ip(112) => "VRRP (IP protocol 112)".to_owned(),
+            Self::Ip(132) => "SCTP (IP protocol 132)".to_owned(),
+            Self::Ip(number) => format!("IP protocol {number}"),
+        }
+    }
+}
+
 /// Text that names no protocol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("read protocol {0:?}: expected tcp, udp, icmp or ip:N with N from 0 to 255")]

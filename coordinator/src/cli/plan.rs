@@ -129,7 +129,16 @@ fn table(inputs: &Inputs) -> String {
             "no vantage: nothing of ours stands at {source}, from where {rules} must be reached; {remedy}"
         );
     }
-    if !plan.no_vantage.is_empty() {
+    for rule in &plan.not_tested {
+        let _ = writeln!(
+            out,
+            "not tested: {}, {} ({}): a protocol without ports, which no probe sends",
+            rule.protocol.words(),
+            render::printable(&rule.purpose),
+            rule.rule
+        );
+    }
+    if !plan.no_vantage.is_empty() || !plan.not_tested.is_empty() {
         out.push('\n');
     }
     let effort = Effort::of(plan, parameters);

@@ -6,6 +6,7 @@
 //!     testcase name="lb.api"                               what it looked at: a rule, a node, a line of a file
 //!       failure type="host_firewall" message="..."         the cause, then every cause with its fix
 //!       skipped message="not measured: ..."                or: waived until ... by ...
+//!   testsuite name="not-measured"                          a case for each entry of `not_measured`, if there are any
 //! ```
 //!
 //! What Ant's schema, Jenkins' and surefire's have in common: at most one of failure and skipped in a case, no attributes on
@@ -133,10 +134,26 @@ fn suites(report: &Report) -> Vec<Suite> {
         }
     }
     let mut suites: Vec<Suite> = order.iter().map(|id| suite(report, id, &related)).collect();
+    suites.extend(unmeasured(report));
     for suite in &mut suites {
         tell_apart(&mut suite.cases);
     }
     suites
+}
+
+/// What was not measured and why, rules that no probe can test included; nothing if all was.
+fn unmeasured(report: &Report) -> Option<Suite> {
+    let cases: Vec<Case> = (report.not_measured.iter())
+        .map(|row| Case {
+            name: row.what.clone(),
+            outcome: Outcome::Skipped(format!("not measured: {}", row.why)),
+        })
+        .collect();
+    (!cases.is_empty()).then(|| Suite {
+        name: "not-measured".to_owned(),
+        cases,
+        remarks: Vec::new(),
+    })
 }
 
 /// Which findings each row of the checks is about, by their indices.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AFFORDABLE_SECONDS, Block, Expect, NoVantage, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE, Selection, Sharing,
-    index::Index, retest,
+    AFFORDABLE_SECONDS, Block, Expect, NoVantage, NotTested, PAIR_PORTS_BUDGET, Plan, STRATA_ABOVE,
+    Selection, Sharing, index::Index, retest,
 };
 use crate::{
     evidence::{Group, Parameters},
@@ -21,6 +21,7 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
         participants: Vec::new(),
         blocks: Vec::new(),
         no_vantage: Vec::new(),
+        not_tested: Vec::new(),
     };
     if parameters.groups.contains(&Group::Reach) {
         for profile in profiles {
@@ -213,12 +214,14 @@ fn add(
     roster: &Roster<'_>,
     plan: &mut Plan,
 ) {
-    let Some(expect) = expectation(rule) else {
-        return;
-    };
     if !rule.holds_for(inventory) {
         return;
     }
+    let Some(expect) = expectation(rule) else {
+        plan.not_tested
+            .extend(not_tested(rule, profile, inventory, parameters, roster));
+        return;
+    };
     let destinations = match rule.destination {
         Destination::External => return,
         Destination::AddedClusterVip => {
@@ -282,6 +285,38 @@ fn expectation(rule: &Rule) -> Option<Expect> {
         (Scope::Loopback, Protocol::Tcp) => Some(Expect::Blocked),
         _ => None,
     }
+}
+
+/// A rule of a protocol without ports, if somebody of the cluster should get through to somebody else by it.
+fn not_tested(
+    rule: &Rule,
+    profile: &Profile,
+    inventory: &Inventory,
+    parameters: &Parameters,
+    roster: &Roster<'_>,
+) -> Option<NotTested> {
+    let has_ports = matches!(rule.protocol, Protocol::Tcp | Protocol::Udp);
+    if has_ports || rule.scope != Scope::Remote || rule.destination == Destination::External {
+        return None;
+    }
+    let destinations = destinations(rule, parameters, roster);
+    let is_other = |source: &NodeId| destinations.iter().any(|destination| destination != source);
+    let mut sources = rule
+        .sources
+        .iter()
+        .flat_map(|source| profile.standing_for(*source, inventory));
+    // A source for which nobody stands is there all the same.
+    let is_sent = sources.any(|source| match roster.vantages(source) {
+        Some(nodes) => nodes.iter().any(is_other),
+        None => !destinations.is_empty(),
+    });
+    is_sent.then(|| NotTested {
+        rule: rule.id.clone(),
+        protocol: rule.protocol,
+        destination: rule.destination,
+        severity: rule.severity,
+        purpose: rule.purpose.clone(),
+    })
 }
 
 fn destinations(rule: &Rule, parameters: &Parameters, roster: &Roster<'_>) -> Vec<NodeId> {

@@ -122,6 +122,22 @@ pub struct NoVantage {
     pub remedy: String,
 }
 
+/// A rule that the tables have and that no test is made of, since its protocol has no ports: listed, so that nobody takes
+/// silence for a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotTested {
+    /// The rule's id.
+    pub rule: String,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Where the traffic would arrive.
+    pub destination: Destination,
+    /// What a failure would do to the verdict.
+    pub severity: Severity,
+    /// The rule's purpose, for people.
+    pub purpose: String,
+}
+
 /// What one source does toward a set of destinations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -145,6 +161,9 @@ pub struct Plan {
     pub blocks: Vec<Block>,
     /// Rules without a vantage.
     pub no_vantage: Vec<NoVantage>,
+    /// Rules of protocols without ports; absent if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_tested: Vec<NotTested>,
 }
 
 /// How many tests a plan holds.
@@ -183,6 +202,7 @@ impl Plan {
             participants: those_who_stay(&self.participants),
             blocks: self.blocks.iter().map(without).collect(),
             no_vantage: self.no_vantage.clone(),
+            not_tested: self.not_tested.clone(),
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) fn restrict(plan: &mut Plan, retest: &Retest) {
     let participants: BTreeSet<NodeId> = ends.copied().collect();
     plan.participants = participants.into_iter().collect();
     plan.no_vantage.clear();
+    plan.not_tested.clear();
 }
 
 /// The block's listed tests as few blocks: destinations that the same sources test on the same ports are together, so that

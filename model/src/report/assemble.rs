@@ -16,7 +16,7 @@ use crate::{
     observation::HostFacts,
     plan::{Expect, Plan, Selection},
     port::{PortRange, PortSet},
-    profile::Profile,
+    profile::{Profile, Severity},
     verdict::{
         Cell, Filter, Mismatch, Outcome, PairVerdict, Verdicts, Way, Why, infer_rejections, judge_busy,
         pairs_of, recognise_lateness, recognise_loss, share_unresolved_neighbours,
@@ -107,7 +107,9 @@ pub(super) fn judge(
         latency: Vec::new(),
         throughput: Vec::new(),
         checks,
-        not_measured: not_measured(ledger, &pairs),
+        not_measured: (not_measured(ledger, &pairs).into_iter())
+            .chain(not_tested(plan))
+            .collect(),
         coverage,
         retest,
     }
@@ -402,6 +404,20 @@ fn not_measured(ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<NotMeasuredRo
         why: "the probe ran out of a resource".to_owned(),
     });
     rows.chain(resources).collect()
+}
+
+/// Rules that must hold and that no probe tests. They are not planned, so they make no run incomplete; nobody shall take that
+/// for a pass.
+fn not_tested(plan: &Plan) -> impl Iterator<Item = NotMeasuredRow> {
+    let must_hold = plan
+        .not_tested
+        .iter()
+        .filter(|rule| rule.severity == Severity::Fail);
+    must_hold.map(|rule| NotMeasuredRow {
+        what: format!("{}: {} ({})", rule.protocol.words(), rule.purpose, rule.rule),
+        why: "a protocol without ports, which no probe tests: see to it that the network lets it through"
+            .to_owned(),
+    })
 }
 
 fn tests(count: u64) -> String {

@@ -201,7 +201,7 @@ pub const CFG_SAME_SUBNET: Check = Check {
     asserts: "with bundled load balancers of type layer2, load balancer nodes, control plane VIP and pools are in one \
               subnet",
     needs: "nothing; to know rather than to assume the subnet: probes",
-    rule: "fails if one is outside the subnet that the probes found; without probes assumes a /24 and warns",
+    rule: "fails if one is outside the subnet that the probes found; without probes assumes a /24, and warns or is not measured",
 };
 
 /// BGP sessions can come up.

@@ -88,7 +88,7 @@ pub struct Report {
     pub throughput: Vec<serde_json::Value>,
     /// Results by check.
     pub checks: Vec<CheckRow>,
-    /// What was planned and not measured, grouped.
+    /// What was planned and not measured, grouped; then rules that must hold and have no ports, which change no verdict.
     pub not_measured: Vec<NotMeasuredRow>,
     /// How much of the plan the verdict rests on.
     pub coverage: Coverage,
@@ -390,7 +390,7 @@ pub struct CheckRow {
     pub detail: String,
 }
 
-/// Something planned that was not measured.
+/// Something planned that was not measured, or that the port tables ask for and no probe can test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotMeasuredRow {

@@ -136,6 +136,7 @@ impl Stage {
                 participants,
                 blocks: Vec::new(),
                 no_vantage: Vec::new(),
+                not_tested: Vec::new(),
             },
             inventory,
             transport: (Family::Ipv4, Protocol::Tcp),

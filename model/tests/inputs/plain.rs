@@ -677,6 +677,43 @@ ports:
     );
 }
 
+const CALICO: &str = "\
+schema: plumbline/inventory/v1
+name: tunnels
+profile: kubeadm
+with: [calico]
+version: v1.31.4
+options: {encap: ipip}
+nodes:
+- {address: 10.0.0.1, roles: [control_plane]}
+- {address: 10.0.0.2, roles: [worker]}
+";
+
+#[test]
+fn what_has_no_ports_is_listed_and_not_tested() {
+    let not_tested = |plan: Plan| -> Vec<(String, String)> {
+        let rules = plan.not_tested.iter();
+        rules
+            .map(|rule| (rule.rule.clone(), rule.protocol.to_string()))
+            .collect()
+    };
+    let texts = [(Purpose::Cluster, CALICO)];
+    let ipip = [("cni-calico.ipip".to_owned(), "ip:4".to_owned())];
+    assert_eq!(not_tested(plan_with(&texts, |_| {})), ipip);
+    assert_eq!(
+        not_tested(plan_with(&texts, |given| given.groups = vec![Group::Config])),
+        []
+    );
+    let vxlan = CALICO.replace("encap: ipip", "encap: vxlan");
+    assert_eq!(not_tested(plan_with(&[(Purpose::Cluster, &vxlan)], |_| {})), []);
+    let alone = CALICO.replace("- {address: 10.0.0.2, roles: [worker]}\n", "");
+    assert_eq!(
+        not_tested(plan_with(&[(Purpose::Cluster, &alone)], |_| {})),
+        [],
+        "a node does not ask itself"
+    );
+}
+
 /// The blocks of YAML in docs/inventory.md.
 fn documented() -> Vec<&'static str> {
     let text = include_str!("../../../docs/inventory.md");

@@ -113,6 +113,7 @@ fn what_was_theirs_who_stay_away_of_a_partial_run_falls_to_those_who_came() {
         participants: (1..=4).map(node).collect(),
         blocks: vec![range()],
         no_vantage: Vec::new(),
+        not_tested: Vec::new(),
     };
     let settings = Settings {
         duties: Duties::of(&plan),

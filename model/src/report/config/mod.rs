@@ -31,6 +31,8 @@ struct Asked<'a> {
     layout: &'a Layout,
     complaints: Vec<Diagnostic>,
     made: Vec<Checked>,
+    /// Checks that rest on what was assumed and not measured: without a complaint they are no pass either.
+    assumed: Vec<Checked>,
 }
 
 impl Asked<'_> {
@@ -54,6 +56,13 @@ impl Asked<'_> {
 
     fn made(&mut self, check: check::Check, detail: impl Into<String>) {
         self.made.push(Checked {
+            check: check.id,
+            detail: detail.into(),
+        });
+    }
+
+    fn assumed(&mut self, check: check::Check, detail: impl Into<String>) {
+        self.assumed.push(Checked {
             check: check.id,
             detail: detail.into(),
         });
@@ -83,6 +92,7 @@ pub(super) fn configured(understood: &Understood, profiles: &[Profile], ledger: 
         layout: &understood.checks.layout,
         complaints: understood.findings.clone(),
         made: understood.checks.made.clone(),
+        assumed: Vec::new(),
     };
     ports::own(&mut asked, &understood.inventory, profiles);
     subnet::same(&mut asked, &understood.inventory, ledger);
@@ -98,13 +108,14 @@ fn rows(asked: &Asked<'_>) -> Vec<CheckRow> {
     let ids: BTreeSet<&str> = asked
         .made
         .iter()
+        .chain(&asked.assumed)
         .map(|made| made.check)
         .chain(asked.complaints.iter().filter_map(|complaint| complaint.check))
         .collect();
     ids.into_iter().map(|id| row(asked, id)).collect()
 }
 
-/// Passes only if nothing was complained about.
+/// Passes only if nothing was complained about and nothing was assumed.
 fn row(asked: &Asked<'_>, id: &str) -> CheckRow {
     let complaints: Vec<&Diagnostic> = asked
         .complaints
@@ -114,8 +125,13 @@ fn row(asked: &Asked<'_>, id: &str) -> CheckRow {
     let status = complaints
         .iter()
         .map(|complaint| weight(complaint.gravity).0)
-        .max()
-        .unwrap_or(Status::Pass);
+        .max();
+    let is_assumed = asked.assumed.iter().any(|assumed| assumed.check == id);
+    let status = status.unwrap_or(if is_assumed {
+        Status::NotMeasured
+    } else {
+        Status::Pass
+    });
     let worst = complaints
         .iter()
         .min_by_key(|complaint| (complaint.gravity, complaint.line, complaint.column));
@@ -129,8 +145,9 @@ fn row(asked: &Asked<'_>, id: &str) -> CheckRow {
             format!("line {}: {}{more}", worst.line, worst.message)
         }
         None => {
-            let made = asked.made.iter().filter(|made| made.check == id);
-            made.map(|made| made.detail.as_str())
+            let made = asked.made.iter().chain(&asked.assumed);
+            made.filter(|made| made.check == id)
+                .map(|made| made.detail.as_str())
                 .collect::<Vec<_>>()
                 .join("; ")
         }

@@ -78,7 +78,11 @@ pub(super) fn same(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger
         known.join(" and "),
         subnets.doubt()
     );
-    asked.made(check::CFG_SAME_SUBNET, detail);
+    if subnets.measured {
+        asked.made(check::CFG_SAME_SUBNET, detail);
+    } else {
+        asked.assumed(check::CFG_SAME_SUBNET, detail);
+    }
 }
 
 impl Subnets {
