@@ -3,8 +3,9 @@
 use ipnet::IpNet;
 
 use super::{
+    header::RawHeader,
     networking::{self, RawPeer},
-    spec::{self, RawHeader, RawNodes, RawSpec},
+    spec::{self, RawNodes, RawSpec},
 };
 use crate::{
     source::{Complaints, Place, Placed},

@@ -12,6 +12,8 @@
 mod address;
 mod check;
 mod documents;
+mod header;
+mod load_balancer;
 mod networking;
 mod select;
 mod shape;

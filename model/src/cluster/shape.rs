@@ -11,7 +11,7 @@
 use super::{
     check,
     documents::{self, Documents, Other},
-    spec,
+    header,
 };
 use crate::{
     source::{Complaints, Gravity, Place, Placed, SourceText, nearest},
@@ -127,9 +127,9 @@ impl<'t> Walk<'t, '_> {
 
     /// The header has no kind and no API version either; what has one of them lost the other.
     fn without_kind(&mut self, at: &At<'_>, mut fields: Fields<'_>, may_be_header: bool) {
-        let is_header = spec::is_header(&fields);
+        let is_header = header::is_header(&fields);
         if may_be_header && is_header && fields.optional("apiVersion").is_none() {
-            self.documents.header = spec::header(fields, self.complaints);
+            self.documents.header = header::header(fields, self.complaints);
             return;
         }
         let known: Vec<&str> = KINDS.iter().map(|(kind, ..)| *kind).collect();

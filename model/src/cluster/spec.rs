@@ -1,16 +1,16 @@
-//! The header and `spec` of the Cluster document.
+//! `spec` of the Cluster document.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::{
-    address::{self, AddressRange},
-    networking::{self, RawPeer},
+    address,
+    load_balancer::{RawLoadBalancer, load_balancer},
 };
 use crate::{
-    inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
-    source::{Complaints, Place, Placed, nearest},
+    inventory::{ClusterType, LoadBalancerMode},
+    source::{Complaints, Place, Placed},
     version::{Minor, Version},
     yaml::{
         Value,
@@ -57,23 +57,6 @@ pub(super) struct RawProxy {
     pub(super) no_proxy: Option<Placed<Vec<Placed<String>>>>,
 }
 
-/// The document that only `bmctl` reads.
-#[derive(Debug, Default)]
-pub(super) struct RawHeader {
-    /// Where it starts; absent if there is none.
-    pub(super) place: Option<Place>,
-    /// The files that hold secrets, by their fields.
-    pub(super) key_paths: Vec<(&'static str, Placed<String>)>,
-    pub(super) registry_mirrors: Vec<RawMirror>,
-}
-
-/// One of `registryMirrors`.
-#[derive(Debug)]
-pub(super) struct RawMirror {
-    pub(super) endpoint: Placed<String>,
-    pub(super) hosts: Vec<Placed<String>>,
-}
-
 /// `spec.controlPlane`.
 #[derive(Debug)]
 pub(super) struct RawControlPlane {
@@ -81,39 +64,6 @@ pub(super) struct RawControlPlane {
     pub(super) nodes_place: Place,
     pub(super) cluster_name: Option<Placed<String>>,
     pub(super) mode: Option<Placed<LoadBalancerMode>>,
-}
-
-/// `spec.loadBalancer`.
-#[derive(Debug)]
-pub(super) struct RawLoadBalancer {
-    pub(super) mode: Option<Placed<LoadBalancerMode>>,
-    pub(super) kind: Option<Placed<LoadBalancerType>>,
-    pub(super) port: Option<Placed<u16>>,
-    pub(super) vips_place: Option<Place>,
-    pub(super) control_plane_vip: Option<Placed<IpAddr>>,
-    pub(super) ingress_vip: Option<Placed<IpAddr>>,
-    pub(super) pools: Option<RawPools>,
-    pub(super) nodes: Option<Placed<RawNodes>>,
-    pub(super) local_asn: Option<Placed<u32>>,
-    pub(super) peers: Vec<RawPeer>,
-}
-
-/// `spec.loadBalancer.addressPools`.
-#[derive(Debug)]
-pub(super) struct RawPools {
-    pub(super) place: Place,
-    pub(super) pools: Vec<RawAddressPool>,
-    /// Whether every range could be read; otherwise what seems to be in no pool may be in one.
-    pub(super) is_complete: bool,
-}
-
-/// One of `spec.loadBalancer.addressPools`.
-#[derive(Debug)]
-pub(super) struct RawAddressPool {
-    pub(super) name: Option<Placed<String>>,
-    pub(super) ranges: Vec<Placed<AddressRange>>,
-    pub(super) avoid_buggy_ips: Option<Placed<bool>>,
-    pub(super) manual_assign: Option<Placed<bool>>,
 }
 
 /// The `cidrBlocks` of pods or Services.
@@ -135,63 +85,20 @@ pub(super) struct RawNetwork {
     pub(super) direct_server_return: bool,
 }
 
-/// Whether a document without a kind can be the header: it has one of its fields, or nearly.
-pub(super) fn is_header(fields: &Fields<'_>) -> bool {
-    let names = KEY_PATHS.into_iter().chain(HEADER_LISTS);
-    let is_near = |key: &str| nearest(key, names.clone()).is_some();
-    fields.entries().iter().any(|entry| is_near(&entry.key))
-}
-
-/// The document that only `bmctl` reads. The files that it names hold secrets and are never opened.
-pub(super) fn header(mut fields: Fields<'_>, complaints: &mut Complaints) -> RawHeader {
-    let place = Some(fields.place);
-    let mut key_paths = Vec::new();
-    for key in KEY_PATHS {
-        let path = fields.optional(key).and_then(|at| at.text(complaints));
-        key_paths.extend(path.map(|path| (key, path)));
-    }
-    let registry_mirrors = match fields.optional("registryMirrors") {
-        Some(at) => at
-            .items(complaints)
-            .iter()
-            .filter_map(|item| mirror(item, complaints))
-            .collect(),
-        None => Vec::new(),
-    };
-    fields.free(&HEADER_LISTS);
-    fields.finish(complaints);
-    RawHeader {
-        place,
-        key_paths,
-        registry_mirrors,
-    }
-}
-
-fn mirror(at: &At<'_>, complaints: &mut Complaints) -> Option<RawMirror> {
-    let mut fields = at.fields(complaints)?;
-    let endpoint = fields
-        .required("endpoint", "write `endpoint: https://HOST:PORT`", complaints)
-        .and_then(|at| at.text(complaints));
-    let hosts = match fields.optional("hosts") {
-        Some(at) => texts(&at, complaints),
-        None => Vec::new(),
-    };
-    fields.free(&["caCertPath", "pullCredentialConfigPath"]);
-    fields.finish(complaints);
-    Some(RawMirror {
-        endpoint: endpoint?,
-        hosts,
-    })
-}
-
-fn texts(at: &At<'_>, complaints: &mut Complaints) -> Vec<Placed<String>> {
+/// A list of texts.
+pub(super) fn texts(at: &At<'_>, complaints: &mut Complaints) -> Vec<Placed<String>> {
     at.items(complaints)
         .iter()
         .filter_map(|item| item.text(complaints))
         .collect()
 }
 
-fn flag(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<Placed<bool>> {
+/// A field that is true or false.
+pub(super) fn flag(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    complaints: &mut Complaints,
+) -> Option<Placed<bool>> {
     let at = fields.optional(key)?;
     let value = at.boolean(complaints)?;
     Some(Placed {
@@ -246,38 +153,10 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
         .and_then(|at| max_pods_per_node(&at, complaints));
     let bypass_preflight_check = flag(&mut fields, "bypassPreflightCheck", complaints);
     let proxy = fields.optional("proxy").and_then(|at| proxy(&at, complaints));
-    let gke_connect_location = fields.optional("gkeConnect").and_then(|at| {
-        let mut fields = at.fields(complaints)?;
-        let location = fields.optional("location").and_then(|at| at.text(complaints));
-        fields.free(&[
-            "projectID",
-            "connectServiceAccountSecret",
-            "registerServiceAccountSecret",
-        ]);
-        fields.finish(complaints);
-        location
-    });
-    fields.free(&[
-        "authentication",
-        "binaryAuthorization",
-        "clusterOperations",
-        "clusterSecurity",
-    ]);
-    fields.free(&[
-        "gkeOnPremAPI",
-        "kubevirt",
-        "maintenanceBlocks",
-        "nodeAccess",
-        "nodePoolUpgradeStrategy",
-    ]);
-    fields.free(&[
-        "osEnvironmentConfig",
-        "periodicHealthCheck",
-        "registryMirrors",
-        "privateRegistries",
-        "storage",
-    ]);
-    fields.free(&["workloadIdentityConfig", "credentials"]);
+    let gke_connect_location = fields
+        .optional("gkeConnect")
+        .and_then(|at| gke_connect_location(&at, complaints));
+    fields.free(&ELSEWHERE);
     fields.finish(complaints);
     Some(RawSpec {
         cluster_type,
@@ -291,6 +170,18 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
         proxy,
         gke_connect_location,
     })
+}
+
+fn gke_connect_location(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<String>> {
+    let mut fields = at.fields(complaints)?;
+    let location = fields.optional("location").and_then(|at| at.text(complaints));
+    fields.free(&[
+        "projectID",
+        "connectServiceAccountSecret",
+        "registerServiceAccountSecret",
+    ]);
+    fields.finish(complaints);
+    location
 }
 
 /// Reads a version, and refuses those that never existed.
@@ -375,139 +266,6 @@ fn control_plane(at: &At<'_>, complaints: &mut Complaints) -> Option<RawControlP
         cluster_name,
         mode,
     })
-}
-
-fn load_balancer(at: &At<'_>, complaints: &mut Complaints) -> Option<RawLoadBalancer> {
-    let mut fields = at.fields(complaints)?;
-    let mode = fields
-        .required("mode", "write `mode: bundled` or `mode: manual`", complaints)
-        .and_then(|at| at.choice(complaints, &MODES));
-    let kind = fields
-        .optional("type")
-        .and_then(|at| at.choice(complaints, &KINDS));
-    let port = fields
-        .required(
-            "ports",
-            "write `ports:` with `controlPlaneLBPort: 443`",
-            complaints,
-        )
-        .and_then(|at| control_plane_port(&at, complaints));
-    let vips_at = fields.required("vips", "write `vips:` with `controlPlaneVIP: IPV4`", complaints);
-    let vips_place = vips_at.as_ref().map(At::place);
-    let vips = vips_at.and_then(|at| vips(&at, complaints));
-    let pools = fields
-        .optional("addressPools")
-        .map(|at| address_pools(&at, complaints));
-    let pool = fields.optional("nodePoolSpec");
-    let listed = pool.as_ref().and_then(|at| {
-        let mut fields = at.fields(complaints)?;
-        let list = fields.required(
-            "nodes",
-            "write `nodes:` with one `- address: IPV4` for each node",
-            complaints,
-        );
-        fields.free(&[
-            "clusterName",
-            "kubeletConfig",
-            "labels",
-            "operatingSystem",
-            "taints",
-        ]);
-        fields.finish(complaints);
-        Some(nodes(&list?, complaints))
-    });
-    let nodes = pool.map(|at| Placed {
-        value: listed.unwrap_or_default(),
-        place: at.place(),
-    });
-    let local_asn = fields
-        .optional("localASN")
-        .and_then(|at| networking::asn(&at, complaints));
-    let peers = match fields.optional("bgpPeers") {
-        Some(at) => at
-            .items(complaints)
-            .iter()
-            .filter_map(|item| networking::inline_peer(item, complaints))
-            .collect(),
-        None => Vec::new(),
-    };
-    fields.finish(complaints);
-    let (control_plane_vip, ingress_vip) = vips.unwrap_or_default();
-    Some(RawLoadBalancer {
-        mode,
-        kind,
-        port,
-        vips_place,
-        control_plane_vip,
-        ingress_vip,
-        pools,
-        nodes,
-        local_asn,
-        peers,
-    })
-}
-
-fn control_plane_port(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<u16>> {
-    let mut fields = at.fields(complaints)?;
-    let port = fields.required(
-        "controlPlaneLBPort",
-        "write `controlPlaneLBPort: 443`",
-        complaints,
-    );
-    fields.finish(complaints);
-    port?.number::<u16>(complaints, 1..=u16::MAX)
-}
-
-/// The control plane's and the ingress VIP, as far as they could be read.
-type Vips = (Option<Placed<IpAddr>>, Option<Placed<IpAddr>>);
-
-fn vips(at: &At<'_>, complaints: &mut Complaints) -> Option<Vips> {
-    let mut fields = at.fields(complaints)?;
-    let control_plane = fields
-        .required(
-            "controlPlaneVIP",
-            "write `controlPlaneVIP: IPV4`, an unused address",
-            complaints,
-        )
-        .and_then(|at| address::host_v4(&at, complaints));
-    let ingress = fields
-        .optional("ingressVIP")
-        .and_then(|at| address::host_v4(&at, complaints));
-    fields.finish(complaints);
-    Some((control_plane, ingress))
-}
-
-fn address_pools(at: &At<'_>, complaints: &mut Complaints) -> RawPools {
-    let mut pools = RawPools {
-        place: at.place(),
-        pools: Vec::new(),
-        is_complete: true,
-    };
-    for item in at.items(complaints) {
-        let Some(mut fields) = item.fields(complaints) else {
-            continue;
-        };
-        let name = fields
-            .required("name", "write `name: NAME`", complaints)
-            .and_then(|at| at.text(complaints));
-        let avoid_buggy_ips = flag(&mut fields, "avoidBuggyIPs", complaints);
-        let manual_assign = flag(&mut fields, "manualAssign", complaints);
-        let list = fields.required("addresses", "write `addresses:` and a list of ranges", complaints);
-        let items = list.map(|list| list.items(complaints)).unwrap_or_default();
-        let ranges: Vec<_> = items
-            .iter()
-            .filter_map(|item| address::range(item, complaints))
-            .collect();
-        pools.is_complete &= !items.is_empty() && ranges.len() == items.len();
-        fields.finish(complaints);
-        pools.pools.push(RawAddressPool {
-            name,
-            ranges,
-            avoid_buggy_ips,
-            manual_assign,
-        });
-    }
-    pools
 }
 
 fn network(at: &At<'_>, complaints: &mut Complaints) -> Option<RawNetwork> {
@@ -603,17 +361,24 @@ fn entries(text: &Placed<String>) -> Vec<Placed<String>> {
         .collect()
 }
 
-/// Other fields of the header.
-const HEADER_LISTS: [&str; 3] = ["registryMirrors", "privateRegistries", "proxy"];
-
-/// Fields of the header that name files with secrets.
-const KEY_PATHS: [&str; 6] = [
-    "gcrKeyPath",
-    "sshPrivateKeyPath",
-    "gkeConnectAgentServiceAccountKeyPath",
-    "gkeConnectRegisterServiceAccountKeyPath",
-    "cloudOperationsServiceAccountKeyPath",
-    "nodeAgentCredentialPath",
+/// Fields of `spec` that say nothing about the network.
+const ELSEWHERE: [&str; 16] = [
+    "authentication",
+    "binaryAuthorization",
+    "clusterOperations",
+    "clusterSecurity",
+    "credentials",
+    "gkeOnPremAPI",
+    "kubevirt",
+    "maintenanceBlocks",
+    "nodeAccess",
+    "nodePoolUpgradeStrategy",
+    "osEnvironmentConfig",
+    "periodicHealthCheck",
+    "privateRegistries",
+    "registryMirrors",
+    "storage",
+    "workloadIdentityConfig",
 ];
 
 const TYPES: [(&str, ClusterType); 4] = [
@@ -623,14 +388,9 @@ const TYPES: [(&str, ClusterType); 4] = [
     ("standalone", ClusterType::Standalone),
 ];
 
-const MODES: [(&str, LoadBalancerMode); 2] = [
+pub(super) const MODES: [(&str, LoadBalancerMode); 2] = [
     ("bundled", LoadBalancerMode::Bundled),
     ("manual", LoadBalancerMode::Manual),
-];
-
-const KINDS: [(&str, LoadBalancerType); 2] = [
-    ("layer2", LoadBalancerType::Layer2),
-    ("bgp", LoadBalancerType::Bgp),
 ];
 
 /// The vendor renumbered from 1.16 to 1.28 (release notes).

@@ -6,8 +6,9 @@ use super::{Checking, counted};
 use crate::{
     cluster::{
         documents::{Documents, RawCluster},
+        load_balancer::RawLoadBalancer,
         networking::RawPeer,
-        spec::{RawLoadBalancer, RawNode, RawSpec},
+        spec::{RawNode, RawSpec},
     },
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
     report::check::CFG_BGP,

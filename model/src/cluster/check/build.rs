@@ -7,10 +7,10 @@ use crate::{
         AddressPool, BgpPeer, BgpUse, CidrConfig, Cluster, ClusterNetwork, Header, KeyPath, ListedNode,
         LoadBalancer, NodePool, Proxy, RegistryMirror,
         documents::{Documents, RawCluster, RawPool},
+        header::{RawHeader, RawMirror},
+        load_balancer::{RawAddressPool, RawLoadBalancer},
         networking::RawPeer,
-        spec::{
-            RawAddressPool, RawBlocks, RawHeader, RawLoadBalancer, RawMirror, RawNode, RawNodes, RawProxy,
-        },
+        spec::{RawBlocks, RawNode, RawNodes, RawProxy},
     },
     inventory::{LoadBalancerMode, LoadBalancerType},
     source::{Complaints, Placed},

@@ -11,7 +11,8 @@ use crate::{
     cluster::{
         AddressRange,
         documents::{Documents, RawCluster},
-        spec::{RawBlocks, RawMirror, RawNode, RawSpec},
+        header::RawMirror,
+        spec::{RawBlocks, RawNode, RawSpec},
     },
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
     source::{Place, Placed},
