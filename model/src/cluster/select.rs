@@ -110,8 +110,6 @@ fn none(documents: &Documents, complaints: &mut Complaints) {
     };
     let help = if documents.is_live {
         PRINTED.to_owned()
-    } else if listed.is_empty() {
-        CLUSTER_FILE.to_owned()
     } else {
         format!(
             "{CLUSTER_FILE}; for another distribution write an inventory (`schema: plumbline/inventory/v1`)"

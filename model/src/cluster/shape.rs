@@ -136,7 +136,10 @@ impl<'t> Walk<'t, '_> {
         let (message, help) = if may_be_header && !is_header {
             (
                 "a document without `kind` that has no field of bmctl's header either",
-                format!("{CLUSTER_FILE}; each document but the header has a `kind:`"),
+                format!(
+                    "{CLUSTER_FILE}; each document but the header has a `kind:`. An inventory says \
+                     `schema: plumbline/inventory/v1`"
+                ),
             )
         } else {
             (

@@ -79,6 +79,9 @@ pub(super) fn read(
     let Some(mut fields) = at.fields(complaints) else {
         return Ok(None);
     };
+    if is_another_file(&mut fields, complaints) {
+        return Ok(None);
+    }
     schema(&mut fields, SCHEMA, complaints);
     let name = text(
         &mut fields,
@@ -128,6 +131,31 @@ pub(super) fn read(
         outside,
         roles,
     }))
+}
+
+/// Whether this is a file of ours that stands beside a cluster's file: it is refused for that alone.
+fn is_another_file(fields: &mut Fields<'_>, complaints: &mut Complaints) -> bool {
+    const OTHERS: [(&str, &str, &str); 3] = [
+        ("plumbline/site/", "a site file", "--site"),
+        ("plumbline/waivers/", "a file of waivers", "--waivers"),
+        ("plumbline/profile/", "a profile", "--profile"),
+    ];
+    let Some(at) = fields.optional("schema") else {
+        return false;
+    };
+    let Value::Scalar { text, .. } = &at.node.value else {
+        return false;
+    };
+    let Some((_, what, option)) = OTHERS.iter().find(|(schema, _, _)| text.starts_with(schema)) else {
+        return false;
+    };
+    let help = format!("give the cluster's file, and this one beside it with `{option} FILE`");
+    complaints.add_with_help(
+        at.place(),
+        format!("this is {what}, and describes no cluster"),
+        help,
+    );
+    true
 }
 
 /// Refuses another schema than the one that is meant.
