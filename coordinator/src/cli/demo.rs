@@ -27,8 +27,9 @@ pub(crate) struct DemoArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  plumbline demo                     needs root, or user namespaces; nothing outside this machine is touched
-  plumbline demo --out demo-report   then open demo-report/report.html";
+  plumbline demo                     needs root, or user namespaces; leaves only its report
+  plumbline demo --out demo-report   then open demo-report/report.html
+  plumbline demo --sample k3s        another distribution, other faults";
 
 /// Plants, audits, compares: 0 if what was found is what was planted.
 pub(crate) fn demo(args: &DemoArgs) -> Result<Exit, Failure> {

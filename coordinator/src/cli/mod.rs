@@ -66,14 +66,15 @@ Exit codes: 0 passed (warnings allowed), 1 failed, 2 usage or unreadable input, 
 measured), 4 verification failed, 70 a bug.
 
 Examples:
-  plumbline demo                                        see it work on this machine
-  plumbline plan cluster.yaml                           what would be sent
+  plumbline demo                                     see it work on this machine
+  plumbline check cluster.yaml --only config         what is wrong in the file; asks nobody
+  plumbline plan cluster.yaml                        what would be sent
   plumbline check cluster.yaml --swarm joined \\
-      --listen 10.0.0.9:7443 --join-file join.json      audit; any tool starts the probes with the join strings
-  plumbline check cluster.yaml ... --retest DIR         again, but only what failed in the run of that report
-  plumbline verify plumbline-0123456789abcdef           prove a report
-  plumbline render plumbline-0123456789abcdef --format junit
-  plumbline completions bash                            complete commands and options";
+      --listen 10.0.0.9:7443 --join-file join.json   audit; you start the probes with the strings
+  plumbline check cluster.yaml ... --retest DIR      again, but only what failed in that report
+  plumbline verify DIR                               prove a report
+  plumbline render DIR --format junit                for a pipeline; also markdown, csv, text, json
+  plumbline redact DIR --out OUT                     for those who must not know whose it is";
 
 /// Reads the arguments and runs the command.
 pub(crate) fn run() -> ExitCode {

@@ -32,9 +32,10 @@ const EXAMPLES: &str = "\
 Nothing is sent.
 
 Examples:
-  plumbline plan cluster.yaml                      nodes, roles, packets, rates, privileges, and how long it would take
+  plumbline plan cluster.yaml                      nodes, rules, packets, privileges, duration
   plumbline plan cluster.yaml --nodes 10.0.0.4     what one node would do
-  plumbline plan cluster.yaml --version 1.30       with the ports of another version, too";
+  plumbline plan cluster.yaml --version 1.30       with the ports of another version, too
+  plumbline plan cluster.yaml -o csv               every connection that must be open";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]

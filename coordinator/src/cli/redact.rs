@@ -44,10 +44,10 @@ Addresses, host names, file names and other people's words are replaced by pseud
 interfaces stay. The evidence is left out. docs/report-format.md says what a redacted report proves.
 
 Examples:
-  plumbline redact plumbline-0123456789abcdef --out for-the-vendor
-  plumbline verify for-the-vendor                                                    what its reader can prove
-  plumbline verify for-the-vendor --original plumbline-0123456789abcdef \\
-      --redaction-key for-the-vendor.redaction-key                                   what the holder of both can prove";
+  plumbline redact DIR --out for-the-vendor
+  plumbline verify for-the-vendor                        what its reader can prove
+  plumbline verify for-the-vendor --original DIR \\
+      --redaction-key for-the-vendor.redaction-key       what the holder of both can prove";
 
 /// Redacts a report that verifies.
 pub(crate) fn redact(args: &RedactArgs) -> Result<Exit, Failure> {

@@ -36,10 +36,10 @@ const EXAMPLES: &str = "\
 Nothing is verified: `plumbline verify` is the command for that.
 
 Examples:
-  plumbline render plumbline-0123456789abcdef --format text --full | less
-  plumbline render plumbline-0123456789abcdef --format junit > plumbline.xml         for a pipeline
-  plumbline render plumbline-0123456789abcdef --format markdown                      for a ticket
-  plumbline render plumbline-0123456789abcdef --format csv --rows requests           what a firewall must let through";
+  plumbline render DIR --format text --full | less
+  plumbline render DIR --format junit > plumbline.xml     for a pipeline
+  plumbline render DIR --format markdown                  for a ticket
+  plumbline render DIR --format csv --rows requests       what firewalls must let through";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {

@@ -41,9 +41,10 @@ const EXAMPLES: &str = "\
 Exit codes: 0 verified, 2 unreadable, 3 signatures verified but made by another version, 4 something is wrong inside.
 
 Examples:
-  plumbline verify plumbline-0123456789abcdef                      altered since it was signed?
-  plumbline verify plumbline-0123456789abcdef --trust signer.pem   and signed by whom you expect?
-  plumbline verify for-the-vendor --original plumbline-0123456789abcdef --redaction-key for-the-vendor.redaction-key";
+  plumbline verify DIR                                   altered since it was signed?
+  plumbline verify DIR --trust signer.pem                and signed by whom you expect?
+  plumbline verify for-the-vendor --original DIR \\
+      --redaction-key for-the-vendor.redaction-key       redacted from this very report?";
 
 /// A report directory whose files, signatures and digests are as they were sealed.
 #[derive(Debug)]

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use plumbline_model::{
     plan::Expect,
-    port::Family,
     report::{Basis, ReachabilityRow, Report},
 };
 
@@ -130,11 +129,7 @@ pub(crate) fn requests(report: &Report, reasons: &BTreeMap<String, Reason>, want
         out.row(&[
             row.src.to_string(),
             row.dst.to_string(),
-            match row.family {
-                Family::Ipv4 => "IPv4",
-                Family::Ipv6 => "IPv6",
-            }
-            .to_owned(),
+            row.family.to_string(),
             row.protocol.to_string(),
             ports.to_string(),
             row.rule.clone(),
@@ -298,7 +293,7 @@ mod tests {
             [
                 "10.0.0.1",
                 "10.0.0.2",
-                "IPv6",
+                "ipv6",
                 "udp",
                 "1-2",
                 "w.geneve",

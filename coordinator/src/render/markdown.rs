@@ -154,11 +154,12 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '&' => out.push_str("&amp;"),
             '@' => out.push_str("&#64;"),
-            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '!' | '|' | '~' | '$'
-            | '^' => {
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '#' | '!' | '|' | '~' | '$' | '^' => {
                 out.push('\\');
                 out.push(c);
             }
+            // Only behind a bracket a parenthesis is markup; elsewhere it stays readable.
+            '(' if out.ends_with(']') => out.push_str("\\("),
             c => out.push(c),
         }
     }
