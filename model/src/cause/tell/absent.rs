@@ -15,7 +15,11 @@ use super::{
 impl Teller<'_> {
     pub(super) fn probe_lost(&self, node: NodeId, tests: &Tests) -> Told {
         let name = self.name(node);
-        let count = self.count(tests);
+        // A run that asks for access alone has no tests to miss.
+        let missed = match tests.total() {
+            0 => String::new(),
+            _ => format!("; {} not measured", self.count(tests)),
+        };
         let log = self.ledger.node(node);
         let lost = log.and_then(|log| log.lost).map(|told| told.what);
         let late = if log.is_some_and(|log| log.late.is_some()) {
@@ -54,7 +58,7 @@ impl Teller<'_> {
             check: check::SWARM.id,
             kind: CauseKind::ProbeLost,
             node: Some(node),
-            detail: format!("{what}; {count} not measured"),
+            detail: format!("{what}{missed}"),
             fix: Fix {
                 text: "See whether the host is up and its probe runs and reaches the coordinator, then audit again with --retest \
                        DIR (the directory of this report); what other nodes measured stands."

@@ -323,16 +323,38 @@ fn wants_privilege(why: &str) -> bool {
 /// A pair of participants and the transport between them.
 type Key = (NodeId, NodeId, Transport);
 
-/// `10.0.0.254 with ICMP 3/13`.
+/// `10.0.0.254 with ICMP administratively prohibited (type 3 code 13)`.
 fn rejection(group: &Group) -> String {
     let who = said_addresses(&group.offenders, "somebody");
     let said = |icmp: &Option<(u8, u8)>| match icmp {
-        Some((kind, code)) => format!("ICMP {kind}/{code}"),
+        Some((kind, code)) => match icmp_words(*kind, *code) {
+            Some(words) => format!("ICMP {words} (type {kind} code {code})"),
+            None => format!("ICMP type {kind} code {code}"),
+        },
         None => "TCP reset".to_owned(),
     };
     // IPv4's first, as everywhere.
     let how: Vec<String> = group.rejections.iter().rev().map(said).collect();
     format!("{who} with {}", said_list(&how, how.len()))
+}
+
+/// What an ICMP error that rejects says: type 3 of IPv4 (RFC 792; RFC 1122 section 3.2.2.1; RFC 1812 section 5.2.7.1), type 1
+/// of IPv6 (RFC 4443 section 3.1).
+fn icmp_words(kind: u8, code: u8) -> Option<&'static str> {
+    Some(match (kind, code) {
+        (3, 0) => "network unreachable",
+        (3, 1) => "host unreachable",
+        (3, 2) => "protocol unreachable",
+        (3, 3) | (1, 4) => "port unreachable",
+        (3, 9) => "network administratively prohibited",
+        (3, 10) => "host administratively prohibited",
+        (3, 13) | (1, 1) => "administratively prohibited",
+        (1, 0) => "no route to the destination",
+        (1, 3) => "address unreachable",
+        (1, 5) => "source address failed the policy",
+        (1, 6) => "route rejects the destination",
+        _ => return None,
+    })
 }
 
 fn said_addresses(addresses: &BTreeSet<IpAddr>, if_none: &str) -> String {

@@ -126,8 +126,10 @@ impl<'a> Teller<'a> {
     pub(super) fn name(&self, node: NodeId) -> String {
         let facts = self.ledger.node(node).and_then(|log| log.facts);
         match facts.map(|told| told.what.hostname.as_str()) {
-            Some(hostname) if self.hostnames.get(hostname) == Some(&1) => format!("{node} ({hostname})"),
-            _ => node.to_string(),
+            Some(hostname) if self.hostnames.get(hostname) == Some(&1) => {
+                format!("{} ({hostname})", in_sentence(node))
+            }
+            _ => in_sentence(node),
         }
     }
 
@@ -144,7 +146,7 @@ impl<'a> Teller<'a> {
             return self.name(*node);
         }
         // Hostnames of several nodes make a sentence that nobody reads to its end.
-        let names: Vec<String> = nodes.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = nodes.iter().map(|node| in_sentence(*node)).collect();
         said_list(&names, MAX_SAID_NODES)
     }
 
@@ -368,3 +370,11 @@ fn evidence(tests: &Tests) -> Vec<u32> {
 
 /// More nodes than this in one sentence are not read by anybody; cause.between has them all.
 const MAX_SAID_NODES: usize = 6;
+
+/// A participant as a sentence names it.
+fn in_sentence(node: NodeId) -> String {
+    match node {
+        NodeId::Coordinator => "the coordinator".to_owned(),
+        NodeId::Address(address) => address.to_string(),
+    }
+}

@@ -99,7 +99,10 @@ fn a_router_that_rejects_is_named() {
         (CauseKind::PathReject, None)
     );
     assert!(
-        finding.cause.detail.contains("10.0.0.254 with ICMP 3/13"),
+        finding
+            .cause
+            .detail
+            .contains("10.0.0.254 with ICMP administratively prohibited (type 3 code 13)"),
         "{}",
         finding.cause.detail
     );
