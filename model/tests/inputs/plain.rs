@@ -190,7 +190,10 @@ pods: [10.244.0.1/16]
 ",
     )]);
     let file = "cluster.yaml";
-    assert!(!says(&complaints, file, 1, &["`name` is missing"]), "{complaints:?}");
+    assert!(
+        !says(&complaints, file, 1, &["`name` is missing"]),
+        "{complaints:?}"
+    );
     assert_says(
         &complaints,
         file,
