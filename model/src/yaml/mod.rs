@@ -153,6 +153,7 @@ struct Builder<'c> {
     open: Vec<Frame>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
+    copied_bytes: usize,
 }
 
 impl<'c> Builder<'c> {
@@ -164,6 +165,7 @@ impl<'c> Builder<'c> {
             open: Vec::new(),
             anchors: BTreeMap::new(),
             nodes: 0,
+            copied_bytes: 0,
         }
     }
 
@@ -233,7 +235,7 @@ impl<'c> Builder<'c> {
             }
             Event::Alias(anchor) => {
                 // The parser refuses an alias before its anchor; an anchor that is still open contains itself.
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(anchored) = self.anchors.get(&anchor) else {
                     self.complaints.add_with_help(
                         place,
                         "alias of a value that contains it",
@@ -241,8 +243,12 @@ impl<'c> Builder<'c> {
                     );
                     return Err(Stop);
                 };
-                self.count(weight(&node), place)?;
-                self.attach(Node { place, ..node });
+                let (weight, bytes) = (weight(anchored), text_bytes(anchored));
+                self.count(weight, place)?;
+                self.count_copied(bytes, place)?;
+                if let Some(Node { value, .. }) = self.anchors.get(&anchor).cloned() {
+                    self.attach(Node { place, value });
+                }
                 Ok(())
             }
             Event::DocumentEnd => {
@@ -257,6 +263,7 @@ impl<'c> Builder<'c> {
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {
         if anchor != 0 {
             self.count(weight(&node), node.place)?;
+            self.count_copied(text_bytes(&node), node.place)?;
             self.anchors.insert(anchor, node.clone());
         }
         self.attach(node);
@@ -313,6 +320,18 @@ impl<'c> Builder<'c> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
             let message = format!("more than {MAX_NODES} values (aliases counted where they are used)");
+            self.complaints
+                .add_with_help(place, message, "give the cluster file alone; this is none");
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    /// Counts text that an anchor or an alias is about to copy: few values, each of megabytes, are a bomb, too.
+    fn count_copied(&mut self, bytes: usize, place: Place) -> Result<(), Stop> {
+        self.copied_bytes = self.copied_bytes.saturating_add(bytes);
+        if self.copied_bytes > MAX_COPIED_BYTES {
+            let message = format!("aliases repeat more than {MAX_COPIED_BYTES} bytes of text");
             self.complaints
                 .add_with_help(place, message, "give the cluster file alone; this is none");
             return Err(Stop);
@@ -393,6 +412,19 @@ fn weight(node: &Node) -> usize {
     }
 }
 
+/// The bytes of a value's texts and keys.
+fn text_bytes(node: &Node) -> usize {
+    match &node.value {
+        Value::Null => 0,
+        Value::Scalar { text, .. } => text.len(),
+        Value::List(items) => items.iter().map(text_bytes).sum(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|entry| entry.key.len() + text_bytes(&entry.value))
+            .sum(),
+    }
+}
+
 /// Refuses what is no text before the parser sees it, so that the message says so instead of naming a stray character.
 fn is_readable_text(text: &str, origin: Origin, complaints: &mut Complaints) -> bool {
     if text.len() > MAX_TEXT_BYTES {
@@ -444,6 +476,9 @@ const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// A thousand nodes make about three thousand values. The cap ends alias bombs before they fill the memory.
 const MAX_NODES: usize = 400_000;
+
+/// What anchors and aliases may copy: as much as the largest text holds.
+const MAX_COPIED_BYTES: usize = MAX_TEXT_BYTES;
 
 /// The vendor's deepest field is eight levels down.
 const MAX_DEPTH: usize = 48;

@@ -74,6 +74,20 @@ fn an_alias_bomb_ends_early() {
 }
 
 #[test]
+fn an_alias_bomb_of_few_but_long_values_ends_early() {
+    let long = "x".repeat(1 << 20);
+    for value in [
+        format!("\"{long}\""),
+        format!("{{? {long} : 1}}"),
+        format!("{{a: [{long}]}}"),
+    ] {
+        let text = format!("a: &a {value}\nb: [{}]\n", vec!["*a"; 100_000].join(", "));
+        let error = read(&text).unwrap_err();
+        assert!(error.contains("aliases repeat more than"), "{error}");
+    }
+}
+
+#[test]
 fn deep_nesting_ends_early() {
     for text in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000)] {
         assert!(read(&text).is_err());
