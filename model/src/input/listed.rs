@@ -11,6 +11,67 @@ use crate::{
 /// range is told instead of planned.
 const MAX_IN_RANGE: u128 = 5_000;
 
+/// The most nodes of one file: twice what the largest distribution supports in one cluster.
+const MAX_NODES: usize = 10_000;
+
+/// The most addresses that all declared ports, or all labels, of one file list.
+const MAX_LISTED: usize = 100_000;
+
+/// How many addresses a file may still list: each range alone is bounded, a thousand of them are not.
+#[derive(Debug)]
+pub(super) struct Room {
+    most: usize,
+    left: usize,
+    is_told: bool,
+}
+
+impl Room {
+    /// For the nodes of a file.
+    pub(super) fn of_nodes() -> Self {
+        Self::new(MAX_NODES)
+    }
+
+    /// For what refers to nodes.
+    pub(super) fn of_references() -> Self {
+        Self::new(MAX_LISTED)
+    }
+
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            left: most,
+            is_told: false,
+        }
+    }
+
+    /// Whether `count` more find room; the first that do not are complained about.
+    pub(super) fn take(&mut self, count: usize, place: Place, complaints: &mut Complaints) -> bool {
+        if let Some(left) = self.left.checked_sub(count) {
+            self.left = left;
+            return true;
+        }
+        self.left = 0;
+        if !self.is_told {
+            self.is_told = true;
+            let message = format!("more than {} addresses are listed", self.most);
+            complaints.add_with_help(place, message, "look for a slip in the ranges above");
+        }
+        false
+    }
+}
+
+/// What people call a machine: as long as a DNS name may be (RFC 1035, section 2.3.4), since every row about it repeats it.
+pub(super) fn name(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<String>> {
+    const MOST: usize = 253;
+    let name = at.text(complaints)?;
+    if !name.value.is_empty() && name.value.len() <= MOST {
+        return Some(name);
+    }
+    let message = format!("`{}` has 1 to {MOST} characters", at.path);
+    complaints.add_with_help(name.place, message, "write what people call the machine");
+    None
+}
+
 /// What to write where one address is meant.
 pub(super) const ONE_ADDRESS: &str = "write an IP address, for example 10.0.0.5 or fd00::5";
 
@@ -21,11 +82,12 @@ pub(super) fn address(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed
 }
 
 /// An address, or every address of a range `FIRST-LAST`, ascending; nothing if it is neither.
-pub(super) fn addresses(at: &At<'_>, complaints: &mut Complaints) -> Vec<Placed<IpAddr>> {
+pub(super) fn addresses(at: &At<'_>, room: &mut Room, complaints: &mut Complaints) -> Vec<Placed<IpAddr>> {
     let Some(text) = at.text(complaints) else {
         return Vec::new();
     };
     match read(&text.value) {
+        Ok(listed) if !room.take(listed.len(), text.place, complaints) => Vec::new(),
         Ok(listed) => {
             let is_usable = listed
                 .first()

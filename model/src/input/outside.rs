@@ -22,7 +22,7 @@ use std::{
 };
 
 use super::{
-    listed,
+    listed::{self, Room},
     roles::Roles,
     sources::{self, Use},
 };
@@ -92,9 +92,10 @@ pub(super) fn read(fields: &mut Fields<'_>, roles: &Roles, complaints: &mut Comp
     }
     if let Some(list) = fields.optional("ports") {
         let items = list.items(complaints);
+        let mut room = Room::of_references();
         outside.ports = items
             .iter()
-            .filter_map(|item| port(item, roles, complaints))
+            .filter_map(|item| port(item, roles, &mut room, complaints))
             .collect();
     }
     refuse_repeated_names(&outside.ports, &BTreeMap::new(), complaints);
@@ -131,7 +132,7 @@ fn vantage(at: &At<'_>, complaints: &mut Complaints) -> Option<WrittenVantage> {
         .and_then(|at| listed::address(&at, complaints));
     let name = fields
         .optional("name")
-        .and_then(|at| at.text(complaints))
+        .and_then(|at| listed::name(&at, complaints))
         .map(|name| name.value);
     let help = "write whom it stands for, for example `stands_for: [any_client]`";
     let stands_for = fields
@@ -153,7 +154,7 @@ fn vantage(at: &At<'_>, complaints: &mut Complaints) -> Option<WrittenVantage> {
     })
 }
 
-fn port(at: &At<'_>, roles: &Roles, complaints: &mut Complaints) -> Option<DeclaredPort> {
+fn port(at: &At<'_>, roles: &Roles, room: &mut Room, complaints: &mut Complaints) -> Option<DeclaredPort> {
     let mut fields = at.fields(complaints)?;
     let name = fields
         .required(
@@ -168,7 +169,7 @@ fn port(at: &At<'_>, roles: &Roles, complaints: &mut Complaints) -> Option<Decla
     );
     let to = fields
         .required("to", &to_help, complaints)
-        .and_then(|at| to(&at, roles, &to_help, complaints));
+        .and_then(|at| to(&at, (roles, room), &to_help, complaints));
     let protocol = match fields.optional("protocol") {
         Some(at) => at.choice(complaints, &PROTOCOLS).map(|word| word.value),
         None => Some(Protocol::Tcp),
@@ -191,6 +192,14 @@ fn port(at: &At<'_>, roles: &Roles, complaints: &mut Complaints) -> Option<Decla
         None => Some(Severity::Fail),
     };
     fields.finish(complaints);
+    let purpose = purpose.filter(|purpose| {
+        let is_short = purpose.value.len() <= MAX_PURPOSE;
+        if !is_short {
+            let message = format!("`purpose` has up to {MAX_PURPOSE} characters");
+            complaints.add_with_help(purpose.place, message, "write a sentence: it stands in tables");
+        }
+        is_short
+    });
     Some(DeclaredPort {
         name: name?,
         to: to?,
@@ -235,7 +244,12 @@ fn rule_name(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<String>>
     None
 }
 
-fn to(at: &At<'_>, roles: &Roles, help: &str, complaints: &mut Complaints) -> Option<To> {
+fn to(
+    at: &At<'_>,
+    (roles, room): (&Roles, &mut Room),
+    help: &str,
+    complaints: &mut Complaints,
+) -> Option<To> {
     let items = at.one_or_several();
     let single = match items.as_slice() {
         [] => {
@@ -261,7 +275,7 @@ fn to(at: &At<'_>, roles: &Roles, help: &str, complaints: &mut Complaints) -> Op
         if let Some(roles) = roles.get(&text.value) {
             meant.extend(roles);
         } else if text.value.starts_with(|c: char| c.is_ascii_digit()) || text.value.contains(':') {
-            let listed = listed::addresses(&item, complaints);
+            let listed = listed::addresses(&item, room, complaints);
             is_whole &= !listed.is_empty();
             addresses.extend(listed);
         } else {
@@ -302,6 +316,9 @@ const PORTS_HELP: &str = "write `ports: [2049, 20048-20050]`, numbers from 1 to 
 
 /// A rule's id stands in tables.
 const MAX_NAME: usize = 48;
+
+/// Every finding of the rule and every line of the firewall request repeat its purpose.
+const MAX_PURPOSE: usize = 1_000;
 
 const PROTOCOLS: [(&str, Protocol); 2] = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
 

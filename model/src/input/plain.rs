@@ -29,7 +29,7 @@ use ipnet::IpNet;
 use super::{
     labels,
     laid::{self, Ranges, Vips},
-    listed,
+    listed::{self, Room},
     outside::{self, Outside},
     roles::Roles,
     settings::{self, Chosen, Settings},
@@ -104,6 +104,7 @@ pub(super) fn read(
         roles: &roles,
         nodes: BTreeMap::new(),
         laid: Vec::new(),
+        room: Room::of_nodes(),
     };
     listing.read(&mut fields, complaints);
     let (listed, laid) = (listing.nodes, listing.laid);
@@ -241,6 +242,7 @@ struct Listing<'a> {
     nodes: BTreeMap<NodeId, Listed>,
     /// Every node as it stands there, repeated ones included.
     laid: Vec<LaidNode>,
+    room: Room,
 }
 
 impl Listing<'_> {
@@ -319,7 +321,7 @@ impl Listing<'_> {
                 self.node(&item, common, complaints);
                 continue;
             }
-            for address in listed::addresses(&item, complaints) {
+            for address in listed::addresses(&item, &mut self.room, complaints) {
                 let listed = Listed {
                     address: address.value,
                     ssh: None,
@@ -349,12 +351,17 @@ impl Listing<'_> {
         let ssh_port = fields
             .optional("port")
             .and_then(|at| at.number::<u16>(complaints, 1..=u16::MAX));
-        let name = fields.optional("name").and_then(|at| at.text(complaints));
+        let name = fields
+            .optional("name")
+            .and_then(|at| listed::name(&at, complaints));
         let own = self.common(&mut fields, complaints);
         fields.finish(complaints);
         let Some(address) = address else {
             return;
         };
+        if !self.room.take(1, address.place, complaints) {
+            return;
+        }
         let mut labels = common.labels.clone();
         labels.extend(own.labels);
         let listed = Listed {
@@ -467,7 +474,16 @@ fn prefixes(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complai
     };
     let help = "write ADDRESS/LENGTH, for example 10.244.0.0/16";
     let mut out = Vec::new();
-    for item in at.one_or_several() {
+    let items = at.one_or_several();
+    if items.len() > MAX_RANGES {
+        let message = format!(
+            "`{key}` has {} ranges, at most {MAX_RANGES} are read",
+            items.len()
+        );
+        complaints.add_with_help(at.place(), message, "write the ranges that hold these");
+        return out;
+    }
+    for item in items {
         let Some(prefix) = item.parsed::<IpNet>(complaints, "an address range in CIDR notation", help) else {
             continue;
         };
@@ -486,6 +502,9 @@ fn values(prefixes: &[Placed<IpNet>]) -> Vec<IpNet> {
 }
 
 const VERSION_HELP: &str = "write it as the product does, for example 1.31, v1.31.4+k3s1 or 4.17";
+
+/// Distributions take one range of each family, some of them a handful.
+const MAX_RANGES: usize = 100;
 
 /// A cluster's name stands in headlines.
 const MAX_NAME: usize = 128;

@@ -11,7 +11,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 use ipnet::IpNet;
 
 use super::{
-    labels, listed,
+    labels,
+    listed::{self, Room},
     outside::{self, Outside},
     plain,
     roles::Roles,
@@ -74,6 +75,7 @@ pub(super) fn read(documents: &[yaml::Node], roles: &Roles, complaints: &mut Com
 fn label_entries(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vec<LabelEntry> {
     let entries = fields.optional("labels").and_then(|at| at.fields(complaints));
     let entries = entries.iter().flat_map(|entries| entries.entries());
+    let mut room = Room::of_references();
     entries
         .filter_map(|entry| {
             let at = At {
@@ -82,7 +84,7 @@ fn label_entries(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vec<La
             };
             let labels = labels::read(&at, complaints);
             Some(LabelEntry {
-                nodes: nodes(&entry.key, entry.place, complaints)?,
+                nodes: nodes(&entry.key, entry.place, &mut room, complaints)?,
                 text: entry.key.clone(),
                 place: entry.place,
                 labels,
@@ -91,12 +93,14 @@ fn label_entries(fields: &mut Fields<'_>, complaints: &mut Complaints) -> Vec<La
         .collect()
 }
 
-fn nodes(key: &str, place: Place, complaints: &mut Complaints) -> Option<Nodes> {
+fn nodes(key: &str, place: Place, room: &mut Room, complaints: &mut Complaints) -> Option<Nodes> {
     if let Ok(network) = key.parse::<IpNet>() {
         return Some(Nodes::Within(network));
     }
     match listed::read(key) {
-        Ok(listed) => Some(Nodes::Listed(listed)),
+        Ok(listed) => room
+            .take(listed.len(), place, complaints)
+            .then_some(Nodes::Listed(listed)),
         Err(why) => {
             let help = "write 10.0.0.5, 10.0.0.5-10.0.0.9 or 10.0.0.0/24 and a colon";
             complaints.add_with_help(place, format!("`labels`: \"{key}\" {why}"), help);

@@ -17,6 +17,9 @@ use crate::{
 /// Who answers for more than this answers for nothing; every waiver is held against every finding.
 const MAX_WAIVERS: usize = 1_000;
 
+/// Every finding that is waived repeats owner and reason, in every format.
+const MAX_SAID: usize = 2_000;
+
 /// The value of `schema`.
 pub const SCHEMA: &str = "plumbline/waivers/v1";
 
@@ -166,6 +169,15 @@ fn said(
     let text = fields.required(key, help, complaints)?.text(complaints)?;
     if text.value.trim().is_empty() {
         complaints.add_with_help(text.place, format!("`{key}` says nothing"), help);
+        return None;
+    }
+    if text.value.len() > MAX_SAID {
+        let message = format!("`{key}` has up to {MAX_SAID} characters");
+        complaints.add_with_help(
+            text.place,
+            message,
+            "write a sentence, and where the rest of it is kept",
+        );
         return None;
     }
     Some(text.value)

@@ -108,3 +108,10 @@ fn every_cause_has_the_word_that_reports_have_for_it() {
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
     }
 }
+
+#[test]
+fn an_owner_of_a_megabyte_is_refused() {
+    let text = GOOD.replace("'Jo Example'", &"x".repeat(1 << 20));
+    let refused = read(&source(&text)).unwrap_err().to_string();
+    assert!(refused.contains("`owner` has up to 2000 characters"), "{refused}");
+}

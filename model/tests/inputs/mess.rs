@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use plumbline_model::{
     cluster,
+    input::{self, InputText, Purpose},
     inventory::Inventory,
     plan::Plan,
     source::{Refused, SourceText},
@@ -234,4 +235,60 @@ fn two_thousand_nodes_plan() {
     assert_eq!(inventory.nodes.len(), 2_010);
     let plan = Plan::new(&inventory, &[gdc()], &parameters());
     assert!(plan.size().pairs >= 2_010 * 2_009);
+}
+
+/// An inventory of one node with these further lines.
+fn inventory_with(lines: &str) -> String {
+    format!(
+        "schema: plumbline/inventory/v1\nname: x\nprofile: kubeadm\nversion: v1.31.4\nnodes:\n\
+         - {{address: 10.0.0.1, roles: [control_plane]}}\n{lines}"
+    )
+}
+
+#[test]
+fn what_would_fill_memory_or_the_day_is_refused_with_its_line() {
+    let times = |count: usize, line: &str| line.repeat(count);
+    let group = |nodes: &str| format!("groups:\n  g:\n    roles: [worker]\n    nodes:\n{nodes}");
+    let port = "- {name: p, to: [10.0.0.0-10.0.15.255], ports: [1], from: [cluster_nodes], purpose: x}\n";
+    let long = "x".repeat(1 << 20);
+    for (lines, told) in [
+        (
+            group(&(1..200).fold(String::new(), |mut lines, n| {
+                let _ = writeln!(lines, "    - 10.{n}.0.0-10.{n}.15.255");
+                lines
+            })),
+            "more than 10000 addresses",
+        ),
+        (
+            group(&(0..12_000).fold(String::new(), |mut lines, n| {
+                let _ = writeln!(lines, "    - 10.1.{}.{}", n / 256, n % 256);
+                lines
+            })),
+            "more than 10000 addresses",
+        ),
+        (
+            format!("ports:\n{}", times(3_000, port)),
+            "more than 100000 addresses",
+        ),
+        (
+            format!("pods: [{}]\n", times(9_000, "11.0.0.0/8, ")),
+            "`pods` has 9000 ranges",
+        ),
+        (
+            format!("vantages: [{{address: 10.9.0.5, name: {long}, stands_for: [any_client]}}]\n"),
+            "has 1 to 253 characters",
+        ),
+        (
+            format!("ports: [{{name: p, to: any_node, ports: [1], from: [any_client], purpose: {long}}}]\n"),
+            "`purpose` has up to 1000 characters",
+        ),
+    ] {
+        let text = inventory_with(&lines);
+        let source = SourceText {
+            name: "i.yaml".to_owned(),
+            text,
+        };
+        let refused = input::read(&[InputText::new(Purpose::Cluster, source)], &[]).unwrap_err();
+        assert!(refused.to_string().contains(told), "{told}");
+    }
 }
