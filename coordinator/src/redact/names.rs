@@ -8,7 +8,7 @@ use plumbline_model::{
 };
 use serde_json::Value;
 
-use super::pseudonym::Kind;
+use super::pseudonym::{Kind, is_literal};
 
 /// Names by what they are names of, and what is no secret.
 #[derive(Debug, Default)]
@@ -197,8 +197,13 @@ impl Names {
         }
     }
 
-    /// Numbers stay what they are: a cluster called 22 must not take a port's place.
+    /// Numbers stay what they are: a cluster called 22 must not take a port's place. Addresses and ranges of them are
+    /// replaced as such, so that they stay what they are, too.
     fn add(&mut self, name: &str, kind: Kind) {
+        let is_range = (name.split_once('/')).is_some_and(|(address, _)| is_literal(address));
+        if is_range || is_literal(name) {
+            return;
+        }
         if !name.chars().all(|c| !c.is_alphabetic()) {
             self.secret.entry(name.to_owned()).or_insert(kind);
         }

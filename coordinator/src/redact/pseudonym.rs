@@ -72,6 +72,10 @@ impl<'k> Pseudonyms<'k> {
 
     /// What stands for a name.
     pub(super) fn name(&mut self, kind: Kind, name: &str) -> String {
+        // People call hosts, racks and zones by addresses, too: what stands for an address must be one wherever it stands.
+        if let Some(address) = self.literal(name) {
+            return address;
+        }
         let kind = self.names.secret.get(name).copied().unwrap_or(kind);
         self.give(kind.word(), name, |octets| {
             let [a, b, c, d, ..] = *octets;
@@ -239,7 +243,8 @@ const MAX_TURNS: u32 = 1_000;
 /// What may follow a number.
 const UNITS: [&str; 8] = ["s", "ms", "us", "x", "th", "st", "nd", "rd"];
 
-fn is_literal(text: &str) -> bool {
+/// Whether a text is an address or a hardware address.
+pub(super) fn is_literal(text: &str) -> bool {
     text.parse::<IpAddr>().is_ok() || is_mac(text)
 }
 

@@ -139,3 +139,18 @@ fn sentences_of_ours_survive() {
         "listen on 127.0.0.1:80 and [::]:80"
     );
 }
+
+#[test]
+fn names_that_are_addresses_are_replaced_by_addresses() {
+    let (v4, v6, mac) = ("10.0.0.4", "fd00::4", "52:54:00:00:00:01");
+    for name in [v4, v6, mac, "10.0.0.0/24", "fd00::/64"] {
+        let redacted = redact(&telling(v4, v6, mac, name), &[], &key()).unwrap();
+        let json = String::from_utf8(render::json(&redacted)).unwrap();
+        for original in [v4, v6, mac, "10.0.0.0", "fd00::/64"] {
+            assert!(
+                !json.contains(original),
+                "{original} of a host called {name}: {json}"
+            );
+        }
+    }
+}
