@@ -8,17 +8,14 @@ use plumbline_model::{
     evidence::{Retest, Retested, SwarmKind},
     plan::Plan,
     port::PortSet,
-    report::{ReachabilityRow, Report},
+    report::{ReachabilityRow, Report, Standing},
 };
 
 use super::{
     Failure,
     verify::{Examined, Recomputed, examine},
 };
-use crate::{
-    exit::Exit,
-    render::{Standing, count, standing},
-};
+use crate::{exit::Exit, render::count};
 
 /// An earlier run, as far as a retest needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +90,7 @@ pub(super) fn read(dir: &Path) -> Result<Earlier, Failure> {
 /// Every test that was not as expected or not measured: once, whichever rules asked for it.
 fn failures_of(rows: &[ReachabilityRow]) -> Vec<Retested> {
     let mut tests: BTreeMap<_, PortSet> = BTreeMap::new();
-    let failed = |row: &&ReachabilityRow| matches!(standing(row), Standing::Wrong | Standing::Gap);
+    let failed = |row: &&ReachabilityRow| matches!(row.standing(), Standing::Wrong | Standing::Gap);
     for row in rows.iter().filter(failed) {
         let key = (row.src, row.dst, row.family, row.protocol, row.outcome.clone());
         tests.entry(key).or_default().extend(&row.ports);

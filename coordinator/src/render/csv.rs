@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use plumbline_model::{
     plan::Expect,
-    report::{Basis, ReachabilityRow, Report},
+    report::{Basis, ReachabilityRow, Report, Standing},
 };
 
-use super::{Standing, outcome::icmp_name, standing};
+use super::outcome::icmp_name;
 
 /// The reachability rows.
 pub(crate) fn matrix(report: &Report) -> String {
@@ -104,7 +104,7 @@ pub(crate) fn requests(report: &Report, reasons: &BTreeMap<String, Reason>, want
         "citation",
         "outcome",
     ]);
-    let asked = |row: &&ReachabilityRow| match (row.expect, standing(row)) {
+    let asked = |row: &&ReachabilityRow| match (row.expect, row.standing()) {
         (Expect::Blocked, _) => false,
         (Expect::Open, Standing::Wrong) => true,
         (Expect::Open, _) => wanted == Wanted::All,

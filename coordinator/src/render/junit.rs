@@ -20,10 +20,10 @@ use std::{
 use plumbline_model::{
     id::NodeId,
     port::{Family, Protocol},
-    report::{CheckRow, Finding, FindingSeverity, Report, Status, Verdict},
+    report::{CheckRow, Finding, FindingSeverity, Report, Standing, Status, Verdict},
 };
 
-use super::{Standing, printable, scope, standing, status_word, verdict_word, waived};
+use super::{printable, scope, status_word, verdict_word, waived};
 
 /// Findings whose sentences stand in one case.
 const TOLD_FINDINGS: usize = 20;
@@ -295,7 +295,7 @@ fn related(report: &Report) -> Related {
     }
     let mut by_rule: BTreeMap<(&str, &str), BTreeSet<usize>> = BTreeMap::new();
     let bad = |standing| matches!(standing, Standing::Wrong | Standing::Gap);
-    for row in report.reachability.iter().filter(|row| bad(standing(row))) {
+    for row in report.reachability.iter().filter(|row| bad(row.standing())) {
         let Some(ports) = by_pair.get(&(row.src, row.dst, row.family, row.protocol)) else {
             continue;
         };

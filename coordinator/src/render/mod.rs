@@ -16,7 +16,6 @@ pub(crate) use self::{
     html::html,
     junit::junit,
     markdown::markdown,
-    outcome::{Standing, standing},
     text::{Extent, Style, gaps_by_source, text},
 };
 

@@ -3,33 +3,8 @@
 use plumbline_model::{
     plan::Expect,
     port::{Family, Protocol},
-    report::{Basis, ReachabilityRow},
+    report::{Basis, ReachabilityRow, Standing},
 };
-
-/// How a row stands to what was expected of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Standing {
-    /// A port of a live node that only a Service would serve, and none does: nobody misses it.
-    NotServed,
-    /// As expected.
-    AsExpected,
-    /// Not measured.
-    Gap,
-    /// Not as expected.
-    Wrong,
-}
-
-/// How a row stands to what was expected of it. A port that answers at times answers.
-pub(crate) fn standing(row: &ReachabilityRow) -> Standing {
-    match (row.outcome.as_str(), row.expect) {
-        ("not_measured", _) if row.why.as_deref() == Some("no_service") => Standing::NotServed,
-        ("not_measured" | "resource", _) => Standing::Gap,
-        ("open" | "open_unverified", Expect::Open) => Standing::AsExpected,
-        ("open" | "open_unverified" | "lossy", Expect::Blocked) => Standing::Wrong,
-        (_, Expect::Open) => Standing::Wrong,
-        (_, Expect::Blocked) => Standing::AsExpected,
-    }
-}
 
 /// A transport for people: `TCP over IPv6`.
 pub(super) fn transport_words(family: Family, protocol: Protocol) -> String {
@@ -49,7 +24,7 @@ pub(super) fn transport_words(family: Family, protocol: Protocol) -> String {
 /// An outcome with what is known beside it.
 pub(super) fn outcome_words(row: &ReachabilityRow) -> String {
     let mut words = row.outcome.replace('_', " ");
-    if row.expect == Expect::Blocked && standing(row) == Standing::Wrong {
+    if row.expect == Expect::Blocked && row.standing() == Standing::Wrong {
         words.push_str(", but it must not answer");
     }
     let mut beside = Vec::new();
@@ -168,7 +143,7 @@ pub(super) mod tests {
     #[test]
     fn a_port_that_must_not_answer_is_as_expected_when_it_does_not() {
         let none = || serde_json::json!({});
-        let stands = |expect, outcome, further| standing(&row(expect, outcome, further));
+        let stands = |expect, outcome, further| row(expect, outcome, further).standing();
         assert_eq!(stands(Expect::Blocked, "closed", none()), Standing::AsExpected);
         assert_eq!(stands(Expect::Blocked, "lossy", none()), Standing::Wrong);
         assert_eq!(stands(Expect::Open, "lossy", none()), Standing::Wrong);

@@ -5,15 +5,14 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use plumbline_model::{
     plan::NoVantage,
-    report::{Finding, FindingSeverity, Report, Status, Verdict},
+    report::{Finding, FindingSeverity, Report, Standing, Status, Verdict},
 };
 
 use super::{
-    Standing,
     alike::{Alike, alike},
     count, on_one_line,
     outcome::{outcome_words, transport_words},
-    retest_line, scope, standing, status_word, verdict_word, waived,
+    retest_line, scope, status_word, verdict_word, waived,
 };
 
 /// Whether the text may carry colours.
@@ -163,7 +162,7 @@ fn push_retest(out: &mut String, report: &Report, style: Style, extent: Extent) 
     let _ = writeln!(out, "retest of run {}: {line}", retest.run);
     let rows = report.reachability.iter();
     let failing: Vec<_> = rows
-        .filter(|row| matches!(standing(row), Standing::Wrong | Standing::Gap))
+        .filter(|row| matches!(row.standing(), Standing::Wrong | Standing::Gap))
         .collect();
     for row in failing.iter().take(extent.items(LISTED)) {
         let _ = writeln!(

@@ -8,6 +8,7 @@ mod paste;
 mod retest;
 #[cfg(test)]
 pub(crate) mod stage;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -31,6 +32,7 @@ use crate::{
     waiver::Waiver,
 };
 
+pub use self::standing::Standing;
 pub(crate) use self::time::day_of;
 
 /// The value of `schema`.

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     id::NodeId,
-    plan::Expect,
     port::{PortSet, Protocol},
     waiver::{Ports, Selector, Waiver},
 };
 
 use super::{
-    Finding, ReachabilityRow, WaiverRow, WaiverStanding,
+    Finding, ReachabilityRow, Standing, WaiverRow, WaiverStanding,
     time::{day_at, day_of},
 };
 
@@ -132,23 +131,13 @@ fn left_out(finding: &Finding, rows: &[ReachabilityRow], tested: &mut Tested) ->
         .map(|test| (test.src, test.dst, test.family, test.protocol))
         .collect();
     let mut total = 0_u64;
-    for row in rows.iter().filter(|row| !is_as_expected(row)) {
+    for row in rows.iter().filter(|row| row.standing() >= Standing::Gap) {
         if pairs.contains(&(row.src, row.dst, row.family, row.protocol)) {
             tested.entry(row.protocol).or_default().extend(&row.ports);
             total = total.saturating_add(u64::from(row.ports.count()));
         }
     }
     (total >= finding.affects_total).then_some(())
-}
-
-/// Whether a row can be of no finding.
-fn is_as_expected(row: &ReachabilityRow) -> bool {
-    match (row.outcome.as_str(), row.expect) {
-        ("not_measured", _) => row.why.as_deref() == Some("no_service"),
-        ("open" | "open_unverified", Expect::Open) => true,
-        ("open" | "open_unverified" | "lossy", Expect::Blocked) | (_, Expect::Open) => false,
-        (_, Expect::Blocked) => true,
-    }
 }
 
 /// Whether all of them are wanted.

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use plumbline_model::{
     id::NodeId,
     port::{Family, PortRange, PortSet, Protocol},
-    report::{ReachabilityRow, Report},
+    report::{ReachabilityRow, Report, Standing},
 };
-
-use crate::render::{Standing, standing};
 
 /// The matrix of a report.
 #[derive(Debug)]
@@ -175,7 +173,7 @@ impl<'a> Grid<'a> {
             for (row, tests) in pair.rows.iter().zip(&pair.own) {
                 pair.tally.add(stand(row, &under, &waived), *tests);
             }
-            let worst = pair.rows.iter().map(|row| standing(row)).max();
+            let worst = pair.rows.iter().map(|row| row.standing()).max();
             pair.mark = mark_of(&pair.rows, worst.unwrap_or(Standing::AsExpected));
         }
         let sources: BTreeSet<NodeId> = pairs.keys().map(|(source, _)| *source).collect();
@@ -230,7 +228,7 @@ fn over(row: &ReachabilityRow, under: &Under) -> BTreeSet<usize> {
 }
 
 fn stand(row: &ReachabilityRow, under: &Under, waived: &BTreeSet<usize>) -> Stand {
-    match standing(row) {
+    match row.standing() {
         Standing::NotServed => Stand::NotServed,
         Standing::AsExpected => Stand::Expected,
         Standing::Gap => Stand::Gap,
@@ -254,7 +252,9 @@ fn own_tests(rows: &[&ReachabilityRow]) -> Vec<u32> {
         if row.ports.is_empty() {
             return 1;
         }
-        let seen = seen.entry((row.family, row.protocol, standing(row))).or_default();
+        let seen = seen
+            .entry((row.family, row.protocol, row.standing()))
+            .or_default();
         let again: u32 = row.ports.ranges().iter().map(|range| shared(*range, seen)).sum();
         row.ports.ranges().iter().for_each(|range| seen.insert(*range));
         row.ports.count() - again
@@ -292,7 +292,7 @@ fn mark_of(rows: &[&ReachabilityRow], worst: Standing) -> &'static str {
     if worst <= Standing::AsExpected {
         return "";
     }
-    let (concerned, others): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|row| standing(row) == worst);
+    let (concerned, others): (Vec<_>, Vec<_>) = rows.iter().copied().partition(|row| row.standing() == worst);
     let alone = |is: &dyn Fn(&ReachabilityRow) -> bool| {
         concerned.iter().all(|row| is(row)) && others.iter().any(|row| !is(row))
     };
@@ -344,7 +344,7 @@ mod tests {
                 })
                 .collect();
             let rows: Vec<&ReachabilityRow> = rows.iter().collect();
-            let worst = rows.iter().map(|row| standing(row)).max().unwrap();
+            let worst = rows.iter().map(|row| row.standing()).max().unwrap();
             mark_of(&rows, worst)
         };
         assert_eq!(mark(&[]), "");
