@@ -189,7 +189,11 @@ pub(super) fn bootstrap(layout: &Layout, checking: &mut Checking<'_>) {
         );
         checking.complain(*place, (check::CFG_BOOTSTRAP, Gravity::Fail), message, help);
     }
-    let detail = "no node is inside 192.168.122.0/24 or 10.96.0.0/27, the bootstrap cluster's own ranges";
+    let own = BOOTSTRAP.map(|(address, length, ..)| format!("{}/{length}", Ipv4Addr::from(address)));
+    let detail = format!(
+        "no node is inside {}, the bootstrap cluster's own ranges",
+        own.join(" or ")
+    );
     checking.made(check::CFG_BOOTSTRAP, detail);
 }
 
