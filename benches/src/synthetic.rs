@@ -62,6 +62,7 @@ pub fn parameters() -> Parameters {
         max_rate_pair: 20,
         partial: false,
         retest: None,
+        active: false,
     }
 }
 

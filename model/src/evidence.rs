@@ -20,7 +20,7 @@ pub use self::text::{MAX_TEXT_BYTES, overlong_text};
 
 /// The version of the analysis: what [`crate::report::report`] makes of evidence. Another version's evidence is verified but
 /// not recomputed.
-pub const ANALYSIS_VERSION: u32 = 3;
+pub const ANALYSIS_VERSION: u32 = 4;
 
 /// The `payloadType` of every evidence envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.plumbline.evidence.v1+json";
@@ -74,6 +74,14 @@ pub enum Group {
     Access,
     /// The port matrix.
     Reach,
+    /// Layer 2 and VIPs.
+    L2,
+    /// Layer 3: routes, translation, BGP, DNS.
+    L3,
+    /// What a host brings along: packet filter, MTU, system, clock.
+    Host,
+    /// The names outside the site that installation and operation need.
+    External,
 }
 
 impl Group {
@@ -81,7 +89,7 @@ impl Group {
     pub fn needs_probes(self) -> bool {
         match self {
             Self::Config => false,
-            Self::Access | Self::Reach => true,
+            Self::Access | Self::Reach | Self::L2 | Self::L3 | Self::Host | Self::External => true,
         }
     }
 }
@@ -131,6 +139,9 @@ pub struct Parameters {
     /// `--retest`: only what failed, or was not measured, in an earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retest: Option<Retest>,
+    /// `--active`: VIPs may be taken for a while, BGP sessions opened and tunnels made, on bare nodes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub active: bool,
 }
 
 /// What of an earlier run is made again.

@@ -12,10 +12,14 @@ use std::{
 
 use self::replay::Replay;
 use crate::{
+    errand,
     evidence::{ANALYSIS_VERSION, Entry, LostWhy, Member, Payload, RunRecord},
     firewall::{Judge, Judgement, Packet, Ruleset},
     id::NodeId,
-    observation::{BindFailure, End, HostFacts, Life, Reach, Signal},
+    observation::{
+        BindFailure, Dialled, End, FirewallSettings, Held, HostFacts, HostSettings, Life, LinkSeen,
+        Overheard, PathSeen, Reach, Signal, TunnelSeen, UndoneWhy,
+    },
     port::{Family, PortSet, Protocol},
     range_map::RangeMap,
     report::ReportError,
@@ -58,6 +62,19 @@ pub(crate) struct NodeLog<'a> {
     pub(crate) facts_first: Option<Told<&'a HostFacts>>,
     /// The last facts.
     pub(crate) facts: Option<Told<&'a HostFacts>>,
+    /// How the host is set up.
+    pub(crate) host: Option<Told<&'a HostSettings>>,
+    /// How the managers of its packet filter are set up.
+    pub(crate) firewalls: Option<Told<&'a FirewallSettings>>,
+    /// Errands that were not done.
+    pub(crate) undone: BTreeMap<errand::Kind, Told<&'a UndoneWhy>>,
+    /// What errands came to, in the order in which they were reported.
+    pub(crate) overheard: Vec<Told<&'a Overheard>>,
+    pub(crate) link: Vec<Told<&'a LinkSeen>>,
+    pub(crate) dialled: Vec<Told<&'a Dialled>>,
+    pub(crate) path: Vec<Told<&'a PathSeen>>,
+    pub(crate) held: Vec<Told<&'a Held>>,
+    pub(crate) tunnel: Vec<Told<&'a TunnelSeen>>,
     /// The last packet filter that could be read.
     pub(crate) ruleset: Option<Told<&'a Ruleset>>,
     /// Who says what that packet filter would do.

@@ -1,7 +1,7 @@
 //! The nouns of Plumbline and the decisions about them, in the order in which data flows:
 //!
 //! ```text
-//! input (cluster, waiver) -> inventory -> profile -> plan -> observation -> verdict -> cause -> report
+//! input (cluster, waiver) -> inventory -> profile -> plan, errand -> observation -> verdict -> cause, assumption -> report
 //! ```
 //!
 //! Everything here is pure: no clock, no I/O, no async, no global randomness. What needs the time takes it as an
@@ -9,9 +9,11 @@
 //! the house is [`report::report`]: evidence in, report out, the same bytes every time, which is what lets
 //! `plumbline verify` recompute a report from its evidence.
 
+mod assumption;
 pub mod canonical;
 pub mod cause;
 pub mod cluster;
+pub mod errand;
 pub mod evidence;
 pub mod firewall;
 pub mod id;

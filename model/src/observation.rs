@@ -1,13 +1,28 @@
 //! What probes saw, before anybody judged it. Ports are run-length encoded by equal observation.
 
+mod dialled;
+mod firewalls;
+mod held;
+mod host;
+mod link;
+mod overheard;
+mod path;
+mod tunnel;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    errand,
     firewall::Ruleset,
     id::NodeId,
     port::{Family, PortSet, Protocol},
+};
+
+pub use self::{
+    dialled::Dialled, firewalls::FirewallSettings, held::Held, host::HostSettings, link::LinkSeen,
+    overheard::Overheard, path::PathSeen, tunnel::TunnelSeen,
 };
 
 /// One record of a batch.
@@ -24,6 +39,24 @@ pub enum Record {
     Heard(Heard),
     /// What a capture saw of tests that were made again: the second look.
     Seen(Seen),
+    /// An errand that was not done.
+    Undone(Undone),
+    /// How the host is set up (errand inspect).
+    Host(Box<HostSettings>),
+    /// How the managers of the host's packet filter are set up (errand inspect).
+    Firewalls(Box<FirewallSettings>),
+    /// What was heard on the link while the run went on (errand listen).
+    Overheard(Overheard),
+    /// What came of asking on the link (errand link).
+    Link(LinkSeen),
+    /// What came of asking somebody outside the roster (errand dial).
+    Dialled(Dialled),
+    /// What a path to a member carries (errand path).
+    Path(PathSeen),
+    /// What came of taking a VIP (errand hold).
+    Held(Held),
+    /// What came of a transfer through a tunnel (errand tunnel).
+    Tunnel(TunnelSeen),
 }
 
 /// What is known of a host.
@@ -411,4 +444,34 @@ pub enum End {
     Source,
     /// At the node that is asked.
     Destination,
+}
+
+/// An errand that was not done. A probe never refuses one: it says what it lacked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undone {
+    /// Which.
+    pub errand: errand::Kind,
+    /// Why.
+    pub why: UndoneWhy,
+}
+
+/// Why an errand was not done.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
+pub enum UndoneWhy {
+    /// The node's local policy does not allow it.
+    Policy,
+    /// The node is live, and this is not done there.
+    Live,
+    /// The probe lacks a capability.
+    Capability {
+        /// Its name, `CAP_NET_RAW`.
+        name: String,
+    },
+    /// Something failed on the host.
+    Failed {
+        /// In the probe's words.
+        reason: String,
+    },
 }

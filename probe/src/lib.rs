@@ -13,6 +13,7 @@
 //! the host is changed, and nothing listens but responders.
 
 pub mod cli;
+pub mod errand;
 mod error_chain;
 pub mod facts;
 pub mod guard;

@@ -34,6 +34,10 @@ pub(super) struct InputArgs {
     /// Only these groups of checks.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "GROUP")]
     only: Vec<GroupArg>,
+    /// Also what changes something for a moment, on bare nodes only: take each VIP on each load balancer node in turn, open
+    /// BGP sessions, send transfers through tunnels made for it. All of it is gone after at most its lease, even after a crash.
+    #[arg(long)]
+    active: bool,
     /// Labels of nodes, vantages and ports of your own, which a cluster file has no words for (docs/inventory.md).
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
@@ -75,6 +79,14 @@ enum GroupArg {
     Access,
     /// The port matrix.
     Reach,
+    /// Layer 2 and VIPs: who answers ARP and neighbour discovery for what.
+    L2,
+    /// Layer 3: routes, translation, BGP, DNS.
+    L3,
+    /// What each host brings along: packet filter, MTU, system, clock.
+    Host,
+    /// The names outside the site that installation and operation need.
+    External,
 }
 
 /// Connections per second and node outside a lab: intrusion detection and switches watch.
@@ -232,18 +244,31 @@ impl InputArgs {
 
     /// Whether anything was asked for that probes have to find out.
     pub(super) fn needs_probes(&self) -> bool {
-        self.groups().iter().any(|group| group.needs_probes())
+        self.groups(SwarmKind::None)
+            .iter()
+            .any(|group| group.needs_probes())
     }
 
-    fn groups(&self) -> Vec<Group> {
+    fn groups(&self, swarm: SwarmKind) -> Vec<Group> {
         let mut groups: Vec<Group> = match self.only.as_slice() {
-            [] => vec![Group::Access, Group::Reach],
+            [] => {
+                let mut all = vec![Group::Access, Group::Reach, Group::L2, Group::L3, Group::Host];
+                // A lab has no outside.
+                if swarm == SwarmKind::Joined {
+                    all.push(Group::External);
+                }
+                all
+            }
             only => only
                 .iter()
                 .map(|group| match group {
                     GroupArg::Config => Group::Config,
                     GroupArg::Access => Group::Access,
                     GroupArg::Reach => Group::Reach,
+                    GroupArg::L2 => Group::L2,
+                    GroupArg::L3 => Group::L3,
+                    GroupArg::Host => Group::Host,
+                    GroupArg::External => Group::External,
                 })
                 .collect(),
         };
@@ -270,7 +295,7 @@ impl InputArgs {
         };
         Parameters {
             swarm,
-            groups: self.groups(),
+            groups: self.groups(swarm),
             nodes: sorted(&self.nodes),
             exclude: sorted(&self.exclude),
             version: self.version.clone(),
@@ -282,6 +307,7 @@ impl InputArgs {
             max_rate_pair,
             partial: aim.partial,
             retest: aim.earlier.map(|earlier| earlier.retest),
+            active: self.active,
         }
     }
 }

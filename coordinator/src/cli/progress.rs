@@ -289,6 +289,8 @@ fn phase_words(phase: Phase) -> Option<&'static str> {
         Phase::AskingAgain => "testing again what failed, while both ends look",
         Phase::ReleasingLook => "collecting what the captures saw",
         Phase::ReleasingArm => "closing the ports",
+        Phase::Examining => "looking at layers 2 and 3, paths and the outside",
+        Phase::InTurn => "taking VIPs and making tunnels, one node at a time",
         Phase::Surveying => "reading the packet filters of nodes with failures",
         Phase::WindingUp => "winding up",
         Phase::Finishing => "sending the probes home",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use plumbline_model::{id::NodeId, plan::Target, port::Family};
+use plumbline_model::{errand, id::NodeId, plan::Target, port::Family};
 use plumbline_proto::convert::{Ask, Work};
 
 use super::{
@@ -37,6 +37,7 @@ impl Conductor {
             .collect();
         let asks = self.prepare(targets, Manner::First);
         self.ask(now, Phase::Asking, asks);
+        self.give_errands(errand::Moment::Beside);
     }
 
     /// Another round of narrowing, or what comes after.
@@ -51,7 +52,7 @@ impl Conductor {
         }
         let asks = self.prepare(targets, Manner::First);
         if asks.is_empty() {
-            self.begin_looking(now);
+            self.begin_examining(now);
             return;
         }
         self.rounds += 1;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use plumbline_model::{evidence::Parameters, id::NodeId};
+use plumbline_model::{errand::Errand, evidence::Parameters, id::NodeId};
 use plumbline_proto::convert::Ask;
 
 /// How a source tests: what its time depends on.
@@ -72,6 +72,18 @@ pub(super) const RELEASING: Duration = Duration::from_secs(15);
 
 /// Reading a host's packet filter: `nft list ruleset` of a node with thousands of Service rules takes seconds.
 pub(super) const SURVEYING: Duration = Duration::from_secs(20);
+
+/// How long a sound probe may take for an errand, from its being told.
+pub(super) fn errand(errand: &Errand) -> Duration {
+    let at_it = match errand {
+        Errand::Inspect => Duration::from_secs(15),
+        Errand::Listen => Duration::ZERO,
+        Errand::Link(_) | Errand::Dial(_) | Errand::Path(_) | Errand::Hold(_) | Errand::Tunnel(_) => {
+            Duration::from_secs(60)
+        }
+    };
+    OVERHEAD + at_it
+}
 
 /// From the user's interrupt to the signing of what there is: longer, and the user interrupts again.
 pub(super) const WINDING_UP: Duration = Duration::from_secs(4);

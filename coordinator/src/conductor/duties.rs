@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use plumbline_model::{
+    errand::{self, Errand},
     id::NodeId,
     plan::{Plan, Target},
     port::{Family, PortSet, Protocol},
@@ -34,6 +35,8 @@ pub(crate) struct Duty {
     pub(crate) targets: Vec<Target>,
     /// Of the ports that it must answer on, those that only Services would serve if it is live; no element is empty.
     pub(crate) services: Vec<(Transport, PortSet)>,
+    /// What it does beside its tests.
+    pub(crate) errands: Vec<Errand>,
 }
 
 impl Duties {
@@ -59,6 +62,7 @@ impl Duties {
                     .into_iter()
                     .filter(|(_, ports)| !ports.is_empty())
                     .collect(),
+                errands: plan.errands.get(&node).cloned().unwrap_or_default(),
             }
         };
         Self(
@@ -69,9 +73,20 @@ impl Duties {
         )
     }
 
-    /// Whether anybody tests anything.
-    pub(super) fn has_tests(&self) -> bool {
-        self.0.values().any(|duty| !duty.targets.is_empty())
+    /// Whether anybody has anything to do.
+    pub(super) fn has_work(&self) -> bool {
+        self.0
+            .values()
+            .any(|duty| !duty.targets.is_empty() || !duty.errands.is_empty())
+    }
+
+    /// The errands of a moment, in the order of those who do them.
+    pub(super) fn errands(&self, moment: errand::Moment) -> Vec<(NodeId, Errand)> {
+        let of_all = self.0.iter().flat_map(|(node, duty)| {
+            let errands = duty.errands.iter().cloned();
+            errands.map(|errand| (*node, errand))
+        });
+        of_all.filter(|(_, errand)| errand.moment() == moment).collect()
     }
 
     /// The ports that a node must answer on.

@@ -130,6 +130,10 @@ pub(crate) enum Phase {
     Asking,
     /// The edges of what failed in shared ranges are narrowed down, in rounds.
     Narrowing,
+    /// What is asked beside the port matrix is waited for, and paths are measured.
+    Examining,
+    /// Errands that one participant does at a time.
+    InTurn,
     /// Captures start at both ends of what failed.
     Looking,
     /// What failed is tested again.

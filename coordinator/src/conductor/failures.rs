@@ -54,7 +54,7 @@ impl Failures {
                 Record::Seen(seen) if seen.end == End::Source && seen.answers > 0 => {
                     self.note_kept_answer(batch.node, seen);
                 }
-                Record::Facts(_) | Record::Reach(_) | Record::Heard(_) | Record::Seen(_) => {}
+                _ => {}
             }
         }
     }

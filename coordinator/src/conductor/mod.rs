@@ -1,13 +1,26 @@
 //! The state machine of one run. Pure: events and the time go in, actions come out; whoever drives it does the I/O.
 //!
 //! ```text
-//!                                    .--. the next round
-//!                                    v  |
-//!   Joining --> Arming --> Asking --> Narrowing --> Looking --> AskingAgain --> ReleasingLook --> ReleasingArm --> Surveying
-//!      |                      |           |            |                                             ^  |                |
-//!      | nobody joined        +-----------+------------+--- nothing (more) to ask -------------------+  | nothing failed |
-//!      |                                                                                                v                v
-//!      +-------------------------------------------------------------------------------------------> Finishing --> Done
+//!                              .--. the next round
+//!                              v  |
+//!                                                               .--. the next turn
+//!                                                               v  |
+//!   Joining --> Arming --> Asking --> Narrowing --> Examining --> InTurn
+//!      |                                                |           |
+//!      | nobody joined           nothing in turn +------+           |
+//!      |                                         v                  |
+//!      |        +-- nothing to ask again --- (failures?) <----------+
+//!      |        |                                |
+//!      |        |                                v
+//!      |        |                             Looking --> AskingAgain --> ReleasingLook
+//!      |        v                                                              |
+//!      |   ReleasingArm <------------------------------------------------------+
+//!      |        +--> Surveying, where something failed
+//!      |        v        v
+//!      +--> Finishing <--+
+//!               |
+//!               v
+//!             Done
 //!   any phase -- interrupted --> WindingUp (release tests, then ports; keep what comes) --> Finishing
 //! ```
 //!
@@ -26,6 +39,7 @@ mod attendance;
 mod budget;
 mod clock;
 mod duties;
+mod errands;
 mod event;
 mod failures;
 mod headroom;
@@ -40,6 +54,7 @@ use std::{
 };
 
 use plumbline_model::{
+    errand::{self, Errand},
     evidence::{LostWhy, Member, SwarmEvent},
     id::NodeId,
     plan::Plan,
@@ -84,6 +99,8 @@ pub(crate) struct Conductor {
     told_tight: BTreeSet<NodeId>,
     /// What sources will ask once the captures run.
     asks_again: Asks,
+    /// Errands that are given one after the other, the next one first; filled when their time comes.
+    in_turn: Option<VecDeque<(NodeId, Errand)>>,
     actions: VecDeque<Action>,
 }
 
@@ -114,6 +131,7 @@ impl Conductor {
             rounds: 0,
             told_tight: BTreeSet::new(),
             asks_again: Asks::new(),
+            in_turn: None,
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
     }
@@ -211,7 +229,7 @@ impl Conductor {
         self.record(SwarmEvent::Interrupted);
         self.asks_again.clear();
         self.enter(now, Phase::WindingUp, budget::WINDING_UP);
-        self.release(|work| matches!(work, Work::Ask(_)));
+        self.release(|work| matches!(work, Work::Ask(_) | Work::Errand(_)));
     }
 
     /// Lets ports be closed once nobody asks any more: a port that is closed under a test in flight looks rejected.
@@ -253,6 +271,7 @@ impl Conductor {
                 Presence::NotJoined | Presence::Lost(_) | Presence::Late | Presence::Gone => true,
             }),
             Phase::Arming | Phase::Looking => every_task(|task| task.told.is_some()),
+            Phase::Examining | Phase::InTurn => every_task(|task| !errands::ends(&task.work)),
             // Arms and looks stay until they are released.
             Phase::Asking | Phase::Narrowing | Phase::AskingAgain => {
                 every_task(|task| !matches!(task.work, Work::Ask(_)))
@@ -306,6 +325,7 @@ impl Conductor {
             Phase::Joining => self.begin_arming(now),
             Phase::Arming => self.begin_asking(now),
             Phase::Asking | Phase::Narrowing => self.narrow(now),
+            Phase::Examining | Phase::InTurn => self.next_turn(now),
             Phase::Looking => self.begin_asking_again(now),
             Phase::AskingAgain => {
                 self.enter(now, Phase::ReleasingLook, budget::RELEASING);
@@ -335,7 +355,7 @@ impl Conductor {
         let roster: Vec<Member> = here.filter_map(|seat| seat.member.clone()).collect();
         self.actions
             .push_back(Action::PublishRoster(self.clock.last(), roster));
-        if !self.duties.has_tests() {
+        if !self.duties.has_work() {
             self.begin_finishing(now);
             return;
         }
@@ -345,6 +365,7 @@ impl Conductor {
                 self.assign(node, Work::Arm(duty.arm));
             }
         }
+        self.give_errands(errand::Moment::Beginning);
     }
 
     /// Gives what was theirs who stay away to those who came, as the report will plan it.
@@ -456,6 +477,7 @@ fn owes(phase: Phase, task: &Task) -> bool {
     match phase {
         Phase::Arming | Phase::Looking => task.told.is_none(),
         Phase::Asking | Phase::Narrowing | Phase::AskingAgain => matches!(task.work, Work::Ask(_)),
+        Phase::Examining | Phase::InTurn => errands::ends(&task.work),
         Phase::ReleasingLook => matches!(task.work, Work::Look(_)),
         Phase::ReleasingArm | Phase::Surveying => true,
         Phase::Joining | Phase::WindingUp | Phase::Finishing | Phase::Done => false,

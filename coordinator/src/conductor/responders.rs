@@ -47,7 +47,7 @@ impl Responders {
                         known.or_default().extend(&served.ports);
                     }
                 }
-                Record::Reach(_) | Record::Heard(_) | Record::Seen(_) => {}
+                _ => {}
             }
         }
     }

@@ -81,6 +81,7 @@ pub(crate) fn run_record(analysis: u32) -> Payload {
             max_rate_pair: 20,
             partial: false,
             retest: None,
+            active: false,
         },
     }))
 }

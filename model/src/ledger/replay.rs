@@ -200,6 +200,26 @@ impl<'a> Replay<'a> {
                 pending.heard(heard, line);
             }
             Record::Seen(seen) => pending.seen(seen, line),
+            Record::Undone(undone) => {
+                let why = Told {
+                    what: &undone.why,
+                    line,
+                };
+                self.log(node).undone.insert(undone.errand, why);
+            }
+            Record::Host(host) => self.log(node).host = Some(Told { what: &**host, line }),
+            Record::Firewalls(firewalls) => {
+                self.log(node).firewalls = Some(Told {
+                    what: &**firewalls,
+                    line,
+                });
+            }
+            Record::Overheard(what) => self.log(node).overheard.push(Told { what, line }),
+            Record::Link(what) => self.log(node).link.push(Told { what, line }),
+            Record::Dialled(what) => self.log(node).dialled.push(Told { what, line }),
+            Record::Path(what) => self.log(node).path.push(Told { what, line }),
+            Record::Held(what) => self.log(node).held.push(Told { what, line }),
+            Record::Tunnel(what) => self.log(node).tunnel.push(Told { what, line }),
         }
     }
 

@@ -7,6 +7,7 @@ use super::{
     Selection, Sharing, index::Index, retest,
 };
 use crate::{
+    errand::{self, Commission, Errands},
     evidence::{Group, Parameters},
     id::{NodeId, Role},
     inventory::{Inventory, Node, Vantage},
@@ -22,6 +23,7 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
         blocks: Vec::new(),
         no_vantage: Vec::new(),
         not_tested: Vec::new(),
+        errands: Errands::new(),
     };
     if parameters.groups.contains(&Group::Reach) {
         for profile in profiles {
@@ -50,6 +52,12 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
             share(&mut plan, parameters);
         }
     }
+    plan.errands = errand::plan(&Commission {
+        inventory,
+        profiles,
+        parameters,
+        participants: &plan.participants,
+    });
     plan
 }
 

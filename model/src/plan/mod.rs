@@ -48,6 +48,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    errand::{self, Errands},
     evidence::Parameters,
     id::NodeId,
     inventory::Inventory,
@@ -164,6 +165,9 @@ pub struct Plan {
     /// Rules of protocols without ports; absent if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_tested: Vec<NotTested>,
+    /// What participants do beside the tests; absent if nobody does anything.
+    #[serde(skip_serializing_if = "Errands::is_empty")]
+    pub errands: Errands,
 }
 
 /// How many tests a plan holds.
@@ -203,6 +207,7 @@ impl Plan {
             blocks: self.blocks.iter().map(without).collect(),
             no_vantage: self.no_vantage.clone(),
             not_tested: self.not_tested.clone(),
+            errands: errand::without(&self.errands, left_out),
         }
     }
 

@@ -46,6 +46,7 @@ fn parameters() -> Parameters {
         max_rate_pair: 0,
         partial: false,
         retest: None,
+        active: false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    assumption::{Scene, settle},
     canonical,
     cause::{Opinion, ask_range, drops_silently, explain, place_unsampled},
     evidence::ANALYSIS_VERSION,
@@ -57,7 +58,17 @@ pub(super) fn judge(
     );
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
-    let mut findings = explain(plan, ledger, &pairs);
+    let assumptions = settle(
+        &Scene {
+            inventory,
+            profiles,
+            plan,
+            ledger,
+            pairs: &pairs,
+        },
+        explain(plan, ledger, &pairs),
+    );
+    let mut findings = assumptions.findings;
     withhold(ledger, &mut findings);
     let configured = config::configured(understood, profiles, ledger);
     findings.extend(configured.findings);
@@ -75,6 +86,7 @@ pub(super) fn judge(
         pairs: &pairs,
         absent: &absent,
         config: configured.rows,
+        assumptions: assumptions.rows,
     });
     let retest = retest::compare(plan, ledger, &pairs);
     let run = ledger.run;

@@ -27,6 +27,8 @@ pub(super) struct Judged<'a> {
     pub(super) absent: &'a [Absent],
     /// The rows of the checks over the files.
     pub(super) config: Vec<CheckRow>,
+    /// The rows of the checks of assumptions.
+    pub(super) assumptions: Vec<CheckRow>,
 }
 
 /// Every row, in the order in which a person asks: the file, the rules, the nodes.
@@ -54,6 +56,7 @@ pub(super) fn rows(run: Judged<'_>) -> Vec<CheckRow> {
         rows.extend(plan.participants.iter().map(|node| access_check(ledger, *node)));
     }
     rows.extend(plan.participants.iter().map(|node| swarm_check(ledger, *node)));
+    rows.extend(run.assumptions);
     rows.extend(run.absent.iter().map(|absent| CheckRow {
         id: check::SWARM.id.to_owned(),
         status: Status::Warn,

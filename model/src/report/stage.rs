@@ -137,6 +137,7 @@ impl Stage {
                 blocks: Vec::new(),
                 no_vantage: Vec::new(),
                 not_tested: Vec::new(),
+                errands: crate::errand::Errands::new(),
             },
             inventory,
             transport: (Family::Ipv4, Protocol::Tcp),

@@ -65,5 +65,6 @@ fn parameters() -> Parameters {
         max_rate_pair: 0,
         partial: false,
         retest: None,
+        active: false,
     }
 }

@@ -78,6 +78,7 @@ fn parameters() -> Parameters {
         max_rate_pair: 0,
         partial: false,
         retest: None,
+        active: false,
     }
 }
 

@@ -11,6 +11,7 @@
 mod address;
 mod arm;
 mod ask;
+mod errand;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -18,9 +19,10 @@ mod tests;
 use std::{net::IpAddr, time::Duration};
 
 use plumbline_model::{
+    errand::Errand,
     evidence::Member,
     id::NodeId,
-    observation::{Listener, Record},
+    observation::{Listener, Record, Undone},
 };
 use plumbline_proto::convert::{Assignment, Roster, Watch, Work};
 
@@ -119,6 +121,10 @@ pub enum PermittedWork {
     Look(Vec<Watch>),
     /// Gather facts.
     Survey,
+    /// Do something beside the port matrix.
+    Errand(Errand),
+    /// Nothing: what was asked for is excluded.
+    Nothing,
 }
 
 /// How this host stands to being asked to open ports.
@@ -182,6 +188,16 @@ impl Guard {
             Work::Look(_) if !self.policy.capture => return Err(Refused::Capture),
             Work::Look(watches) => (PermittedWork::Look(watches), Vec::new()),
             Work::Survey => (PermittedWork::Survey, Vec::new()),
+            Work::Errand(errand) => {
+                let kind = errand.kind();
+                match self.permit_errand(errand, roster, standing) {
+                    Ok(errand) => (PermittedWork::Errand(errand), Vec::new()),
+                    Err(why) => (
+                        PermittedWork::Nothing,
+                        vec![Record::Undone(Undone { errand: kind, why })],
+                    ),
+                }
+            }
         };
         let lease = assignment.lease.min(self.policy.max_lease);
         Ok(Permit {

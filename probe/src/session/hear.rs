@@ -104,7 +104,7 @@ impl Session {
             Err(invalid) => return self.refuse(id, invalid.to_string()),
         };
         let standing = match assignment.work {
-            Work::Arm(_) => self.standing(),
+            Work::Arm(_) | Work::Errand(_) => self.standing(),
             Work::Ask(_) | Work::Look(_) | Work::Survey => Standing::Bare,
         };
         let asked = assignment.work.clone();

@@ -6,6 +6,7 @@
 //!   arm  ----->|          |---------->| open |----------------->|         |
 //!   look ----->| starting |  started  +------+                  | closing |---> finished
 //!   ask  ----->|          |---------->| asking |-- all asked -->|         |
+//!   errand --->|          |---------->| errand |-- it is done ->|         |
 //!   survey --->|          |           +--------+                +---------+
 //!              +----------+--- could not start ---> failed
 //! ```
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 use crate::{
+    errand::Errand,
     guard::Permit,
     responder::Responder,
     runner::{asking::Asking, look::Look, rates::Rates},
@@ -88,6 +90,7 @@ enum Stage {
     Looking(Look),
     /// A runner for each transport that is asked.
     Asking(Vec<Asking>),
+    Errand(Errand),
     Closing,
 }
 
@@ -97,6 +100,7 @@ enum Operation {
     Armed(Vec<Responder>, Vec<Record>),
     Looking(Look),
     Asking(Vec<Asking>),
+    Errand(Errand),
     Seen(Vec<Record>),
 }
 
@@ -151,6 +155,11 @@ impl Works {
             Stage::Asking(runners) => {
                 runners.iter().for_each(Asking::cancel);
                 running.stage = Stage::Asking(runners);
+            }
+            // One that ends by itself is noticed when it has; to end an open one means to wait for its thread.
+            Stage::Errand(errand) => {
+                errand.stop();
+                running.stage = Stage::Errand(errand);
             }
             // It ends when it has started.
             Stage::Starting => running.stage = Stage::Starting,
@@ -212,10 +221,7 @@ impl Works {
     /// What happens next; never, while nothing is under way. Cancel-safe: nothing is taken before it is returned.
     pub(super) async fn next_event(&mut self) -> WorkEvent {
         loop {
-            let asking = self
-                .running
-                .values()
-                .any(|running| matches!(running.stage, Stage::Asking(_)));
+            let asking = self.running.values().any(|running| running.is_polled());
             let event = tokio::select! {
                 Some(joined) = self.operations.join_next() => match joined {
                     Ok((id, result)) => self.on_operation(id, result),
@@ -254,6 +260,12 @@ impl Works {
                 running.stage = Stage::Asking(runners);
                 None
             }
+            Ok(Operation::Errand(errand)) => {
+                let is_open_ended = errand.is_open_ended();
+                running.stage = Stage::Errand(errand);
+                let records = std::mem::take(&mut running.excluded);
+                is_open_ended.then_some(WorkEvent::Ready { id, records })
+            }
             Ok(Operation::Seen(records)) => {
                 let excluded = self.running.remove(&id)?.excluded;
                 Some(WorkEvent::Finished {
@@ -286,6 +298,11 @@ impl Works {
                         )),
                     )
                 });
+            } else if matches!(&running.stage, Stage::Errand(errand) if errand.is_finished())
+                && let Stage::Errand(errand) = std::mem::replace(&mut running.stage, Stage::Closing)
+            {
+                self.operations
+                    .spawn_blocking(move || (id, Ok(Operation::Seen(errand.finish()))));
             }
         }
         let now = Instant::now();
@@ -305,10 +322,21 @@ impl Works {
 }
 
 impl Running {
+    /// Whether it has to be looked at to notice its end: a runner, an errand that ends by itself, one that was told to end.
+    fn is_polled(&self) -> bool {
+        match &self.stage {
+            Stage::Asking(_) => true,
+            Stage::Errand(errand) => self.leaving || !errand.is_open_ended(),
+            Stage::Starting | Stage::Open(_) | Stage::Looking(_) | Stage::Closing => false,
+        }
+    }
+
     fn progress(&self, assignment: u32) -> Option<Progress> {
         let (state, done, total) = match &self.stage {
             Stage::Starting | Stage::Closing => return None,
             Stage::Open(_) | Stage::Looking(_) => (ProgressState::Ready, 0, 0),
+            Stage::Errand(errand) if errand.is_open_ended() => (ProgressState::Ready, 0, 0),
+            Stage::Errand(_) => (ProgressState::Running, 0, 0),
             Stage::Asking(runners) => {
                 let total = runners.iter().map(Asking::total).sum();
                 let done: u64 = runners.iter().map(Asking::done).sum();

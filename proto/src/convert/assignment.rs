@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use plumbline_model::{
+    errand::Errand,
     id::NodeId,
     observation::End,
     plan::Target,
@@ -10,7 +11,9 @@ use plumbline_model::{
 };
 
 use super::{
-    Digest, FieldError, Invalid, Roster, at_most, bytes, duration_ms, in_range, lease,
+    Digest, FieldError, Invalid, Roster, at_most, bytes, duration_ms,
+    errand::{errand, wire_errand},
+    in_range, lease,
     ports::{family, ports, protocol, wire_ports, wire_transport},
     wire_ms,
 };
@@ -38,6 +41,8 @@ pub enum Work {
     Look(Vec<Watch>),
     /// Gather facts again, the packet filter included.
     Survey,
+    /// Something beside the port matrix.
+    Errand(Errand),
 }
 
 /// Ports to bind on the own data address.
@@ -138,6 +143,7 @@ impl Assignment {
                     .collect::<Result<_, _>>()?,
             }),
             Work::Survey => Wire::Survey(v1::Survey {}),
+            Work::Errand(errand) => Wire::Errand(wire_errand(errand, roster)?),
         };
         Ok(v1::Assignment {
             id: self.id,
@@ -158,6 +164,9 @@ impl Assignment {
                 .map(Work::Look)
                 .map_err(|e| e.within("look"))?,
             Wire::Survey(_) => Work::Survey,
+            Wire::Errand(wire) => errand(wire, roster)
+                .map(Work::Errand)
+                .map_err(|e| e.within("errand"))?,
         };
         Ok(Self {
             id: in_range("id", wire.id, 1, u32::MAX)?,

@@ -10,6 +10,7 @@
 //! | `stream` | the messages of a session |
 
 mod assignment;
+mod errand;
 mod join;
 mod ports;
 mod roster;

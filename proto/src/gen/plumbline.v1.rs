@@ -218,7 +218,7 @@ pub struct Assignment {
     /// How long it may go on without a word from the coordinator, in milliseconds.
     #[prost(uint32, tag = "3")]
     pub lease_ms: u32,
-    #[prost(oneof = "assignment::Work", tags = "4, 5, 6, 7")]
+    #[prost(oneof = "assignment::Work", tags = "4, 5, 6, 7, 8")]
     pub work: ::core::option::Option<assignment::Work>,
 }
 /// Nested message and enum types in `Assignment`.
@@ -233,6 +233,8 @@ pub mod assignment {
         Look(super::Look),
         #[prost(message, tag = "7")]
         Survey(super::Survey),
+        #[prost(message, tag = "8")]
+        Errand(super::Errand),
     }
 }
 /// An inclusive range of ports.
@@ -367,6 +369,54 @@ pub mod watch {
 /// Gather facts again, the packet filter included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Survey {}
+/// What a probe does beside the port matrix (model::errand). A listener is STATE_READY when it listens, and ends when it is
+/// released; the others end by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Errand {
+    #[prost(oneof = "errand::Errand", tags = "1, 2, 3, 4, 5, 6, 7")]
+    pub errand: ::core::option::Option<errand::Errand>,
+}
+/// Nested message and enum types in `Errand`.
+pub mod errand {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Errand {
+        #[prost(message, tag = "1")]
+        Inspect(super::Inspect),
+        #[prost(message, tag = "2")]
+        Listen(super::Listen),
+        #[prost(message, tag = "3")]
+        Link(super::Link),
+        #[prost(message, tag = "4")]
+        Dial(super::Dial),
+        #[prost(message, tag = "5")]
+        Path(super::Path),
+        #[prost(message, tag = "6")]
+        Hold(super::Hold),
+        #[prost(message, tag = "7")]
+        Tunnel(super::Tunnel),
+    }
+}
+/// Tell of the host's settings.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Inspect {}
+/// Tell what is heard on the link.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Listen {}
+/// Ask on the link.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Link {}
+/// Ask names and addresses outside the roster.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Dial {}
+/// Measure what the paths to members carry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Path {}
+/// Take a VIP for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hold {}
+/// Send a transfer through a tunnel of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tunnel {}
 /// Batches up to this sequence number are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {

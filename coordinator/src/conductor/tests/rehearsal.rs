@@ -83,6 +83,7 @@ pub(super) fn mesh_of(
                 .map(|(transport, text)| target(of, *transport, text))
                 .collect(),
             services: Vec::new(),
+            errands: Vec::new(),
         }
     };
     Settings {
@@ -314,6 +315,12 @@ impl Rehearsal {
                 self.progress(who, assignment, ProgressState::Ready);
             }
             Work::Look(_) => self.progress(who, assignment, ProgressState::Ready),
+            Work::Errand(errand) if errand.is_open_ended() => {
+                self.progress(who, assignment, ProgressState::Ready);
+            }
+            Work::Errand(_) => {
+                self.progress(who, assignment, ProgressState::Done { last_seq: 0 });
+            }
             Work::Survey => {
                 let last_seq = self.batch(who, vec![Record::Facts(Box::default())]);
                 self.progress(who, assignment, ProgressState::Done { last_seq });

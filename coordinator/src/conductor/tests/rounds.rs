@@ -1,6 +1,7 @@
 //! Rounds of narrowing, as a run has them.
 
 use plumbline_model::{
+    errand::Errands,
     observation::Signal,
     plan::{Block, Expect, Sharing, Target},
     profile::Severity,
@@ -114,6 +115,7 @@ fn what_was_theirs_who_stay_away_of_a_partial_run_falls_to_those_who_came() {
         blocks: vec![range()],
         no_vantage: Vec::new(),
         not_tested: Vec::new(),
+        errands: Errands::new(),
     };
     let settings = Settings {
         duties: Duties::of(&plan),

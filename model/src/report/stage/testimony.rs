@@ -312,6 +312,7 @@ pub(crate) fn run_record() -> RunRecord {
             max_rate_pair: 0,
             partial: false,
             retest: None,
+            active: false,
         },
     }
 }

@@ -6,13 +6,14 @@ use plumbline_identity::pair::pair_key;
 use plumbline_model::{
     evidence::Member,
     id::NodeId,
-    observation::Record,
+    observation::{Record, Undone},
     port::{Family, PortSet, Protocol},
 };
 use plumbline_proto::convert::{Roster, Watch};
 
 use super::{Identity, Operation};
 use crate::{
+    errand,
     error_chain::chain,
     facts,
     guard::{Endpoint, Opening, PermittedAsk, PermittedWork},
@@ -51,8 +52,30 @@ pub(super) fn begin(
         PermittedWork::Look(watches) => look::start(watched(watches, identity, roster))
             .map(Operation::Looking)
             .map_err(|error| chain(&error)),
+        PermittedWork::Errand(errand) => begin_errand(errand, identity, roster),
+        PermittedWork::Nothing => Ok(Operation::Seen(Vec::new())),
         PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::survey()))])),
     }
+}
+
+/// An errand that cannot begin is testimony, and no refusal.
+fn begin_errand(
+    errand: plumbline_model::errand::Errand,
+    identity: &Identity,
+    roster: &Roster,
+) -> Result<Operation, String> {
+    let kind = errand.kind();
+    let post = errand::Post {
+        run: identity.run.clone(),
+        node: identity.node,
+        own_index: own_index(identity, roster)?,
+        members: roster.members().to_vec(),
+        peers: peers(identity, roster)?,
+    };
+    Ok(match errand::start(errand, &post) {
+        Ok(errand) => Operation::Errand(errand),
+        Err(why) => Operation::Seen(vec![Record::Undone(Undone { errand: kind, why })]),
+    })
 }
 
 /// What the capture has to watch for. Only TCP and UDP are counted: another transport gets no rows, never rows of zeros.
@@ -207,6 +230,20 @@ fn others<'a>(identity: &'a Identity, roster: &'a Roster) -> impl Iterator<Item 
     (0..)
         .zip(roster.members())
         .filter(|(_, member)| member.node != identity.node)
+}
+
+/// Everybody else with the directed keys of the pair.
+fn peers(identity: &Identity, roster: &Roster) -> Result<BTreeMap<NodeId, errand::Peer>, String> {
+    others(identity, roster)
+        .map(|(index, member)| {
+            let peer = errand::Peer {
+                index,
+                member: member.clone(),
+                key: key(identity, member, identity.node, member.node)?,
+            };
+            Ok((member.node, peer))
+        })
+        .collect()
 }
 
 fn own_index(identity: &Identity, roster: &Roster) -> Result<u32, String> {

@@ -1,0 +1,182 @@
+//! Judges what the design of a cluster assumes of its network, from the evidence: layer 2 and VIPs, layer 3, MTU, the hosts'
+//! packet filters and settings, clocks, the outside. One file a check: its id and its words ([`Check`]) beside its rule.
+//!
+//! A rule looks at a [`Scene`] and comes to rulings: one for each subject, with a complaint where something is wrong. What is
+//! said of the network as a whole is then settled with the causes of failing tests ([`settle`]), so that one cause is one
+//! finding.
+
+#![allow(dead_code, reason = "rules land one by one")]
+
+mod scene;
+mod settle;
+
+use crate::{
+    cause::{Cause, CauseKind, Fix},
+    evidence::Group,
+    id::NodeId,
+    report::{Status, check::Check},
+};
+
+pub(crate) use self::{scene::Scene, settle::settle};
+
+/// A check that is made of evidence, and its rule.
+pub(crate) struct Rule {
+    /// Its id and its words.
+    pub(crate) check: &'static Check,
+    /// With which group it is selected.
+    pub(crate) group: Group,
+    /// What it comes to; nothing where it does not apply.
+    pub(crate) judge: fn(&Scene<'_>) -> Vec<Ruling>,
+}
+
+/// What a rule says of one subject.
+#[derive(Debug)]
+pub(crate) struct Ruling {
+    /// What it is about: a node, a pair, a VIP, a name.
+    pub(crate) subject: String,
+    /// What was seen, in one sentence.
+    pub(crate) detail: String,
+    /// How it stands.
+    pub(crate) opinion: Opinion,
+}
+
+/// How a subject stands to a check.
+#[derive(Debug)]
+pub(crate) enum Opinion {
+    /// As it should be.
+    Pass,
+    /// It deserves a look.
+    Warn(Complaint),
+    /// It is wrong.
+    Fail(Complaint),
+    /// Nothing can be said.
+    NotMeasured(Lack),
+}
+
+/// Why a check has nothing to say of a subject.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lack {
+    /// It needs `--active`, which was not given: it was not planned, and makes no run incomplete.
+    NotActive,
+    /// It is not made of live nodes: it was not planned either.
+    LiveNode,
+    /// The probe of this node is gone, which is a finding of its own.
+    ProbeGone(NodeId),
+    /// The probe of this node lacks a capability (`CAP_NET_RAW`): all checks that lack it become one finding.
+    Capability(NodeId, &'static str),
+    /// Another reason, at a node or at none: a finding of its own.
+    Other(Option<NodeId>, String),
+}
+
+/// A finding in the making.
+#[derive(Debug)]
+pub(crate) struct Complaint {
+    /// Why, and at which node.
+    pub(crate) cause: Cause,
+    /// What mends it.
+    pub(crate) fix: Fix,
+    /// Lines of evidence that show it.
+    pub(crate) evidence: Vec<u32>,
+    /// Which causes of failing tests are consequences of it: their tests are then told under it.
+    pub(crate) explains: Explains,
+}
+
+/// Which causes of failing tests are consequences of a complaint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Explains {
+    /// Of which kinds; empty for none at all.
+    pub(crate) kinds: &'static [CauseKind],
+    /// Which pairs they are of: every test under the cause has to be of one.
+    pub(crate) pairs: Pairs,
+}
+
+/// Ordered pairs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Pairs {
+    /// No pair.
+    #[default]
+    None,
+    /// Those with one of these at an end.
+    Touching(Vec<NodeId>),
+    /// Those from one side to the other.
+    Between(Vec<NodeId>, Vec<NodeId>),
+    /// Those from one side to the other and back.
+    Among(Vec<NodeId>, Vec<NodeId>),
+}
+
+impl Pairs {
+    /// Whether a pair is one of them.
+    pub(crate) fn have(&self, src: NodeId, dst: NodeId) -> bool {
+        let between = |from: &[NodeId], to: &[NodeId]| from.contains(&src) && to.contains(&dst);
+        match self {
+            Self::None => false,
+            Self::Touching(nodes) => nodes.contains(&src) || nodes.contains(&dst),
+            Self::Between(from, to) => between(from, to),
+            Self::Among(one, other) => between(one, other) || between(other, one),
+        }
+    }
+}
+
+impl Ruling {
+    /// It is as it should be.
+    pub(crate) fn pass(subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            detail: detail.into(),
+            opinion: Opinion::Pass,
+        }
+    }
+
+    /// Nothing can be said.
+    pub(crate) fn not_measured(subject: impl Into<String>, lack: Lack) -> Self {
+        Self {
+            subject: subject.into(),
+            detail: lack.said(),
+            opinion: Opinion::NotMeasured(lack),
+        }
+    }
+
+    /// It deserves a look.
+    pub(crate) fn warn(subject: impl Into<String>, complaint: Complaint) -> Self {
+        Self {
+            subject: subject.into(),
+            detail: complaint.cause.detail.clone(),
+            opinion: Opinion::Warn(complaint),
+        }
+    }
+
+    /// It is wrong.
+    pub(crate) fn fail(subject: impl Into<String>, complaint: Complaint) -> Self {
+        Self {
+            subject: subject.into(),
+            detail: complaint.cause.detail.clone(),
+            opinion: Opinion::Fail(complaint),
+        }
+    }
+
+    /// Its word in the report.
+    pub(crate) fn status(&self) -> Status {
+        match self.opinion {
+            Opinion::Pass => Status::Pass,
+            Opinion::Warn(_) => Status::Warn,
+            Opinion::Fail(_) => Status::Fail,
+            Opinion::NotMeasured(_) => Status::NotMeasured,
+        }
+    }
+}
+
+impl Lack {
+    /// In words.
+    pub(crate) fn said(&self) -> String {
+        match self {
+            Self::NotActive => "needs --active".to_owned(),
+            Self::LiveNode => "not made of live nodes".to_owned(),
+            Self::ProbeGone(_) => "the probe did not join or was lost".to_owned(),
+            Self::Capability(_, capability) => format!("the probe lacks {capability}"),
+            Self::Other(_, why) => why.clone(),
+        }
+    }
+}
+
+/// Every rule, ascending by id.
+pub(crate) const RULES: &[Rule] = &[];

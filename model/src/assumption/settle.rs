@@ -1,0 +1,174 @@
+//! Rulings and the causes of failing tests made into one list: a cause that a ruling explains is told under the ruling, rulings
+//! that lack the same capability are one finding, and every ruling is a row.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    cause::{Cause, CauseKind, Fix},
+    id::NodeId,
+    report::{CheckRow, Finding, FindingSeverity, MAX_AFFECTS, MAX_EVIDENCE, Status},
+};
+
+use super::{Complaint, Lack, Opinion, RULES, Ruling, Scene};
+
+/// What the rules come to.
+pub(crate) struct Settled {
+    /// Causes of failing tests that no ruling explains, and the complaints of rulings; ids still empty.
+    pub(crate) findings: Vec<Finding>,
+    /// One row a ruling, in the order of the rules.
+    pub(crate) rows: Vec<CheckRow>,
+}
+
+/// Applies every rule that was asked for, and settles what they say with the causes of failing tests.
+pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
+    let mut settled = Settled {
+        findings: causes,
+        rows: Vec::new(),
+    };
+    let mut lacking: BTreeMap<(NodeId, &'static str), BTreeSet<&'static str>> = BTreeMap::new();
+    for rule in RULES.iter().filter(|rule| scene.asks_for(rule.group)) {
+        for ruling in (rule.judge)(scene) {
+            settled.rows.push(row(rule.check.id, &ruling));
+            match ruling.opinion {
+                Opinion::Pass => {}
+                Opinion::Fail(complaint) => settled.complain(rule.check.id, Status::Fail, complaint),
+                Opinion::Warn(complaint) => settled.complain(rule.check.id, Status::Warn, complaint),
+                Opinion::NotMeasured(Lack::NotActive | Lack::LiveNode | Lack::ProbeGone(_)) => {}
+                Opinion::NotMeasured(Lack::Capability(node, capability)) => {
+                    lacking
+                        .entry((node, capability))
+                        .or_default()
+                        .insert(rule.check.id);
+                }
+                Opinion::NotMeasured(Lack::Other(node, why)) => {
+                    settled.unmeasured(rule.check.id, node, why);
+                }
+            }
+        }
+    }
+    for ((node, capability), checks) in lacking {
+        settled.lacks(scene, node, capability, &checks);
+    }
+    settled
+}
+
+impl Settled {
+    /// Takes a complaint, with the tests of the causes that it explains. A complaint of the same cause as an earlier one joins it.
+    fn complain(&mut self, check: &'static str, status: Status, complaint: Complaint) {
+        let Complaint {
+            cause,
+            fix,
+            mut evidence,
+            explains,
+        } = complaint;
+        let is_consequence = |finding: &Finding| {
+            finding.affects_total > 0
+                && explains.kinds.contains(&finding.cause.kind)
+                && finding
+                    .affects
+                    .iter()
+                    .all(|affect| explains.pairs.have(affect.src, affect.dst))
+        };
+        let mut affects = Vec::new();
+        let (mut affects_total, mut attempts) = (0, 0);
+        let mut kept = Vec::with_capacity(self.findings.len());
+        for finding in std::mem::take(&mut self.findings) {
+            if is_consequence(&finding) {
+                affects_total += finding.affects_total;
+                attempts += finding.attempts;
+                affects.extend(finding.affects);
+                evidence.extend(finding.evidence);
+            } else {
+                kept.push(finding);
+            }
+        }
+        self.findings = kept;
+        affects.sort_unstable();
+        affects.dedup();
+        affects.truncate(MAX_AFFECTS);
+        evidence.sort_unstable();
+        evidence.dedup();
+        evidence.truncate(MAX_EVIDENCE);
+        self.findings.push(Finding {
+            id: String::new(),
+            check: check.to_owned(),
+            status,
+            severity: match status {
+                Status::Fail => FindingSeverity::Fail,
+                Status::Pass | Status::Warn | Status::NotMeasured => FindingSeverity::Warn,
+            },
+            cause,
+            places: Vec::new(),
+            affects,
+            affects_total,
+            attempts,
+            evidence,
+            fix,
+            waived: None,
+        });
+    }
+
+    fn unmeasured(&mut self, check: &'static str, node: Option<NodeId>, why: String) {
+        self.findings.push(not_measured(
+            check,
+            node,
+            format!("{check} was not measured: {why}"),
+            Fix {
+                text: String::new(),
+                commands: Vec::new(),
+            },
+        ));
+    }
+
+    fn lacks(&mut self, scene: &Scene<'_>, node: NodeId, capability: &str, checks: &BTreeSet<&'static str>) {
+        let Some(first) = checks.first() else { return };
+        let listed: Vec<&str> = checks.iter().copied().collect();
+        self.findings.push(not_measured(
+            first,
+            Some(node),
+            format!(
+                "the probe on {} lacks {capability}, so that {} were not measured there",
+                scene.name(node),
+                listed.join(", ")
+            ),
+            Fix {
+                text: format!("Start the probe as root, or give its program {capability}."),
+                commands: vec![format!(
+                    "setcap {}+ep $(command -v plumbline-probe)",
+                    capability.to_lowercase()
+                )],
+            },
+        ));
+    }
+}
+
+fn not_measured(check: &str, node: Option<NodeId>, detail: String, fix: Fix) -> Finding {
+    Finding {
+        id: String::new(),
+        check: check.to_owned(),
+        status: Status::NotMeasured,
+        severity: FindingSeverity::Warn,
+        cause: Cause {
+            kind: CauseKind::Unmeasured,
+            node,
+            between: None,
+            detail,
+        },
+        places: Vec::new(),
+        affects: Vec::new(),
+        affects_total: 0,
+        attempts: 0,
+        evidence: Vec::new(),
+        fix,
+        waived: None,
+    }
+}
+
+fn row(check: &str, ruling: &Ruling) -> CheckRow {
+    CheckRow {
+        id: check.to_owned(),
+        status: ruling.status(),
+        subject: ruling.subject.clone(),
+        detail: ruling.detail.clone(),
+    }
+}

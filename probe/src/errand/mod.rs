@@ -1,0 +1,137 @@
+//! Errands: what a probe does beside the port matrix. Each runs on a thread of its own, which ends by itself, when it is told
+//! to stop, and when its handle is dropped.
+
+mod dial;
+mod hold;
+mod inspect;
+mod link;
+mod listen;
+mod path;
+mod tunnel;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use plumbline_model::{
+    errand,
+    evidence::Member,
+    id::{NodeId, RunId},
+    observation::{Record, UndoneWhy},
+};
+
+/// From where an errand is done, and who the others are.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// The run.
+    pub run: RunId,
+    /// This node.
+    pub node: NodeId,
+    /// Its index in the roster.
+    pub own_index: u32,
+    /// The roster's members, this one among them.
+    pub members: Vec<Member>,
+    /// Everybody else.
+    pub peers: BTreeMap<NodeId, Peer>,
+}
+
+/// Another member of the roster.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its index in the roster.
+    pub index: u32,
+    /// What the roster says of it.
+    pub member: Member,
+    /// The key of tests from here to there.
+    pub key: [u8; 32],
+}
+
+/// Whether an errand has to end now.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Whether it has.
+    pub fn is_asked_for(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// An errand under way.
+#[derive(Debug)]
+pub struct Errand {
+    stop: Stop,
+    is_open_ended: bool,
+    thread: Option<JoinHandle<Vec<Record>>>,
+}
+
+/// Begins an errand. When this returns, an open-ended one is under way.
+///
+/// # Errors
+/// Why it cannot begin.
+pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
+    let is_open_ended = errand.is_open_ended();
+    let stop = Stop::default();
+    let (post, stopped) = (post.clone(), stop.clone());
+    let work: Box<dyn FnOnce() -> Vec<Record> + Send> = match errand {
+        errand::Errand::Inspect => Box::new(inspect::inspect),
+        errand::Errand::Listen => {
+            let listening = listen::open(&post)?;
+            Box::new(move || listening.until(&stopped))
+        }
+        errand::Errand::Link(errand) => Box::new(move || link::ask(&errand, &post, &stopped)),
+        errand::Errand::Dial(errand) => Box::new(move || dial::dial(&errand, &post, &stopped)),
+        errand::Errand::Path(errand) => Box::new(move || path::measure(&errand, &post, &stopped)),
+        errand::Errand::Hold(errand) => Box::new(move || hold::hold(&errand, &post, &stopped)),
+        errand::Errand::Tunnel(errand) => Box::new(move || tunnel::send(&errand, &post, &stopped)),
+    };
+    let thread = std::thread::Builder::new()
+        .name("errand".to_owned())
+        .spawn(work)
+        .map_err(|error| UndoneWhy::Failed {
+            reason: format!("start a thread: {error}"),
+        })?;
+    Ok(Errand {
+        stop,
+        is_open_ended,
+        thread: Some(thread),
+    })
+}
+
+impl Errand {
+    /// Whether it goes on until it is stopped.
+    pub fn is_open_ended(&self) -> bool {
+        self.is_open_ended
+    }
+
+    /// Whether its thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Asks it to end soon: within a tenth of a second.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// What it found. Blocks until it ends.
+    pub fn finish(mut self) -> Vec<Record> {
+        let thread = self.thread.take();
+        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        self.stop.ask();
+    }
+}

@@ -1,0 +1,30 @@
+//! Which errands this host allows.
+
+use plumbline_model::{errand::Errand, observation::UndoneWhy};
+use plumbline_proto::convert::Roster;
+
+use super::{Guard, Standing};
+
+impl Guard {
+    /// Whether an errand may be done on a host that stands so.
+    ///
+    /// # Errors
+    /// Why not, to be reported as it stands.
+    pub(super) fn permit_errand(
+        &self,
+        errand: Errand,
+        _roster: &Roster,
+        _standing: &Standing,
+    ) -> Result<Errand, UndoneWhy> {
+        match &errand {
+            Errand::Listen if !self.policy.capture => Err(UndoneWhy::Policy),
+            Errand::Inspect
+            | Errand::Listen
+            | Errand::Link(_)
+            | Errand::Dial(_)
+            | Errand::Path(_)
+            | Errand::Hold(_)
+            | Errand::Tunnel(_) => Ok(errand),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Errands: what probes do beside the port matrix.
+
+use plumbline_model::errand::{DialErrand, Errand, HoldErrand, LinkErrand, PathErrand, TunnelErrand};
+
+use super::{FieldError, Invalid, Roster};
+use crate::v1;
+
+/// An errand on the wire.
+///
+/// # Errors
+/// If it names a node that is not on the roster.
+pub(super) fn wire_errand(errand: &Errand, roster: &Roster) -> Result<v1::Errand, Invalid> {
+    use v1::errand::Errand as Wire;
+    let _ = roster;
+    let errand = match errand {
+        Errand::Inspect => Wire::Inspect(v1::Inspect {}),
+        Errand::Listen => Wire::Listen(v1::Listen {}),
+        Errand::Link(LinkErrand {}) => Wire::Link(v1::Link {}),
+        Errand::Dial(DialErrand {}) => Wire::Dial(v1::Dial {}),
+        Errand::Path(PathErrand {}) => Wire::Path(v1::Path {}),
+        Errand::Hold(HoldErrand {}) => Wire::Hold(v1::Hold {}),
+        Errand::Tunnel(TunnelErrand {}) => Wire::Tunnel(v1::Tunnel {}),
+    };
+    Ok(v1::Errand { errand: Some(errand) })
+}
+
+/// Reads an errand that refers to this roster.
+///
+/// # Errors
+/// If anything in it is out of range.
+pub(super) fn errand(wire: &v1::Errand, roster: &Roster) -> Result<Errand, Invalid> {
+    use v1::errand::Errand as Wire;
+    let _ = roster;
+    let errand = wire
+        .errand
+        .as_ref()
+        .ok_or_else(|| FieldError::Absent.at("errand"))?;
+    Ok(match errand {
+        Wire::Inspect(v1::Inspect {}) => Errand::Inspect,
+        Wire::Listen(v1::Listen {}) => Errand::Listen,
+        Wire::Link(v1::Link {}) => Errand::Link(LinkErrand {}),
+        Wire::Dial(v1::Dial {}) => Errand::Dial(DialErrand {}),
+        Wire::Path(v1::Path {}) => Errand::Path(PathErrand {}),
+        Wire::Hold(v1::Hold {}) => Errand::Hold(HoldErrand {}),
+        Wire::Tunnel(v1::Tunnel {}) => Errand::Tunnel(TunnelErrand {}),
+    })
+}
