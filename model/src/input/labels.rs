@@ -27,7 +27,7 @@ pub(super) fn read(at: &At<'_>, complaints: &mut Complaints) -> BTreeMap<String,
         let Some(value) = value.text(complaints) else {
             continue;
         };
-        if value.value.is_empty() || value.value.len() > MAX_LENGTH {
+        if value.value.is_empty() || value.value.chars().count() > MAX_LENGTH {
             let message = format!("`{}.{}` has 1 to {MAX_LENGTH} characters", at.path, entry.key);
             complaints.add_with_help(
                 value.place,

@@ -64,7 +64,7 @@ impl Room {
 pub(super) fn name(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<String>> {
     const MOST: usize = 253;
     let name = at.text(complaints)?;
-    if !name.value.is_empty() && name.value.len() <= MOST {
+    if !name.value.is_empty() && name.value.chars().count() <= MOST {
         return Some(name);
     }
     let message = format!("`{}` has 1 to {MOST} characters", at.path);
@@ -113,22 +113,25 @@ pub(super) fn addresses(at: &At<'_>, room: &mut Room, complaints: &mut Complaint
 }
 
 /// The addresses that a text lists, or what keeps it from being one.
-pub(super) fn read(text: &str) -> Result<Vec<IpAddr>, &'static str> {
+pub(super) fn read(text: &str) -> Result<Vec<IpAddr>, String> {
     const NEITHER: &str = "is neither an IP address nor a range of them";
     let Some((first, last)) = text.split_once('-') else {
-        return text.parse().map(|address| vec![address]).map_err(|_| NEITHER);
+        return text
+            .parse()
+            .map(|address| vec![address])
+            .map_err(|_| NEITHER.to_owned());
     };
-    let end = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| NEITHER);
+    let end = |text: &str| text.trim().parse::<IpAddr>().map_err(|_| NEITHER.to_owned());
     let (first, last) = (end(first)?, end(last)?);
     if first.is_ipv4() != last.is_ipv4() {
-        return Err("is a range between two address families");
+        return Err("is a range between two address families".to_owned());
     }
     let (low, high) = (number(first), number(last));
     if low > high {
-        return Err("is a range that is reversed");
+        return Err("is a range that is reversed".to_owned());
     }
     if high - low >= MAX_IN_RANGE {
-        return Err("is a range of more than 5000 addresses");
+        return Err(format!("is a range of more than {MAX_IN_RANGE} addresses"));
     }
     Ok((low..=high)
         .map(|number| address_of(number, first.is_ipv4()))

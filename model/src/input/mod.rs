@@ -14,6 +14,7 @@ mod labels;
 mod laid;
 mod listed;
 mod merge;
+mod nodes;
 mod outside;
 mod plain;
 mod roles;

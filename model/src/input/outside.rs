@@ -193,7 +193,7 @@ fn port(at: &At<'_>, roles: &Roles, room: &mut Room, complaints: &mut Complaints
     };
     fields.finish(complaints);
     let purpose = purpose.filter(|purpose| {
-        let is_short = purpose.value.len() <= MAX_PURPOSE;
+        let is_short = purpose.value.chars().count() <= MAX_PURPOSE;
         if !is_short {
             let message = format!("`purpose` has up to {MAX_PURPOSE} characters");
             complaints.add_with_help(purpose.place, message, "write a sentence: it stands in tables");

@@ -17,28 +17,25 @@
 //! NODE = ADDRESS | FIRST-LAST | {address, ssh?, port?, name?, roles, labels?, version?}
 //! ```
 //!
-//! A node has the roles of its group and its own; its own labels and version stand before its group's.
+//! A node has the roles of its group and its own; its own labels and version stand before its group's (`nodes`).
 
-use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    net::IpAddr,
-};
+use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
 use super::{
-    labels,
     laid::{self, Ranges, Vips},
-    listed::{self, Room},
+    listed,
+    nodes::{Listed, Listing},
     outside::{self, Outside},
     roles::Roles,
     settings::{self, Chosen, Settings},
 };
 use crate::{
-    cluster::{Checks, LaidNode},
+    cluster::Checks,
     id::{NodeId, Role},
     inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node},
-    source::{Complaints, Place, Placed, Refused, SourceText},
+    source::{Complaints, Placed, Refused, SourceText},
     version::Version,
     yaml::{
         self, Value,
@@ -100,12 +97,7 @@ pub(super) fn read(
         services: prefixes(&mut fields, "services", complaints),
     };
     let roles = Roles::with(chosen.role_names.clone());
-    let mut listing = Listing {
-        roles: &roles,
-        nodes: BTreeMap::new(),
-        laid: Vec::new(),
-        room: Room::of_nodes(),
-    };
+    let mut listing = Listing::with(&roles);
     listing.read(&mut fields, complaints);
     let (listed, laid) = (listing.nodes, listing.laid);
     let outside = outside::read(&mut fields, &roles, complaints);
@@ -196,243 +188,6 @@ fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<N
     }
 }
 
-/// A node as it is listed.
-struct Listed {
-    address: IpAddr,
-    ssh: Option<IpAddr>,
-    ssh_port: Option<u16>,
-    name: Option<String>,
-    roles: BTreeSet<Role>,
-    labels: BTreeMap<String, String>,
-    version: Option<Version>,
-    pool: String,
-    line: u32,
-}
-
-impl Listed {
-    fn into_node(self, version: &Version) -> Node {
-        Node {
-            id: NodeId::from(self.address),
-            ssh: self.ssh.unwrap_or(self.address),
-            ssh_port: self.ssh_port,
-            name: self.name,
-            roles: self.roles,
-            version: self.version.unwrap_or_else(|| version.clone()),
-            pool: self.pool,
-            line: self.line,
-            labels: self.labels,
-        }
-    }
-}
-
-/// What nodes of a group have in common.
-#[derive(Default)]
-struct Common {
-    pool: String,
-    roles: BTreeSet<Role>,
-    /// Whether roles are written, so that wrong ones are not complained about at every node.
-    has_roles: bool,
-    labels: BTreeMap<String, String>,
-    version: Option<Version>,
-}
-
-/// Nodes in the making.
-struct Listing<'a> {
-    roles: &'a Roles,
-    nodes: BTreeMap<NodeId, Listed>,
-    /// Every node as it stands there, repeated ones included.
-    laid: Vec<LaidNode>,
-    room: Room,
-}
-
-impl Listing<'_> {
-    fn read(&mut self, fields: &mut Fields<'_>, complaints: &mut Complaints) {
-        let place = fields.place;
-        let mut is_written = false;
-        if let Some(groups) = fields.optional("groups") {
-            is_written = true;
-            for entry in groups
-                .fields(complaints)
-                .iter()
-                .flat_map(|groups| groups.entries())
-            {
-                let at = At {
-                    node: &entry.value,
-                    path: format!("groups.{}", entry.key),
-                };
-                self.group(&entry.key, &at, complaints);
-            }
-        }
-        if let Some(nodes) = fields.optional("nodes") {
-            is_written = true;
-            self.list(&nodes, &Common::default(), complaints);
-        }
-        // What is listed and wrong has been complained about.
-        if !is_written || (self.nodes.is_empty() && complaints.is_empty()) {
-            complaints.add_with_help(
-                place,
-                "the inventory lists no nodes",
-                "write `nodes:` or `groups:`, as docs/inventory.md shows",
-            );
-        }
-        self.refuse_repeated_names(complaints);
-    }
-
-    fn group(&mut self, name: &str, at: &At<'_>, complaints: &mut Complaints) {
-        let Some(mut fields) = at.fields(complaints) else {
-            return;
-        };
-        let common = Common {
-            pool: name.to_owned(),
-            ..self.common(&mut fields, complaints)
-        };
-        let nodes = fields.required(
-            "nodes",
-            "list the group's nodes, for example [10.0.0.5-10.0.0.9]",
-            complaints,
-        );
-        fields.finish(complaints);
-        if let Some(nodes) = nodes {
-            self.list(&nodes, &common, complaints);
-        }
-    }
-
-    /// What a group and a node are written with alike.
-    fn common(&self, fields: &mut Fields<'_>, complaints: &mut Complaints) -> Common {
-        let roles = fields.optional("roles");
-        let labels = fields.optional("labels");
-        let version_at = fields.optional("version");
-        Common {
-            pool: String::new(),
-            has_roles: roles.is_some(),
-            roles: roles
-                .map(|at| self.roles.read(&at, complaints))
-                .unwrap_or_default(),
-            labels: labels.map(|at| labels::read(&at, complaints)).unwrap_or_default(),
-            version: version_at
-                .and_then(|at| version(&at, complaints))
-                .map(|version| version.value),
-        }
-    }
-
-    fn list(&mut self, at: &At<'_>, common: &Common, complaints: &mut Complaints) {
-        for item in at.items(complaints) {
-            if matches!(item.node.value, Value::Map(_)) {
-                self.node(&item, common, complaints);
-                continue;
-            }
-            for address in listed::addresses(&item, &mut self.room, complaints) {
-                let listed = Listed {
-                    address: address.value,
-                    ssh: None,
-                    ssh_port: None,
-                    name: None,
-                    roles: common.roles.clone(),
-                    labels: common.labels.clone(),
-                    version: common.version.clone(),
-                    pool: common.pool.clone(),
-                    line: address.place.line,
-                };
-                self.add(listed, common.has_roles, address.place, &item.path, complaints);
-            }
-        }
-    }
-
-    fn node(&mut self, at: &At<'_>, common: &Common, complaints: &mut Complaints) {
-        let Some(mut fields) = at.fields(complaints) else {
-            return;
-        };
-        let address = fields
-            .required("address", listed::ONE_ADDRESS, complaints)
-            .and_then(|at| listed::address(&at, complaints));
-        let ssh = fields
-            .optional("ssh")
-            .and_then(|at| listed::address(&at, complaints));
-        let ssh_port = fields
-            .optional("port")
-            .and_then(|at| at.number::<u16>(complaints, 1..=u16::MAX));
-        let name = fields
-            .optional("name")
-            .and_then(|at| listed::name(&at, complaints));
-        let own = self.common(&mut fields, complaints);
-        fields.finish(complaints);
-        let Some(address) = address else {
-            return;
-        };
-        if !self.room.take(1, address.place, complaints) {
-            return;
-        }
-        let mut labels = common.labels.clone();
-        labels.extend(own.labels);
-        let listed = Listed {
-            address: address.value,
-            ssh: ssh.map(|ssh| ssh.value),
-            ssh_port: ssh_port.map(|port| port.value),
-            name: name.map(|name| name.value),
-            roles: common.roles.union(&own.roles).copied().collect(),
-            labels,
-            version: own.version.or_else(|| common.version.clone()),
-            pool: common.pool.clone(),
-            line: address.place.line,
-        };
-        let has_roles = common.has_roles || own.has_roles;
-        self.add(listed, has_roles, address.place, &at.path, complaints);
-    }
-
-    fn add(
-        &mut self,
-        listed: Listed,
-        has_roles: bool,
-        place: Place,
-        path: &str,
-        complaints: &mut Complaints,
-    ) {
-        if listed.roles.is_empty() && !has_roles {
-            let message = format!("`{path}`: node {} has no roles", listed.address);
-            let help = format!(
-                "write `roles: [...]` for it or its group; valid: {}",
-                self.roles.all()
-            );
-            complaints.add_with_help(place, message, help);
-        }
-        let address = Placed {
-            value: listed.address,
-            place,
-        };
-        self.laid.push(laid::node(address, &listed.roles, &listed.pool));
-        // The checks tell of one that is listed twice.
-        match self.nodes.entry(NodeId::from(listed.address)) {
-            Entry::Occupied(mut first) => first.get_mut().roles.extend(listed.roles),
-            Entry::Vacant(vacant) => {
-                vacant.insert(listed);
-            }
-        }
-    }
-
-    fn refuse_repeated_names(&self, complaints: &mut Complaints) {
-        let mut seen: BTreeMap<&str, &Listed> = BTreeMap::new();
-        for node in self.nodes.values() {
-            let Some(name) = &node.name else { continue };
-            if let Some(other) = seen.insert(name, node) {
-                let (first, second) = (other.line.min(node.line), other.line.max(node.line));
-                let place = Place {
-                    line: second,
-                    column: 1,
-                };
-                let message = format!(
-                    "two nodes are called `{name}`: {} and {}",
-                    other.address, node.address
-                );
-                complaints.add_with_help(
-                    place,
-                    message,
-                    format!("rename one; the first is in line {first}"),
-                );
-            }
-        }
-    }
-}
-
 fn text(
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -440,7 +195,7 @@ fn text(
     complaints: &mut Complaints,
 ) -> Option<String> {
     let text = fields.required(key, help, complaints)?.text(complaints)?;
-    if text.value.trim().is_empty() || text.value.len() > MAX_NAME {
+    if text.value.trim().is_empty() || text.value.chars().count() > MAX_NAME {
         let message = format!("`{key}` has 1 to {MAX_NAME} characters");
         complaints.add_with_help(text.place, message, help);
         return None;
@@ -448,7 +203,7 @@ fn text(
     Some(text.value)
 }
 
-fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
+pub(super) fn version(at: &At<'_>, complaints: &mut Complaints) -> Option<Placed<Version>> {
     at.parsed(complaints, "a version", VERSION_HELP)
 }
 

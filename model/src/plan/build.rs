@@ -371,7 +371,7 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
         }
         _ => format!(
             "name a machine there as a vantage that stands for `{}` (docs/inventory.md), or {by_hand}",
-            word(source)
+            source.word()
         ),
     };
     NoVantage {
@@ -382,15 +382,6 @@ fn no_vantage(rule: &Rule, source: Source, ports: &PortSet) -> NoVantage {
         ports: ports.clone(),
         remedy,
     }
-}
-
-/// The source as files write it.
-fn word(source: Source) -> String {
-    // A unit variant or a name is always a string.
-    serde_json::to_value(source)
-        .ok()
-        .and_then(|value| value.as_str().map(str::to_owned))
-        .unwrap_or_default()
 }
 
 /// Whether every source can test every port without anybody having to wait long.

@@ -247,6 +247,15 @@ pub(super) struct Scope {
     pub(super) rules: BTreeSet<String>,
 }
 
+/// Where a way along `extends` leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Ever further, to its end.
+    On,
+    /// Back to where it began.
+    Back,
+}
+
 impl<'a> Library<'a> {
     /// The built-in profiles and these.
     pub(super) fn of(added: &'a [SourceText]) -> Self {
@@ -305,12 +314,19 @@ impl<'a> Library<'a> {
                     let message = format!("`{}` extends itself", name.value);
                     complaints.add_with_help(name.place, message, "remove it from `extends`");
                 }
-                Some(text) => self.widen(&mut scope, text),
+                Some(text) => {
+                    if self.widen(&mut scope, text, head) == Turn::Back {
+                        let message = format!("`{}` extends this profile in turn", name.value);
+                        complaints.add_with_help(name.place, message, "remove it from `extends` of one of the two");
+                    }
+                }
                 None => {
                     self.complain(name, complaints);
                     // Read on as if the near name stood there, so that one slip is not told again by all that rests on it.
                     match self.near(&name.value).and_then(|near| self.find(&near)) {
-                        Some(text) => self.widen(&mut scope, text),
+                        Some(text) => {
+                            self.widen(&mut scope, text, head);
+                        }
                         None => is_whole = false,
                     }
                 }
@@ -332,8 +348,10 @@ impl<'a> Library<'a> {
         scope
     }
 
-    /// Adds what a profile and those that it extends declare; the nearer one counts.
-    fn widen(&self, scope: &mut Scope, text: SourceText) {
+    /// Adds what a profile and those that it extends declare; the nearer one counts. Tells whether they lead back to the one
+    /// that extends it, which adds nothing to itself.
+    fn widen(&self, scope: &mut Scope, text: SourceText, by: &Head) -> Turn {
+        let mut turn = Turn::On;
         let mut seen = Vec::new();
         let mut waiting = vec![text];
         while let Some(text) = waiting.pop() {
@@ -341,6 +359,10 @@ impl<'a> Library<'a> {
                 continue;
             }
             let (head, rules) = glance(&text);
+            if head.id.is_some() && head.id == by.id {
+                turn = Turn::Back;
+                continue;
+            }
             scope.rules.extend(rules);
             for (name, option) in head.options {
                 scope.options.entry(name).or_insert(option);
@@ -350,6 +372,7 @@ impl<'a> Library<'a> {
             }
             waiting.extend(head.extends.iter().filter_map(|name| self.find(&name.value)));
         }
+        turn
     }
 
     /// Every option that a composition sets is one of this profile or of the one that is composed in.

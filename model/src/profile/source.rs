@@ -65,6 +65,18 @@ impl Source {
         ("floating_ip", Self::FloatingIp),
     ];
 
+    /// The word by which files and reports call it.
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Named(name) => name.as_str(),
+            known => {
+                let of = Self::WORDS.iter().find(|(_, source)| source == known);
+                // The list is whole: a test holds it against the words of reports.
+                of.map_or("", |(word, _)| word)
+            }
+        }
+    }
+
     /// Whether only the node itself is meant, which is no matter of the network.
     pub(crate) fn is_the_node_itself(self) -> bool {
         matches!(self, Self::SelfNode | Self::Loopback)
@@ -148,6 +160,7 @@ mod tests {
     fn the_words_of_tables_are_those_of_reports() {
         for (word, source) in Source::WORDS {
             assert_eq!(serde_json::to_value(source).unwrap(), word);
+            assert_eq!(source.word(), word);
         }
     }
 
@@ -169,6 +182,7 @@ mod tests {
         let own = read("\"storage\"").unwrap();
         assert_eq!(own, Source::Named("storage".parse().unwrap()));
         assert_eq!(serde_json::to_string(&own).unwrap(), "\"storage\"");
+        assert_eq!(own.word(), "storage");
         assert!(read("\"No Name\"").is_err());
     }
 }

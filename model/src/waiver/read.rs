@@ -171,7 +171,7 @@ fn said(
         complaints.add_with_help(text.place, format!("`{key}` says nothing"), help);
         return None;
     }
-    if text.value.len() > MAX_SAID {
+    if text.value.chars().count() > MAX_SAID {
         let message = format!("`{key}` has up to {MAX_SAID} characters");
         complaints.add_with_help(
             text.place,

@@ -11,9 +11,15 @@ use crate::{
 
 /// CFG-010.
 pub(super) fn pods(layout: &Layout, checking: &mut Checking<'_>) {
-    let Some(pods) = density(layout, checking) else {
+    if let PodsPerNode::Written(written) = &layout.pods_per_node
+        && !is_within_bounds(layout, written, checking)
+    {
         return;
-    };
+    }
+    let pods = layout.pods_per_node.told(checking.is_all_read);
+    if pods.is_none() && layout.pods_per_node != PodsPerNode::Unknown {
+        return;
+    }
     let Some(room) = room(layout, pods) else { return };
     let Room {
         capacity,
@@ -41,16 +47,6 @@ pub(super) fn pods(layout: &Layout, checking: &mut Checking<'_>) {
         checking.complain(place, weight, message, remedy(layout, nodes, pods));
     }
     checking.made(check::CFG_POD_CAPACITY, detail);
-}
-
-/// How many pods a node may run, if it is a number that bmctl takes; otherwise nothing follows from it.
-fn density(layout: &Layout, checking: &mut Checking<'_>) -> Option<u16> {
-    match &layout.pods_per_node {
-        // The field may be there under a name that nobody knows.
-        PodsPerNode::Default(pods) => checking.is_all_read.then_some(*pods),
-        PodsPerNode::Written(written) => is_within_bounds(layout, written, checking).then_some(written.value),
-        PodsPerNode::Unknown => Some(0),
-    }
 }
 
 fn is_within_bounds(layout: &Layout, written: &Placed<u16>, checking: &mut Checking<'_>) -> bool {
@@ -87,15 +83,13 @@ struct Room {
 }
 
 /// The family with less room. `None` if a range could not be read, or the size of a node's block is not known.
-fn room(layout: &Layout, pods: u16) -> Option<Room> {
+fn room(layout: &Layout, pods: Option<u16>) -> Option<Room> {
     if !layout.node_blocks.is_empty() {
         let rooms = [true, false].map(|is_ipv4| written_room(layout, is_ipv4));
         return rooms.into_iter().flatten().min_by_key(|room| room.capacity);
     }
     let is_sized = |block: &Placed<IpNet>| ranges::is_pod_length(layout, &block.value);
-    if pods == 0 || !layout.are_pods_complete || !layout.pods.iter().all(is_sized) {
-        return None;
-    }
+    let pods = pods.filter(|_| layout.are_pods_complete && layout.pods.iter().all(is_sized))?;
     let blocks: Vec<&Placed<IpNet>> = layout
         .pods
         .iter()
@@ -165,14 +159,14 @@ fn count_of(range: &IpNet, mask: u8) -> u64 {
 }
 
 /// What would make room, as long as the cluster is not made yet.
-fn remedy(layout: &Layout, nodes: u64, pods: u16) -> String {
+fn remedy(layout: &Layout, nodes: u64, pods: Option<u16>) -> String {
     let ipv4: Vec<&Placed<IpNet>> = layout
         .pods
         .iter()
         .filter(|block| block.value.addr().is_ipv4())
         .collect();
     let mut ways = Vec::new();
-    if let ([block], true) = (&ipv4[..], layout.node_blocks.is_empty()) {
+    if let ([block], true, Some(pods)) = (&ipv4[..], layout.node_blocks.is_empty(), pods) {
         let (mask, length) = (node_mask(pods), block.value.prefix_len());
         // A block for every node, and a fifth to spare.
         let fits = |bits: u8| (1_u64 << bits).saturating_mul(FULL_PERCENT) >= nodes.saturating_mul(100);

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{Checking, Layout, PodsPerNode, capacity::node_mask};
+use super::{Checking, Layout, capacity::node_mask};
 use crate::{
     cluster::documents::{Documents, RawCluster},
     inventory::LoadBalancerMode,
@@ -50,10 +50,10 @@ pub(super) fn dual_stack(
     for config in &documents.cidr_configs {
         if let Some((range, mask)) = &config.ipv4 {
             same_range(cluster, range, checking);
-            fits_ipv4(layout, range, *mask, checking);
+            fits(layout, ("ipv4", range), *mask, checking);
         }
         if let Some((range, mask)) = &config.ipv6 {
-            fits_ipv6(layout, range, *mask, checking);
+            fits(layout, ("ipv6", range), *mask, checking);
         }
     }
     if let (Some(services), Some(place)) = (services, lacks_ipv6_pool(layout)) {
@@ -95,48 +95,20 @@ fn same_range(cluster: &RawCluster, range: &Placed<IpNet>, checking: &mut Checki
     );
 }
 
-fn fits_ipv4(layout: &Layout, range: &Placed<IpNet>, mask: u8, checking: &mut Checking<'_>) {
-    let Some(pods) = pods_per_node(layout, checking.is_all_read) else {
+/// Whether a node's block has room for its pods, in the part of the config that bears the family's name.
+fn fits(layout: &Layout, (part, range): (&str, &Placed<IpNet>), mask: u8, checking: &mut Checking<'_>) {
+    let Some(pods) = layout.pods_per_node.told(checking.is_all_read) else {
         return;
     };
-    let needed = node_mask(pods);
+    let bits = 32 - node_mask(pods);
+    // Both families have as many addresses: twice as many as pods.
+    let needed = range.value.max_prefix_len() - bits;
     if mask > needed {
         let message =
-            format!("`spec.ipv4.perNodeMaskSize` {mask} is too small a block for {pods} pods a node");
+            format!("`spec.{part}.perNodeMaskSize` {mask} is too small a block for {pods} pods a node");
         let weight = (CFG_DUAL_STACK, Gravity::Fail);
-        checking.complain(
-            range.place,
-            weight,
-            message,
-            format!("write `perNodeMaskSize: {needed}`"),
-        );
-    }
-}
-
-fn fits_ipv6(layout: &Layout, range: &Placed<IpNet>, mask: u8, checking: &mut Checking<'_>) {
-    let Some(pods) = pods_per_node(layout, checking.is_all_read) else {
-        return;
-    };
-    // As many addresses as IPv4 has: twice as many as pods.
-    let needed = 128 - (32 - node_mask(pods));
-    if mask > needed {
-        let message =
-            format!("`spec.ipv6.perNodeMaskSize` {mask} is too small a block for {pods} pods a node");
-        let weight = (CFG_DUAL_STACK, Gravity::Fail);
-        checking.complain(
-            range.place,
-            weight,
-            message,
-            format!("write `perNodeMaskSize: {needed}`"),
-        );
-    }
-}
-
-fn pods_per_node(layout: &Layout, is_all_read: bool) -> Option<u16> {
-    match &layout.pods_per_node {
-        PodsPerNode::Default(pods) => is_all_read.then_some(*pods),
-        PodsPerNode::Written(pods) => Some(pods.value),
-        PodsPerNode::Unknown => None,
+        let help = format!("write `perNodeMaskSize: {needed}`");
+        checking.complain(range.place, weight, message, help);
     }
 }
 

@@ -129,6 +129,17 @@ pub(crate) enum PodsPerNode {
     Written(Placed<u16>),
 }
 
+impl PodsPerNode {
+    /// The number, if it is known. Where not all could be read, the field may be there under a name that nobody knows.
+    pub(crate) fn told(&self, is_all_read: bool) -> Option<u16> {
+        match self {
+            Self::Default(pods) => is_all_read.then_some(*pods),
+            Self::Written(pods) => Some(pods.value),
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl LaidNode {
     /// The address of Kubernetes traffic.
     pub(crate) fn data(&self) -> &Placed<IpAddr> {
