@@ -310,14 +310,18 @@ impl<'a> Library<'a> {
         let mut is_whole = true;
         for name in &head.extends {
             match self.find(&name.value) {
-                Some(_) if head.is_called(&name.value) => {
+                _ if head.is_called(&name.value) => {
                     let message = format!("`{}` extends itself", name.value);
                     complaints.add_with_help(name.place, message, "remove it from `extends`");
                 }
                 Some(text) => {
                     if self.widen(&mut scope, text, head) == Turn::Back {
                         let message = format!("`{}` extends this profile in turn", name.value);
-                        complaints.add_with_help(name.place, message, "remove it from `extends` of one of the two");
+                        complaints.add_with_help(
+                            name.place,
+                            message,
+                            "remove it from `extends` of one of the two",
+                        );
                     }
                 }
                 None => {
@@ -370,7 +374,14 @@ impl<'a> Library<'a> {
             for (name, port) in head.variables {
                 scope.variables.entry(name).or_insert(port);
             }
-            waiting.extend(head.extends.iter().filter_map(|name| self.find(&name.value)));
+            for name in &head.extends {
+                match self.find(&name.value) {
+                    Some(text) => waiting.push(text),
+                    // A profile that is looked at by itself need not be among those that can be found.
+                    None if by.is_called(&name.value) => turn = Turn::Back,
+                    None => {}
+                }
+            }
         }
         turn
     }

@@ -312,3 +312,30 @@ fn one_slip_is_one_complaint_and_what_follows_from_it_none() {
     let told: Vec<&str> = refused.0.iter().map(|one| one.message.as_str()).collect();
     assert_eq!(told, ["unknown profile `bas`", "unknown field `rules[0].fromm`"]);
 }
+
+#[test]
+fn two_profiles_that_extend_each_other_get_one_complaint_each() {
+    let circular = BASE.replacen("id: base", "id: base\nextends: [child]", 1);
+    let (base, child) = (text("base.yaml", &circular), text("child.yaml", CHILD));
+    for (profile, other, named) in [(&child, &base, "base"), (&base, &child, "child")] {
+        let others = [other.clone(), text("plugin.yaml", PLUGIN)];
+        let refused = lint(profile, &others).unwrap_err();
+        let told: Vec<&str> = refused.0.iter().map(|one| one.message.as_str()).collect();
+        assert_eq!(told, [format!("`{named}` extends this profile in turn")]);
+    }
+    let refused = all(&[child, base], None).unwrap_err().to_string();
+    assert!(
+        refused.contains("remove it from `extends` of one of the two"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_circle_of_three_profiles_is_told_and_ends() {
+    let further = "schema: plumbline/profile/v1\nid: further\ntitle: closes it\nsources: [a page]\nextends: [child]\nrules: []\n";
+    let base = BASE.replacen("id: base", "id: base\nextends: [further]", 1);
+    let others = [text("base.yaml", &base), text("further.yaml", further)];
+    let refused = lint(&text("child.yaml", CHILD), &others).unwrap_err();
+    let told: Vec<&str> = refused.0.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(told, ["`base` extends this profile in turn"]);
+}
