@@ -11,6 +11,7 @@
 mod evidence;
 mod fault;
 mod redacted;
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,12 +27,11 @@ pub use redacted::{
     CheckedRedaction, REDACTED_FILES, REDACTION_TYPE, RedactedFiles, Redaction, RedactionStatement,
     check_redacted, says_redacted, seal_redacted,
 };
+pub use signed::Sealed;
 
 use crate::{
-    attest::{self, EvidenceAnnotations, Statement},
-    dsse::{Envelope, EnvelopeFault},
+    attest::{EvidenceAnnotations, Statement},
     key::{SigningKey, VerifyingKey},
-    sshsig,
 };
 
 /// The report, canonical JSON.
@@ -71,19 +71,6 @@ pub struct ReportFiles<'a> {
     pub evidence_jsonl: &'a [u8],
 }
 
-/// The four files that sealing adds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sealed {
-    /// `attestation.json`.
-    pub attestation_json: Vec<u8>,
-    /// `attestation.sig`.
-    pub attestation_sig: Vec<u8>,
-    /// `signer.pem`.
-    pub signer_pem: Vec<u8>,
-    /// `allowed_signers`.
-    pub allowed_signers: Vec<u8>,
-}
-
 /// A directory of which every signature and digest holds.
 #[derive(Debug, Clone)]
 pub struct Checked {
@@ -105,16 +92,10 @@ pub struct Checked {
 
 /// Signs a report. `report` is what `files.report_json` encodes.
 pub fn seal(files: ReportFiles<'_>, report: &Report, key: &SigningKey) -> Sealed {
-    let statement = statement(files, report, evidence::annotate(files.evidence_jsonl));
-    let attestation_json =
-        Envelope::sign(key, attest::PAYLOAD_TYPE, &canonical::encode(&statement)).to_bytes();
-    let public = key.verifying_key();
-    Sealed {
-        attestation_sig: sshsig::sign(key, &attestation_json).into_bytes(),
-        attestation_json,
-        signer_pem: public.to_pem().into_bytes(),
-        allowed_signers: sshsig::allowed_signers(&public).into_bytes(),
-    }
+    Sealed::of(
+        &statement(files, report, evidence::annotate(files.evidence_jsonl)),
+        key,
+    )
 }
 
 /// Checks a report directory: `files` holds every name in it with its bytes (a directory or anything else that is no file by
@@ -126,60 +107,18 @@ pub fn check(
     files: &BTreeMap<String, Vec<u8>>,
     trust: Option<&VerifyingKey>,
 ) -> Result<Checked, Vec<BundleFault>> {
-    let mut faults = names(files, &FILES);
-    if faults
-        .iter()
-        .any(|fault| matches!(fault, BundleFault::Missing { .. }))
-    {
-        return Err(capped(faults));
-    }
-    let file = |name: &str| files.get(name).map_or(&[][..], Vec::as_slice);
-    let Some(signer) = signer(file(SIGNER_PEM)) else {
-        faults.push(BundleFault::SignerPem);
-        return Err(capped(faults));
-    };
-    if let Some(trusted) = trust.filter(|trusted| **trusted != signer) {
-        faults.push(BundleFault::NotTrusted {
-            signer: signer.fingerprint(),
-            trusted: trusted.fingerprint(),
-        });
-    }
-    let allowed = file(ALLOWED_SIGNERS) == sshsig::allowed_signers(&signer).as_bytes();
-    if !allowed {
-        faults.push(BundleFault::AllowedSigners);
-    }
-    let attested = match attested(file(ATTESTATION_JSON), &signer) {
-        Ok(statement) => Some(statement),
-        // Two against one: signer.pem is the stranger, and every line of evidence would be called foreign, too.
-        Err(BundleFault::Attestation(EnvelopeFault::OtherKey { found, expected })) if !allowed => {
-            faults.insert(
-                0,
-                BundleFault::OtherSigner {
-                    found: expected,
-                    attested: found,
-                },
-            );
-            return Err(capped(faults));
-        }
-        Err(fault) => {
-            faults.push(fault);
-            None
-        }
-    };
-    if sshsig::verify(&signer, file(ATTESTATION_JSON), file(ATTESTATION_SIG)).is_err() {
-        faults.push(BundleFault::SshSignature);
-    }
-
+    let mut opened = signed::open::<Statement>(files, &FILES, trust)?;
+    let mut faults = std::mem::take(&mut opened.faults);
     let sealed = ReportFiles {
-        report_json: file(REPORT_JSON),
-        report_html: file(REPORT_HTML),
-        evidence_jsonl: file(EVIDENCE_JSONL),
+        report_json: opened.file(REPORT_JSON),
+        report_html: opened.file(REPORT_HTML),
+        evidence_jsonl: opened.file(EVIDENCE_JSONL),
     };
     if !sealed.evidence_jsonl.ends_with(b"\n") {
         faults.push(BundleFault::Unterminated);
     }
-    let mut evidence = evidence::read(sealed.evidence_jsonl, &signer);
-    if let Some(attested) = &attested {
+    let mut evidence = evidence::read(sealed.evidence_jsonl, &opened.signer);
+    if let Some(attested) = &opened.attested {
         compare_files(attested, sealed, &mut faults);
         match attested.evidence() {
             Some(attested) => compare_lines(attested, &mut evidence),
@@ -190,14 +129,20 @@ pub fn check(
     // Only a report of this analysis version can be read; another's is covered by its digest.
     if let Some((run, ANALYSIS_VERSION)) = &evidence.first {
         let restate = |report: &Report| statement(sealed, report, evidence.annotations.clone());
-        check_report(sealed.report_json, run, attested.as_ref(), restate, &mut faults);
+        check_report(
+            sealed.report_json,
+            run,
+            opened.attested.as_ref(),
+            restate,
+            &mut faults,
+        );
     }
     match evidence.first {
         Some((run, analysis)) if faults.is_empty() => Ok(Checked {
             evidence: evidence.entries,
             run,
             analysis,
-            signer: signer.fingerprint(),
+            signer: opened.signer.fingerprint(),
             pinned: trust.is_some(),
             lines: evidence.annotations.lines,
             batches: evidence
@@ -236,29 +181,6 @@ fn check_report(
 
 fn statement(files: ReportFiles<'_>, report: &Report, evidence: EvidenceAnnotations) -> Statement {
     Statement::new(named(files), report, evidence)
-}
-
-fn names(files: &BTreeMap<String, Vec<u8>>, wanted: &[&'static str]) -> Vec<BundleFault> {
-    let missing = wanted
-        .iter()
-        .filter(|file| !files.contains_key(**file))
-        .map(|file| BundleFault::Missing { file });
-    let further = files.keys().filter(|name| !wanted.contains(&name.as_str()));
-    missing
-        .chain(further.map(|name| BundleFault::Further { name: name.clone() }))
-        .collect()
-}
-
-fn signer(pem: &[u8]) -> Option<VerifyingKey> {
-    let key = VerifyingKey::from_pem(std::str::from_utf8(pem).ok()?).ok()?;
-    (key.to_pem().as_bytes() == pem).then_some(key)
-}
-
-fn attested(bytes: &[u8], signer: &VerifyingKey) -> Result<Statement, BundleFault> {
-    let payload = Envelope::parse(bytes)
-        .and_then(|envelope| envelope.verify(signer, attest::PAYLOAD_TYPE))
-        .map_err(BundleFault::Attestation)?;
-    canonical::decode(&payload).map_err(BundleFault::Statement)
 }
 
 /// Compares the files with their attested digests.

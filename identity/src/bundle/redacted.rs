@@ -16,14 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ALLOWED_SIGNERS, ATTESTATION_JSON, ATTESTATION_SIG, BundleFault, REPORT_HTML, REPORT_JSON, SIGNER_PEM,
-    Sealed, capped, signer,
+    Sealed, capped, signed,
 };
 use crate::{
-    attest::{PAYLOAD_TYPE, Resource, STATEMENT_TYPE},
+    attest::{Resource, STATEMENT_TYPE},
     dsse::Envelope,
     key::{SigningKey, VerifyingKey},
     redaction::SCHEME,
-    sshsig,
 };
 
 /// Every name of a redacted report's directory.
@@ -99,15 +98,7 @@ pub struct CheckedRedaction {
 
 /// Signs a redacted report.
 pub fn seal_redacted(files: RedactedFiles<'_>, redaction: Redaction, key: &SigningKey) -> Sealed {
-    let payload = canonical::encode(&statement(files, redaction));
-    let attestation_json = Envelope::sign(key, PAYLOAD_TYPE, &payload).to_bytes();
-    let public = key.verifying_key();
-    Sealed {
-        attestation_sig: sshsig::sign(key, &attestation_json).into_bytes(),
-        attestation_json,
-        signer_pem: public.to_pem().into_bytes(),
-        allowed_signers: sshsig::allowed_signers(&public).into_bytes(),
-    }
+    Sealed::of(&statement(files, redaction), key)
 }
 
 /// Whether a directory says of itself that it is a redacted report's. Nothing is verified.
@@ -127,48 +118,13 @@ pub fn check_redacted(
     files: &BTreeMap<String, Vec<u8>>,
     trust: Option<&VerifyingKey>,
 ) -> Result<CheckedRedaction, Vec<BundleFault>> {
-    let mut faults = super::names(files, &REDACTED_FILES);
-    let file = |name: &str| files.get(name).map_or(&[][..], Vec::as_slice);
-    if faults
-        .iter()
-        .any(|fault| matches!(fault, BundleFault::Missing { .. }))
-    {
-        return Err(capped(faults));
-    }
-    let Some(signer) = signer(file(SIGNER_PEM)) else {
-        faults.push(BundleFault::SignerPem);
-        return Err(capped(faults));
-    };
-    if let Some(trusted) = trust.filter(|trusted| **trusted != signer) {
-        faults.push(BundleFault::NotTrusted {
-            signer: signer.fingerprint(),
-            trusted: trusted.fingerprint(),
-        });
-    }
-    if file(ALLOWED_SIGNERS) != sshsig::allowed_signers(&signer).as_bytes() {
-        faults.push(BundleFault::AllowedSigners);
-    }
-    if sshsig::verify(&signer, file(ATTESTATION_JSON), file(ATTESTATION_SIG)).is_err() {
-        faults.push(BundleFault::SshSignature);
-    }
-    let attested =
-        Envelope::parse(file(ATTESTATION_JSON)).and_then(|envelope| envelope.verify(&signer, PAYLOAD_TYPE));
-    let attested = match attested.map(|payload| canonical::decode::<RedactionStatement>(&payload)) {
-        Ok(Ok(attested)) => Some(attested),
-        Ok(Err(fault)) => {
-            faults.push(BundleFault::Statement(fault));
-            None
-        }
-        Err(fault) => {
-            faults.push(BundleFault::Attestation(fault));
-            None
-        }
-    };
+    let mut opened = signed::open::<RedactionStatement>(files, &REDACTED_FILES, trust)?;
+    let mut faults = std::mem::take(&mut opened.faults);
     let sealed = RedactedFiles {
-        report_json: file(REPORT_JSON),
-        report_html: file(REPORT_HTML),
+        report_json: opened.file(REPORT_JSON),
+        report_html: opened.file(REPORT_HTML),
     };
-    if let Some(attested) = &attested {
+    if let Some(attested) = &opened.attested {
         compare(attested, sealed, &mut faults);
     }
     let report = match canonical::decode::<Report>(sealed.report_json) {
@@ -178,7 +134,7 @@ pub fn check_redacted(
             None
         }
     };
-    match (attested, report) {
+    match (opened.attested, report) {
         (Some(attested), Some(report)) if faults.is_empty() => {
             let redaction = attested.predicate;
             if (&redaction.run, redaction.verdict) != (&report.run, report.verdict) {
@@ -187,7 +143,7 @@ pub fn check_redacted(
             Ok(CheckedRedaction {
                 redaction,
                 report,
-                signer: signer.fingerprint(),
+                signer: opened.signer.fingerprint(),
                 pinned: trust.is_some(),
             })
         }
