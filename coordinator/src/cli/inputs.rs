@@ -129,6 +129,24 @@ pub(super) struct Inputs {
 }
 
 impl InputArgs {
+    /// The files as they were given, for a command that reads the same.
+    pub(super) fn files(&self) -> String {
+        let options = [
+            ("--site", &self.site),
+            ("--admin-cluster", &self.admin_cluster),
+            ("--waivers", &self.waivers),
+        ];
+        let given = options
+            .into_iter()
+            .filter_map(|(option, path)| Some((option, path.as_ref()?)))
+            .chain(self.profile.iter().map(|path| ("--profile", path)));
+        let mut files = self.cluster.display().to_string();
+        for (option, path) in given {
+            files.push_str(&format!(" {option} {}", path.display()));
+        }
+        files
+    }
+
     /// Reads the files and plans.
     pub(super) fn load(&self, swarm: SwarmKind, aim: Aim) -> Result<Inputs, Failure> {
         self.understand(read_text(&self.cluster)?, swarm, aim)
@@ -372,5 +390,19 @@ mod tests {
         for (then, now) in [(Some(lab), lab), (Some(joined), joined), (None, lab)] {
             assert!(load(then, now).is_ok());
         }
+    }
+
+    #[test]
+    fn the_files_are_named_as_they_were_given() {
+        let args = InputArgs {
+            cluster: "c.yaml".into(),
+            site: Some("s.yaml".into()),
+            profile: vec!["p.yaml".into(), "q.yaml".into()],
+            ..InputArgs::default()
+        };
+        assert_eq!(
+            args.files(),
+            "c.yaml --site s.yaml --profile p.yaml --profile q.yaml"
+        );
     }
 }

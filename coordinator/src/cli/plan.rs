@@ -67,10 +67,11 @@ pub(crate) fn plan(args: &PlanArgs) -> Result<Exit, Failure> {
         .iter()
         .filter(|finding| finding.gravity <= Gravity::Contradiction);
     if contradictions.count() > 0 {
-        return Err(Failure::usage_message(
+        return Err(Failure::usage_message(format!(
             "plan: the file contradicts itself, and a plan of it would be of another cluster: mend the lines above; `plumbline \
-             check FILE --only config` makes a report of them",
-        ));
+             check {} --only config` makes a report of them",
+            args.inputs.files()
+        )));
     }
     let text = match args.output {
         Output::Table => table(&inputs),

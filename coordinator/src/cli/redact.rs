@@ -20,7 +20,12 @@ use super::{
     Failure, print,
     verify::{Examined, Recomputed, examine},
 };
-use crate::{exit::Exit, redact, render, store::Staging};
+use crate::{
+    exit::Exit,
+    redact::{self, RedactError},
+    render,
+    store::Staging,
+};
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -145,8 +150,10 @@ pub(super) fn make(original: &Examined, key: &RedactionKey) -> Result<Made, Fail
     let file = |name: &str| original.files.get(name).map_or(&[][..], Vec::as_slice);
     let report_json = file(bundle::REPORT_JSON);
     let report: Report = canonical::decode(report_json).map_err(|error| Failure::usage(&error))?;
-    let redacted = redact::redact(&report, &original.checked.evidence, key)
-        .map_err(|error| Failure::with(Exit::Bug, &error))?;
+    let redacted = redact::redact(&report, &original.checked.evidence, key).map_err(|error| match error {
+        RedactError::Ambiguous => Failure::usage(&error),
+        RedactError::NoReport(_) => Failure::with(Exit::Bug, &error),
+    })?;
     Ok(Made {
         report_json: render::json(&redacted),
         report_html: render::html(&redacted).into_bytes(),

@@ -19,7 +19,7 @@ use plumbline_model::{
     evidence::Entry,
     id::NodeId,
     profile,
-    report::{CheckRow, Report},
+    report::{CheckRow, Finding, Report},
 };
 use serde_json::Value;
 
@@ -28,18 +28,33 @@ use self::{
     pseudonym::{Kind, Pseudonyms},
 };
 
-/// The redacted report is none: a bug, since every field is replaced by one of its own form.
+/// Why a report cannot be redacted.
 #[derive(Debug, thiserror::Error)]
-#[error("redact the report: what remains is no report")]
-pub(crate) struct RedactError(#[source] serde_json::Error);
+pub(crate) enum RedactError {
+    /// The redacted report is none: a bug, since every field is replaced by one of its own form.
+    #[error("redact the report: what remains is no report")]
+    NoReport(#[source] serde_json::Error),
+    /// By this key two texts would be told as one: see [`Pseudonyms::is_ambiguous`].
+    #[error(
+        "redact the report: by this key a pseudonym is also an address or a name of the report; redact with another key"
+    )]
+    Ambiguous,
+}
 
 /// Replaces whatever tells whose report it is. `evidence` is what the report was made of: it knows names that the report holds
 /// only inside its sentences.
+///
+/// # Errors
+/// If a pseudonym by this key cannot be told from an original, or on a bug.
 pub(crate) fn redact(report: &Report, evidence: &[Entry], key: &RedactionKey) -> Result<Report, RedactError> {
-    let mut tree = serde_json::to_value(report).map_err(RedactError)?;
+    let mut tree = serde_json::to_value(report).map_err(RedactError::NoReport)?;
     let mut pseudonyms = Pseudonyms::new(key, Names::of(&tree, evidence));
     replace(&mut pseudonyms, ("", ""), &mut tree);
-    let mut redacted: Report = serde_json::from_value(tree).map_err(RedactError)?;
+    if pseudonyms.is_ambiguous() {
+        return Err(RedactError::Ambiguous);
+    }
+    let mut redacted: Report = serde_json::from_value(tree).map_err(RedactError::NoReport)?;
+    redacted.redacted = true;
     put_in_order(&mut redacted);
     Ok(redacted)
 }
@@ -134,6 +149,10 @@ fn is_ours(object: &str, field: &str) -> bool {
 /// What ascended by address ascends by pseudonym: the order would tell of the originals.
 fn put_in_order(report: &mut Report) {
     report.nodes.sort_by_key(|node| node.id);
+    report.vantages.sort_by_key(|vantage| vantage.id);
+    for vantage in &mut report.vantages {
+        vantage.stands_for.sort_unstable();
+    }
     report.absent.sort_by_key(|absent| absent.node);
     report.excluded.sort_unstable();
     report
@@ -145,6 +164,7 @@ fn put_in_order(report: &mut Report) {
             side.sort_unstable();
         }
     }
+    reorder_equals(&mut report.findings);
     report
         .not_measured
         .sort_by(|a, b| (&a.why, &a.what).cmp(&(&b.why, &b.what)));
@@ -159,5 +179,40 @@ fn put_in_order(report: &mut Report) {
             run.sort_by(|a, b| a.subject.cmp(&b.subject));
         }
         rows = rest;
+    }
+}
+
+/// Findings that weigh alike stand in the order in which causes were sought, which is that of addresses. Those about files
+/// keep the order of their lines.
+fn reorder_equals(findings: &mut [Finding]) {
+    let weight = |finding: &Finding| {
+        let is_waived = finding.waived.is_some();
+        let is_placed = !finding.places.is_empty();
+        (
+            is_waived,
+            finding.status,
+            finding.severity,
+            finding.affects_total,
+            is_placed,
+        )
+    };
+    for alike in findings.chunk_by_mut(|one, next| weight(one) == weight(next)) {
+        if alike[0].places.is_empty() {
+            alike.sort_by(|one, other| {
+                let who = |finding: &Finding| {
+                    (
+                        finding.check.clone(),
+                        finding.cause.node,
+                        finding.cause.between.clone(),
+                    )
+                };
+                who(one)
+                    .cmp(&who(other))
+                    .then_with(|| one.affects.cmp(&other.affects))
+            });
+        }
+    }
+    for (index, finding) in findings.iter_mut().enumerate() {
+        finding.id = format!("F{}", index + 1);
     }
 }

@@ -8,7 +8,7 @@ use plumbline_model::{
 };
 use serde_json::Value;
 
-use super::pseudonym::{Kind, is_literal};
+use super::pseudonym::{Kind, canonical_literal, is_literal};
 
 /// Names by what they are names of, and what is no secret.
 #[derive(Debug, Default)]
@@ -17,6 +17,8 @@ pub(super) struct Names {
     pub(super) secret: BTreeMap<String, Kind>,
     /// Names of interfaces, and versions: they stay.
     pub(super) known: BTreeSet<String>,
+    /// Addresses that are a field of their own, with or without a prefix length: no pseudonym is one of them.
+    pub(super) addresses: BTreeSet<String>,
 }
 
 /// What iptables, nftables and firewalld name their own: no user chose these.
@@ -140,7 +142,11 @@ impl Names {
 
     fn walk(&mut self, object: &str, field: &str, value: &Value) {
         match value {
-            Value::String(text) => self.field(object, field, text),
+            Value::String(text) => {
+                let address = text.split_once('/').map_or(text.as_str(), |(address, _)| address);
+                self.addresses.extend(canonical_literal(address));
+                self.field(object, field, text);
+            }
             Value::Array(items) => items.iter().for_each(|item| self.walk(object, field, item)),
             Value::Object(fields) => {
                 for (name, value) in fields {

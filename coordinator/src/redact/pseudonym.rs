@@ -39,7 +39,8 @@ impl Kind {
 /// Words of our own sentences, one a line, lower case.
 const WORDS: &str = include_str!("words.txt");
 
-/// What stands for what. The same text has the same pseudonym; two texts never share one.
+/// What stands for what. The same text has the same pseudonym; two texts never share one, and none is a name or an address that
+/// another one stands for. Where that cannot be had, [`Pseudonyms::is_ambiguous`] says so and nothing of it may be shown.
 pub(super) struct Pseudonyms<'k> {
     key: &'k RedactionKey,
     names: Names,
@@ -47,7 +48,9 @@ pub(super) struct Pseudonyms<'k> {
     phrases: Vec<(String, Kind)>,
     words: BTreeSet<&'static str>,
     given: BTreeMap<String, String>,
+    /// The values of `given`.
     taken: BTreeSet<String>,
+    is_ambiguous: bool,
 }
 
 impl<'k> Pseudonyms<'k> {
@@ -58,16 +61,21 @@ impl<'k> Pseudonyms<'k> {
             .filter(|(name, _)| name.contains(is_separator));
         let mut phrases: Vec<(String, Kind)> = phrases.map(|(name, kind)| (name.clone(), *kind)).collect();
         phrases.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
-        // No pseudonym is a name or an address of the original.
-        let taken = names.secret.keys().cloned().collect();
         Self {
             key,
             names,
             phrases,
             words: WORDS.lines().collect(),
             given: BTreeMap::new(),
-            taken,
+            taken: BTreeSet::new(),
+            is_ambiguous: false,
         }
+    }
+
+    /// Whether a pseudonym is also a text that was met only later, or no free one was found. It takes a report whose sentences
+    /// have addresses of the reserved range that stand nowhere else, and a key of bad luck.
+    pub(super) fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
     }
 
     /// What stands for a name.
@@ -110,7 +118,7 @@ impl<'k> Pseudonyms<'k> {
 
     /// A locally administered unicast address (IEEE 802, the two low bits of the first octet).
     fn mac(&mut self, mac: &str) -> String {
-        let canonical = mac.to_lowercase().replace('-', ":");
+        let canonical = canonical_mac(mac);
         if canonical == "00:00:00:00:00:00" || canonical == "ff:ff:ff:ff:ff:ff" {
             return mac.to_owned();
         }
@@ -125,17 +133,25 @@ impl<'k> Pseudonyms<'k> {
         if let Some(given) = self.given.get(original) {
             return given.clone();
         }
+        // Whatever stands for another text has been written, and cannot be taken back.
+        self.is_ambiguous |= self.taken.contains(original);
         // Two texts with one pseudonym would be told as one: the second is derived again.
-        let mut turn = 0;
-        let given = loop {
-            let candidate = form(&self.key.derive(kind, original, turn));
-            if self.taken.insert(candidate.clone()) || turn == MAX_TURNS {
-                break candidate;
-            }
-            turn += 1;
-        };
+        let mut turns = (0..MAX_TURNS).map(|turn| form(&self.key.derive(kind, original, turn)));
+        let free = turns.find(|candidate| candidate != original && !self.is_met(candidate));
+        self.is_ambiguous |= free.is_none();
+        let given = free.unwrap_or_else(|| original.to_owned());
+        self.taken.insert(given.clone());
         self.given.insert(original.to_owned(), given.clone());
         given
+    }
+
+    /// Whether a text stands in the original or for something in it, as far as is known yet.
+    fn is_met(&self, text: &str) -> bool {
+        self.taken.contains(text)
+            || self.given.contains_key(text)
+            || self.names.secret.contains_key(text)
+            || self.names.known.contains(text)
+            || self.names.addresses.contains(text)
     }
 
     /// A text in which only words of ours, numbers and names of interfaces are left.
@@ -237,11 +253,24 @@ impl<'k> Pseudonyms<'k> {
     }
 }
 
-/// Derivations of one pseudonym: of four thousand million values a thousand are taken.
+/// Derivations of one pseudonym. Addresses have fewest, 2^27 of IPv4: with a hundred thousand taken, one turn in a thousand
+/// meets one of them.
 const MAX_TURNS: u32 = 1_000;
 
 /// What may follow a number.
 const UNITS: [&str; 8] = ["s", "ms", "us", "x", "th", "st", "nd", "rd"];
+
+/// An address or a hardware address as its pseudonym would be written.
+pub(super) fn canonical_literal(text: &str) -> Option<String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => is_mac(text).then(|| canonical_mac(text)),
+    }
+}
+
+fn canonical_mac(mac: &str) -> String {
+    mac.to_lowercase().replace('-', ":")
+}
 
 /// Whether a text is an address or a hardware address.
 pub(super) fn is_literal(text: &str) -> bool {

@@ -3,8 +3,13 @@ use plumbline_model::report::Report;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{names::Names, pseudonym::Pseudonyms, redact};
-use crate::render;
+use super::{
+    RedactError,
+    names::Names,
+    pseudonym::{Kind, Pseudonyms},
+    redact,
+};
+use crate::render::{self, Extent, Style};
 
 fn key() -> RedactionKey {
     RedactionKey::from_text(&format!("plumbline-redaction-v1 {}\n", "07".repeat(32))).unwrap()
@@ -153,4 +158,86 @@ fn names_that_are_addresses_are_replaced_by_addresses() {
             );
         }
     }
+}
+
+#[test]
+fn nothing_stands_in_the_order_of_the_original() {
+    let original = |reversed: bool| {
+        let mut report = telling("10.0.0.4", "fd00::4", "52:54:00:00:00:01", "acme");
+        let vantage = |id: &str, source: &str| json!({"id": id, "name": "acme", "stands_for": ["admin_workstation", source]});
+        let mut vantages: Vec<_> = (1..9_u8)
+            .map(|n| vantage(&format!("10.0.1.{n}"), "storage"))
+            .collect();
+        let mut findings = vec![report.findings[0].clone(); 6];
+        for (number, finding) in (1_u8..).zip(&mut findings) {
+            finding.waived = None;
+            finding.cause.node = Some(format!("10.0.2.{number}").parse().unwrap());
+            finding.places.clear();
+        }
+        if reversed {
+            vantages.reverse();
+            findings.reverse();
+        }
+        report.vantages = serde_json::from_value(json!(vantages)).unwrap();
+        report.findings = findings;
+        report
+    };
+    let redacted = redact(&original(false), &[], &key()).unwrap();
+    assert!(redacted.vantages.is_sorted_by_key(|vantage| vantage.id));
+    assert!(
+        redacted
+            .vantages
+            .iter()
+            .all(|vantage| vantage.stands_for.is_sorted())
+    );
+    let ids: Vec<&str> = redacted
+        .findings
+        .iter()
+        .map(|finding| finding.id.as_str())
+        .collect();
+    assert_eq!(ids, ["F1", "F2", "F3", "F4", "F5", "F6"]);
+    assert_eq!(redact(&original(true), &[], &key()).unwrap(), redacted);
+}
+
+#[test]
+fn a_redacted_report_says_so_in_every_format_that_says_its_scope() {
+    let report = telling("10.0.0.4", "fd00::4", "52:54:00:00:00:01", "acme");
+    let redacted = redact(&report, &[], &key()).unwrap();
+    assert!(redacted.redacted && !report.redacted);
+    const SAID: &str = "REDACTED: addresses and names are pseudonyms";
+    for (of, is_said) in [(&report, false), (&redacted, true)] {
+        assert_eq!(render::html(of).contains(SAID), is_said);
+        assert_eq!(render::markdown(of, Extent::Brief).contains(SAID), is_said);
+        assert_eq!(
+            render::text(of, Style::Plain, Extent::Brief).contains(SAID),
+            is_said
+        );
+    }
+}
+
+#[test]
+fn no_pseudonym_is_an_address_or_a_name_of_the_original() {
+    let key = key();
+    let stands_for = |name: &str| Pseudonyms::new(&key, Names::default()).name(Kind::Name, name);
+    let (address, word) = (stands_for("10.0.0.4"), stands_for("acme"));
+
+    // Met before: what stands for the other one is derived once more.
+    let mut pseudonyms = Pseudonyms::new(&key, Names::default());
+    for (met, name, taken) in [(&address, "10.0.0.4", &address), (&word, "acme", &word)] {
+        pseudonyms.name(Kind::Name, met);
+        assert_ne!(pseudonyms.name(Kind::Name, name), *taken);
+    }
+    assert!(!pseudonyms.is_ambiguous());
+
+    // A field of the report, wherever it stands.
+    let report = telling("10.0.0.4", &stands_for("fd00::4"), "52:54:00:00:00:01", "acme");
+    let mut of_another = report.clone();
+    of_another.excluded = vec![address.parse().unwrap()];
+    let redacted = redact(&of_another, &[], &key).unwrap();
+    assert!(redacted.nodes.iter().all(|node| node.id.to_string() != address));
+
+    // Met only in a sentence and too late: nothing ambiguous is shown.
+    let mut late = report;
+    late.not_measured[0].why = format!("{address} did not answer");
+    assert!(matches!(redact(&late, &[], &key), Err(RedactError::Ambiguous)));
 }

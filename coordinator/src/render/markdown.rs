@@ -7,7 +7,7 @@ use plumbline_model::report::{Finding, Report};
 
 use super::{
     count, on_one_line, printable, retest_line, scope, status_word,
-    text::{Extent, gaps_by_source},
+    text::{ELSEWHERE, Extent, gaps_by_source},
     verdict_word, waived,
 };
 
@@ -56,7 +56,7 @@ pub(crate) fn markdown(report: &Report, extent: Extent) -> String {
 
 fn push_more(out: &mut String, all: usize, told: usize, things: &str) {
     if all > told {
-        let _ = writeln!(out, "\nAnd {} more {things} in report.html.", all - told);
+        let _ = writeln!(out, "\nAnd {} more {things} {ELSEWHERE}.", all - told);
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
         }
         let told = markdown(&many, Extent::Brief);
         assert!(told.len() < 64_000, "{}", told.len());
-        assert!(told.contains("And 980 more findings in report.html."));
+        assert!(told.contains("And 980 more findings in report.html, or with `plumbline render --full`."));
         assert!(markdown(&many, Extent::Full).contains("F1"));
     }
 }

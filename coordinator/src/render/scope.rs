@@ -14,11 +14,13 @@ use super::{count, counted};
 /// How many checks of nodes are listed where nothing else was asked for.
 const LISTED_NODES: usize = 64;
 
-/// What stands under the verdict, a sentence each: a rehearsal, who took no part, what was tested.
+/// What stands under the verdict, a sentence each: a rehearsal, pseudonyms, who took no part, what was tested.
 pub(super) fn scope(report: &Report) -> Vec<String> {
     let rehearsal = (report.swarm == Some(SwarmKind::Lab)).then(|| REHEARSAL.to_owned());
+    let redacted = report.redacted.then(|| REDACTED.to_owned());
     let lines = [
         rehearsal,
+        redacted,
         Some(summary(report)),
         excluded_line(report),
         absent_line(report),
@@ -29,6 +31,9 @@ pub(super) fn scope(report: &Report) -> Vec<String> {
 /// Every node was a namespace of one machine.
 const REHEARSAL: &str = "REHEARSAL in network namespaces of this machine (--swarm lab): no real node took part, and \
                          nothing is said of the real network";
+
+/// Nobody is to look for an address of the report in his network.
+const REDACTED: &str = "REDACTED: addresses and names are pseudonyms";
 
 /// How much was tested.
 fn summary(report: &Report) -> String {
@@ -281,6 +286,13 @@ pub(super) mod tests {
         let of = |swarm: &str| scope(&report(serde_json::json!({"swarm": swarm})));
         assert!(of("lab")[0].starts_with("REHEARSAL "), "{:?}", of("lab"));
         assert_eq!(of("joined").len(), 1);
+    }
+
+    #[test]
+    fn a_redacted_report_says_that_its_names_are_pseudonyms() {
+        let redacted = report(serde_json::json!({"redacted": true}));
+        assert_eq!(scope(&redacted)[0], REDACTED);
+        assert_eq!(scope(&report(serde_json::json!({}))).len(), 1);
     }
 
     #[test]

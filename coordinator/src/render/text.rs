@@ -61,6 +61,8 @@ impl Extent {
     }
 }
 
+/// Where what is left out in brief can be read.
+pub(super) const ELSEWHERE: &str = "in report.html, or with `plumbline render --full`";
 /// Six lines of a terminal: our own sentences about a few nodes are shorter.
 const MAX_LINE_CHARS: usize = 480;
 /// Causes that are told in brief; with their fixes they fill a screen.
@@ -105,7 +107,7 @@ pub(crate) fn text(report: &Report, style: Style, extent: Extent) -> String {
 fn push_more(out: &mut String, more: usize, (one, several): (&str, &str)) {
     if more > 0 {
         let things = if more == 1 { one } else { several };
-        let _ = writeln!(out, "and {more} more {things} in report.html");
+        let _ = writeln!(out, "and {more} more {things} {ELSEWHERE}");
     }
 }
 
@@ -142,7 +144,7 @@ fn push_head(out: &mut String, report: &Report, style: Style, extent: Extent) {
     if notes.len() > extent.items(BRIEF_LINES) {
         let _ = writeln!(
             out,
-            "    and {} more about waivers in report.html",
+            "    and {} more about waivers {ELSEWHERE}",
             notes.len() - BRIEF_LINES
         );
     }
@@ -220,7 +222,7 @@ fn push_commands(out: &mut String, commands: &[String], style: Style, extent: Ex
     }
     if told.len() < commands.len() {
         let more = super::counted(commands.len() - told.len(), "more command");
-        let _ = writeln!(out, "      and {more} in report.html");
+        let _ = writeln!(out, "      and {more} {ELSEWHERE}");
     }
 }
 
@@ -354,10 +356,10 @@ mod tests {
         assert!(told.lines().count() <= 60, "{} lines", told.lines().count());
         assert!(told.len() < 32_000, "{} octets", told.len());
         assert!(
-            told.contains("\nand 994 more findings in report.html\n"),
+            told.contains("\nand 994 more findings in report.html, or with `plumbline render --full`\n"),
             "{told}"
         );
-        assert!(told.contains("and 996 more reasons why tests were not measured in report.html\n"));
+        assert!(told.contains("and 996 more reasons why tests were not measured in report.html, or"));
         assert!(!told.contains('\u{1b}'));
     }
 
@@ -369,7 +371,7 @@ mod tests {
         let told = text(&one, Style::Plain, Extent::Brief);
         assert!(!told.contains("nft add"), "{told}");
         assert!(
-            told.contains("      nft list ruleset\n      and 1 more command in report.html\n"),
+            told.contains("      nft list ruleset\n      and 1 more command in report.html, or"),
             "{told}"
         );
         assert!(text(&one, Style::Plain, Extent::Full).contains(&command));

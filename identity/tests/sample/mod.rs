@@ -196,6 +196,7 @@ pub(crate) fn report() -> Report {
         cluster: "sample".to_owned(),
         version: "1.29".parse().expect("a version"),
         swarm: None,
+        redacted: false,
         started: "2023-11-14T22:13:20.000Z".to_owned(),
         finished: None,
         coordinator_version: "0.1.0".to_owned(),

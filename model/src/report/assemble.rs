@@ -102,6 +102,7 @@ pub(super) fn judge(
         cluster: inventory.name.clone(),
         version: inventory.version.clone(),
         swarm: Some(run.parameters.swarm),
+        redacted: false,
         started: rfc3339(run.started_unix_ms),
         finished: ledger
             .took_ms

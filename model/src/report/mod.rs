@@ -55,6 +55,9 @@ pub struct Report {
     /// Where probes came from: a lab is a rehearsal and says nothing of real nodes. Absent in reports of earlier builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swarm: Option<SwarmKind>,
+    /// Whether addresses and names are pseudonyms, of which only the holder of a key knows whose they are. Absent if not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub redacted: bool,
     /// Start, RFC 3339 UTC with milliseconds.
     pub started: String,
     /// End, RFC 3339 UTC with milliseconds; absent if the evidence has no end.
@@ -97,6 +100,14 @@ pub struct Report {
     /// What became of an earlier run's failures, if this run makes them again (`--retest`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retest: Option<RetestSummary>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands a reference to what it may skip"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A node that was left out.
