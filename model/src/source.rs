@@ -118,12 +118,12 @@ impl Complaints {
         &self.file
     }
 
-    /// None so far, about a text whose author may use fields that came after this build: one that is near no known one is noted
+    /// From here on, the author of the text may use fields that came after this build: one that is near no known one is noted
     /// by `check` and does not keep the text from being read.
-    pub(crate) fn with_open_fields(source: &SourceText, check: &'static str) -> Self {
+    pub(crate) fn with_open_fields(self, check: &'static str) -> Self {
         Self {
             unknown_fields: Some(check),
-            ..Self::about(source)
+            ..self
         }
     }
 
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_keeps_a_text_from_being_read_is_not_lost_among_remarks() {
-        let mut complaints = Complaints::with_open_fields(&SourceText::default(), "CFG-001");
+        let mut complaints = Complaints::about(&SourceText::default()).with_open_fields("CFG-001");
         let at = |line| Place { line, column: 1 };
         for line in 1..=2_000 {
             complaints.find(at(line), ("CFG-001", Gravity::Warn), "a remark", "nothing");

@@ -32,7 +32,7 @@ use crate::{
     inventory::{ClusterType, LoadBalancerMode, LoadBalancerType},
     source::{Complaints, Diagnostic, Refused, SourceText},
     version::Version,
-    yaml,
+    yaml::{self, Node},
 };
 
 /// A validated cluster file. What its fields mean is the vendor's cluster configuration field reference.
@@ -251,9 +251,21 @@ pub struct Read {
 /// # Errors
 /// If no cluster can be made of it: every complaint at once, each with its place; nothing is guessed.
 pub fn read(source: &SourceText) -> Result<Read, Refused> {
-    let mut complaints = Complaints::with_open_fields(source, check::READS);
-    let cluster = yaml::documents(source, &mut complaints)
-        .map(|trees| shape::read(source, &trees, &mut complaints))
+    let mut complaints = Complaints::about(source);
+    let trees = yaml::documents(source, &mut complaints);
+    of_documents(source, trees.as_deref(), complaints)
+}
+
+/// Reads a cluster file whose documents have been parsed: `trees` are they, if they could be, and `complaints` what was said
+/// of them.
+pub(crate) fn of_documents(
+    source: &SourceText,
+    trees: Option<&[Node]>,
+    complaints: Complaints,
+) -> Result<Read, Refused> {
+    let mut complaints = complaints.with_open_fields(check::READS);
+    let cluster = trees
+        .map(|trees| shape::read(source, trees, &mut complaints))
         .and_then(|documents| select::one(documents, &mut complaints))
         .and_then(|(cluster, documents)| check::check(cluster, documents, &mut complaints));
     match cluster {

@@ -182,9 +182,12 @@ struct Main {
 /// Reads a cluster's file of whatever shape.
 fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refused> {
     let mut complaints = Complaints::about(source);
-    let documents = yaml::documents(source, &mut complaints).unwrap_or_default();
-    if !documents.first().is_some_and(plain::is_plain) {
-        let read = cluster::read(source)?;
+    let documents = yaml::documents(source, &mut complaints);
+    let Some([document, further @ ..]) = documents
+        .as_deref()
+        .filter(|documents| documents.first().is_some_and(plain::is_plain))
+    else {
+        let read = cluster::of_documents(source, documents.as_deref(), complaints)?;
         return Ok(Main {
             inventory: Inventory::derive(&read.cluster),
             findings: read.findings,
@@ -192,12 +195,12 @@ fn cluster_of(source: &SourceText, profiles: &[SourceText]) -> Result<Main, Refu
             part: None,
             roles: Roles::default(),
         });
-    }
-    if let [_, second, ..] = documents.as_slice() {
-        let message = format!("an inventory is one document, found {}", documents.len());
+    };
+    if let [second, ..] = further {
+        let message = format!("an inventory is one document, found {}", further.len() + 1);
         complaints.add_with_help(second.place, message, "give each cluster a file of its own");
     }
-    match plain::read(&documents[0], profiles, &mut complaints)? {
+    match plain::read(document, profiles, &mut complaints)? {
         Some(plain) if complaints.is_readable() => Ok(Main {
             inventory: plain.inventory,
             findings: Vec::new(),
