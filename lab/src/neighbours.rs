@@ -134,7 +134,7 @@ fn entries(topology: &Topology, family: Family) -> u32 {
 
 /// `gc_thresh1` to `gc_thresh3` of a family.
 fn setting(family: Family, number: u8) -> String {
-    format!("net/{family}/neigh/default/gc_thresh{number}")
+    format!("net/{}/neigh/default/gc_thresh{number}", family.word())
 }
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];

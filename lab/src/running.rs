@@ -27,7 +27,8 @@ pub enum LabError {
     /// A mesh of that size needs more neighbour entries than the machine allows, and only root can allow more.
     #[error(
         "build a lab of {hosts} hosts: its mesh needs {entries} neighbour entries, the machine allows {limit} in all \
-         (net.{family}.neigh.default.gc_thresh3), and only root can raise that; run it as root, or with fewer hosts"
+         (net.{}.neigh.default.gc_thresh3), and only root can raise that; run it as root, or with fewer hosts",
+        family.word()
     )]
     NeighbourTable {
         /// How many hosts were asked for.

@@ -329,7 +329,7 @@ fn connections(plan: &Plan, profiles: &[Profile]) -> String {
                 out.row(&[
                     source.to_string(),
                     destination.to_string(),
-                    block.family.to_string(),
+                    block.family.word().to_owned(),
                     block.protocol.to_string(),
                     ports.to_string(),
                     block.rule.clone(),

@@ -41,7 +41,7 @@ pub(crate) fn matrix(report: &Report) -> String {
         out.row(&[
             row.src.to_string(),
             row.dst.to_string(),
-            row.family.to_string(),
+            row.family.word().to_owned(),
             row.protocol.to_string(),
             row.ports.to_string(),
             row.rule.clone(),
@@ -129,7 +129,7 @@ pub(crate) fn requests(report: &Report, reasons: &BTreeMap<String, Reason>, want
         out.row(&[
             row.src.to_string(),
             row.dst.to_string(),
-            row.family.to_string(),
+            row.family.word().to_owned(),
             row.protocol.to_string(),
             ports.to_string(),
             row.rule.clone(),

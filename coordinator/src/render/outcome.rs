@@ -8,10 +8,6 @@ use plumbline_model::{
 
 /// A transport for people: `TCP over IPv6`.
 pub(super) fn transport_words(family: Family, protocol: Protocol) -> String {
-    let family = match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    };
     let protocol = match protocol {
         Protocol::Tcp => "TCP".to_owned(),
         Protocol::Udp => "UDP".to_owned(),

@@ -182,10 +182,10 @@ impl<'a> Teller<'a> {
         let mut own = families.iter();
         match (own.next(), own.next()) {
             (Some(family), None) if *family == Family::Ipv6 || planned.any(|other| other != *family) => {
-                format!("{ports} over {}", said_family(*family))
+                format!("{ports} over {family}")
             }
             (Some(one), Some(other)) => {
-                format!("{ports} over {} and {}", said_family(*one), said_family(*other))
+                format!("{ports} over {one} and {other}")
             }
             _ => ports,
         }
@@ -282,14 +282,6 @@ fn check_of(told: &Told, tests: &Tests) -> &'static str {
     match told.check {
         check if check == check::REACH_TCP.id && is_udp => check::REACH_UDP.id,
         check => check,
-    }
-}
-
-/// A family by its name.
-fn said_family(family: Family) -> &'static str {
-    match family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
     }
 }
 

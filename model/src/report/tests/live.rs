@@ -119,7 +119,7 @@ fn who_serves_the_ports_of_a_live_node_is_named() {
     let [row] = checks(&report, check::PORTS_FREE.id)[..] else {
         panic!("one node is asked")
     };
-    let named = "over ipv4: 34 ports served (22/tcp by the kernel or a process that the probe may not see; 4240,10256/tcp by agent; \
+    let named = "over IPv4: 34 ports served (22/tcp by the kernel or a process that the probe may not see; 4240,10256/tcp by agent; \
                  10250/tcp by kubelet; 31000/tcp by pod-0; ";
     assert!(row.detail.starts_with(named), "{}", row.detail);
     assert!(
@@ -181,9 +181,9 @@ fn ports_are_told_of_by_node_and_family() {
             .map(|(detail, _)| detail.as_str())
             .collect::<Vec<_>>(),
         [
-            "over ipv4: 1 port free",
-            "over ipv6: 1 port free",
-            "over ipv4: 1 port free"
+            "over IPv4: 1 port free",
+            "over IPv6: 1 port free",
+            "over IPv4: 1 port free"
         ]
     );
     assert!(told[3].0.contains("without the data address") && told[3].1 > Status::Pass);
