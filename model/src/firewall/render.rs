@@ -115,30 +115,37 @@ impl Writer<'_> {
                 to,
                 inverted,
             } => self.lookup(set, *from, *to, *inverted),
-            Expression::Verdict { verdict } => self.words.push(verdict_text(verdict)),
+            statement => self.words.extend(self.statement(statement)),
+        }
+    }
+
+    /// What an expression says that neither loads nor compares; nothing if it is told with another one.
+    fn statement(&self, expression: &Expression) -> Option<String> {
+        Some(match expression {
+            Expression::Verdict { verdict } => verdict_text(verdict),
             // Its number changes from reading to reading, and the same rule has to have the same text.
-            Expression::Counter { .. } => self.words.push("counter".to_owned()),
-            Expression::Reject { with } => self.words.push(reject(*with, self.is_ipv6)),
+            Expression::Counter { .. } => "counter".to_owned(),
+            Expression::Reject { with } => reject(*with, self.is_ipv6),
             Expression::Limit { name } | Expression::Aside { name } | Expression::Other { name } => {
-                self.words.push(name.clone());
+                name.clone()
             }
-            Expression::Log => self.words.push("log".to_owned()),
-            Expression::Queue => self.words.push("queue".to_owned()),
-            Expression::Notrack => self.words.push("notrack".to_owned()),
+            Expression::Log => "log".to_owned(),
+            Expression::Queue => "queue".to_owned(),
+            Expression::Notrack => "notrack".to_owned(),
             Expression::Nat {
                 kind: NatKind::Source,
-            } => self.words.push("snat".to_owned()),
+            } => "snat".to_owned(),
             Expression::Nat {
                 kind: NatKind::Destination,
-            } => self.words.push("dnat".to_owned()),
-            Expression::Object { name, .. } => self.words.push(format!("object {name:?}")),
-            Expression::SetUpdate { set, .. } => self.words.push(format!("update @{set}")),
-            Expression::MetaSet { key, .. } => self.words.push(format!("{} set", meta(*key).label)),
-            Expression::CtSet { key } => self.words.push(format!("{} set", ct(*key).label)),
-            Expression::PayloadSet { .. } => self.words.push("payload set".to_owned()),
+            } => "dnat".to_owned(),
+            Expression::Object { name, .. } => format!("object {name:?}"),
+            Expression::SetUpdate { set, .. } => format!("update @{set}"),
+            Expression::MetaSet { key, .. } => format!("{} set", meta(*key).label),
+            Expression::CtSet { key } => format!("{} set", ct(*key).label),
+            Expression::PayloadSet { .. } => "payload set".to_owned(),
             Expression::XtMatch { name, revision, info } => {
                 let words = xt::describe(name, *revision, &info.0, self.transport.unwrap_or("th"));
-                self.words.push(words.unwrap_or_else(|| format!("-m {name}")));
+                words.unwrap_or_else(|| format!("-m {name}"))
             }
             Expression::XtTarget { name, revision, info } => {
                 let family = if self.table.family == TableFamily::Ip6 {
@@ -146,14 +153,23 @@ impl Writer<'_> {
                 } else {
                     Family::Ipv4
                 };
-                self.words
-                    .push(match xt::target(name, *revision, &info.0, family) {
-                        xt::Target::Reject(kind) => format!("reject with {kind}"),
-                        _ => format!("-j {name}"),
-                    });
+                match xt::target(name, *revision, &info.0, family) {
+                    xt::Target::Reject(kind) => format!("reject with {kind}"),
+                    _ => format!("-j {name}"),
+                }
             }
-            Expression::Immediate { .. } | Expression::Byteorder { .. } | Expression::Bitwise { .. } => {}
-        }
+            Expression::Meta { .. }
+            | Expression::Payload { .. }
+            | Expression::Ct { .. }
+            | Expression::Fib { .. }
+            | Expression::Number { .. }
+            | Expression::Compare { .. }
+            | Expression::Range { .. }
+            | Expression::Lookup { .. }
+            | Expression::Immediate { .. }
+            | Expression::Byteorder { .. }
+            | Expression::Bitwise { .. } => return None,
+        })
     }
 
     fn load(&mut self, register: u32, field: Field) {

@@ -207,50 +207,8 @@ impl<'c> Builder<'c> {
                 });
                 Ok(())
             }
-            Event::SequenceEnd | Event::MappingEnd => {
-                let Some(frame) = self.open.pop() else {
-                    return Ok(());
-                };
-                let value = match frame.collection {
-                    Collection::List(items) => Value::List(items),
-                    Collection::Map {
-                        mut entries,
-                        mut seen,
-                        merged,
-                        ..
-                    } => {
-                        if let Some(node) = merged {
-                            merge(&mut entries, &mut seen, node, self.complaints);
-                        }
-                        Value::Map(entries)
-                    }
-                };
-                self.complete(
-                    Node {
-                        place: frame.place,
-                        value,
-                    },
-                    frame.anchor,
-                )
-            }
-            Event::Alias(anchor) => {
-                // The parser refuses an alias before its anchor; an anchor that is still open contains itself.
-                let Some(anchored) = self.anchors.get(&anchor) else {
-                    self.complaints.add_with_help(
-                        place,
-                        "alias of a value that contains it",
-                        "write the value out",
-                    );
-                    return Err(Stop);
-                };
-                let (weight, bytes) = (weight(anchored), text_bytes(anchored));
-                self.count(weight, place)?;
-                self.count_copied(bytes, place)?;
-                if let Some(Node { value, .. }) = self.anchors.get(&anchor).cloned() {
-                    self.attach(Node { place, value });
-                }
-                Ok(())
-            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => self.alias(anchor, place),
             Event::DocumentEnd => {
                 self.anchors.clear();
                 Ok(())
@@ -258,6 +216,49 @@ impl<'c> Builder<'c> {
             // Directives, comments and anchor metadata say nothing about values; the rest of the enum is open.
             _ => Ok(()),
         }
+    }
+
+    /// The innermost list or map is whole.
+    fn close(&mut self) -> Result<(), Stop> {
+        let Some(frame) = self.open.pop() else {
+            return Ok(());
+        };
+        let value = match frame.collection {
+            Collection::List(items) => Value::List(items),
+            Collection::Map {
+                mut entries,
+                mut seen,
+                merged,
+                ..
+            } => {
+                if let Some(node) = merged {
+                    merge(&mut entries, &mut seen, node, self.complaints);
+                }
+                Value::Map(entries)
+            }
+        };
+        let node = Node {
+            place: frame.place,
+            value,
+        };
+        self.complete(node, frame.anchor)
+    }
+
+    /// The value of an anchor once more, which weighs as much as it did the first time.
+    fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
+        // The parser refuses an alias before its anchor; an anchor that is still open contains itself.
+        let Some(anchored) = self.anchors.get(&anchor) else {
+            self.complaints
+                .add_with_help(place, "alias of a value that contains it", "write the value out");
+            return Err(Stop);
+        };
+        let (weight, bytes) = (weight(anchored), text_bytes(anchored));
+        self.count(weight, place)?;
+        self.count_copied(bytes, place)?;
+        if let Some(Node { value, .. }) = self.anchors.get(&anchor).cloned() {
+            self.attach(Node { place, value });
+        }
+        Ok(())
     }
 
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Stop> {

@@ -252,6 +252,11 @@ pub(super) fn rules_of(
             comment: None,
         });
     }
+    Some((ruleset(chains), owners))
+}
+
+/// A ruleset of one table, with a base chain for each hook.
+fn ruleset(chains: BTreeMap<&str, Vec<Rule>>) -> Ruleset {
     let chains = chains
         .into_iter()
         .map(|(name, rules)| Chain {
@@ -277,7 +282,7 @@ pub(super) fn rules_of(
         chains,
         sets: Vec::new(),
     };
-    let ruleset = Ruleset {
+    Ruleset {
         generation: 1,
         tables: vec![table],
         interfaces: vec![InterfaceIndex {
@@ -285,8 +290,7 @@ pub(super) fn rules_of(
             name: "eth0".to_owned(),
         }],
         legacy_tables: Vec::new(),
-    };
-    Some((ruleset, owners))
+    }
 }
 
 /// The conditions of one rule: one range of ports at most, peers of one prefix at most and so one family if any.

@@ -56,29 +56,10 @@ pub(super) fn apply<'a>(
         Expression::PayloadSet { base, offset, length } => {
             traveller.forget_payload(*base, *offset, *length);
         }
-        Expression::Compare { from, op, data } => {
-            return Effect::of(
-                compare(&registers.load(*from, data.0.len()), *op, &data.0),
-                expression,
-            );
-        }
-        Expression::Range {
-            from,
-            inverted,
-            first,
-            last,
-        } => {
-            let cells = registers.load(*from, first.0.len());
-            return Effect::of(within(&cells, &first.0, &last.0).invert_if(*inverted), expression);
-        }
-        Expression::Lookup {
-            set,
-            from,
-            to,
-            inverted,
-        } => {
-            return lookup(names, set, *from, *to, *inverted, registers);
-        }
+        Expression::Compare { .. }
+        | Expression::Range { .. }
+        | Expression::Lookup { .. }
+        | Expression::XtMatch { .. } => return condition(expression, names, traveller, registers),
         Expression::Verdict { verdict } => return Effect::verdict(verdict),
         Expression::Ct { key, direction, to } => match traveller.connection(*key, *direction) {
             Loaded::Value(cells) => registers.store(*to, &cells),
@@ -106,14 +87,6 @@ pub(super) fn apply<'a>(
             kind: NatKind::Destination,
         } => return elsewhere(),
         Expression::Queue => return Effect::Unknown("a program decides (queue)".to_owned()),
-        Expression::XtMatch { name, revision, info } => {
-            let context = xt::Context {
-                packet: traveller.packet,
-                mark: &traveller.mark,
-                state: traveller.connection_state(),
-            };
-            return Effect::of(xt::matches(name, *revision, &info.0, context), expression);
-        }
         Expression::XtTarget { name, revision, info } => return target(traveller, name, *revision, &info.0),
         Expression::Other { name } if LOADERS.contains(&name.as_str()) => {
             registers.forget_all();
@@ -129,6 +102,44 @@ pub(super) fn apply<'a>(
         | Expression::Aside { .. } => {}
     }
     Effect::Next
+}
+
+/// Asks whether the rule goes on. A lookup in a map also writes what it found.
+fn condition<'a>(
+    expression: &'a Expression,
+    names: &Names<'a>,
+    traveller: &Traveller<'_>,
+    registers: &mut Registers,
+) -> Effect<'a> {
+    let truth = match expression {
+        Expression::Compare { from, op, data } => compare(&registers.load(*from, data.0.len()), *op, &data.0),
+        Expression::Range {
+            from,
+            inverted,
+            first,
+            last,
+        } => {
+            let cells = registers.load(*from, first.0.len());
+            within(&cells, &first.0, &last.0).invert_if(*inverted)
+        }
+        Expression::Lookup {
+            set,
+            from,
+            to,
+            inverted,
+        } => return lookup(names, set, *from, *to, *inverted, registers),
+        Expression::XtMatch { name, revision, info } => {
+            let context = xt::Context {
+                packet: traveller.packet,
+                mark: &traveller.mark,
+                state: traveller.connection_state(),
+            };
+            xt::matches(name, *revision, &info.0, context)
+        }
+        // No condition keeps no packet.
+        _ => return Effect::Next,
+    };
+    Effect::of(truth, expression)
 }
 
 /// Does an expression that only writes registers.
