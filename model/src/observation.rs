@@ -21,8 +21,17 @@ use crate::{
 };
 
 pub use self::{
-    dialled::Dialled, firewalls::FirewallSettings, held::Held, host::HostSettings, link::LinkSeen,
-    overheard::Overheard, path::PathSeen, tunnel::TunnelSeen,
+    dialled::Dialled,
+    firewalls::{
+        Backend, FirewallManager, FirewallSettings, Firewalld, InstalledManager, Opened, Policy, Target,
+        Unread, Zone,
+    },
+    held::Held,
+    host::HostSettings,
+    link::LinkSeen,
+    overheard::Overheard,
+    path::PathSeen,
+    tunnel::TunnelSeen,
 };
 
 /// One record of a batch.

@@ -28,7 +28,12 @@ pub fn life() -> Life {
 
 /// Whether a process of this name runs in this network namespace.
 pub(super) fn runs_here(name: &str) -> bool {
-    processes_here(Path::new("/proc")).any(|process| comm(&process) == name)
+    process_here(name).is_some()
+}
+
+/// The directory of a process of this name that runs in this network namespace.
+pub(super) fn process_here(name: &str) -> Option<PathBuf> {
+    processes_here(Path::new("/proc")).find(|process| comm(process) == name)
 }
 
 fn life_at(root: &Path) -> Life {

@@ -4,6 +4,7 @@
 //! left empty, which says "not known" and never "not there": no check may pass on an empty fact.
 
 mod counters;
+mod firewalls;
 mod host;
 mod life;
 pub mod listeners;
@@ -18,6 +19,7 @@ use plumbline_model::{
 use plumbline_proto::limits;
 use tracing::warn;
 
+pub use firewalls::firewalls;
 pub use life::life;
 pub use network::{data_ipv6, global_addresses};
 pub use node_ports::node_ports;

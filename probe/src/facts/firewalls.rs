@@ -1,0 +1,162 @@
+//! How the managers of this host's packet filter are set up, from files and `/proc` alone: nothing is asked and nothing is run.
+//!
+//! What is in force is read from the kernel (`super::ruleset`); here is what managers would load when they start again.
+
+mod firewalld;
+mod reloaders;
+mod xml;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use plumbline_model::observation::{FirewallManager, FirewallSettings, InstalledManager, Unread};
+use plumbline_proto::convert::sanitised;
+use plumbline_sys::foreign_file;
+
+use super::life::process_here;
+
+/// What files and processes tell of the packet filter's managers. Takes some milliseconds, and blocks.
+pub fn firewalls() -> FirewallSettings {
+    let started = |name: &str| process_here(name).map(|process| started_ticks(&process));
+    let mut settings = FirewallSettings {
+        cilium_agent_started_ticks: started("cilium-agent").flatten(),
+        ..settings_at(Path::new("/"), started("firewalld").is_some())
+    };
+    if let Some(firewalld) = &mut settings.firewalld {
+        firewalld.started_ticks = started("firewalld").flatten();
+    }
+    settings
+}
+
+fn settings_at(root: &Path, firewalld_runs: bool) -> FirewallSettings {
+    let mut unread = Vec::new();
+    let mut settings = FirewallSettings {
+        managers: managers(root, &mut unread),
+        ..FirewallSettings::default()
+    };
+    if firewalld_runs {
+        settings.firewalld = Some(firewalld::read(root, &mut unread));
+        settings.reloaders = reloaders::find(root);
+    }
+    unread.sort();
+    unread.dedup();
+    unread.truncate(MAX_UNREAD);
+    settings.unread = unread;
+    settings
+}
+
+/// proc(5), `/proc/PID/stat`: field 22; the name before may hold anything, and ends at the last parenthesis.
+fn started_ticks(process: &Path) -> Option<u64> {
+    let stat = fs::read_to_string(process.join("stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Which managers are installed, by their units; ufw by its settings.
+fn managers(root: &Path, unread: &mut Vec<Unread>) -> Vec<InstalledManager> {
+    let wanted = wanted_units(root);
+    let by_units = UNITS.iter().filter_map(|(manager, units)| {
+        let is_installed = |unit: &&str| {
+            UNIT_FOLDERS
+                .iter()
+                .any(|folder| root.join(folder).join(unit).exists())
+        };
+        units
+            .iter()
+            .any(|unit| is_installed(&unit))
+            .then(|| InstalledManager {
+                manager: *manager,
+                is_enabled: units.iter().any(|unit| wanted.iter().any(|name| name == unit)),
+            })
+    });
+    let mut managers: Vec<InstalledManager> = by_units.collect();
+    if let Some(settings) = read(root, UFW_SETTINGS, unread) {
+        managers.push(InstalledManager {
+            manager: FirewallManager::Ufw,
+            is_enabled: setting(&settings, "ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("yes")),
+        });
+    }
+    managers.sort_unstable();
+    managers
+}
+
+/// Names of the units that a target wants: links that `systemctl enable` makes.
+fn wanted_units(root: &Path) -> Vec<String> {
+    let folders = UNIT_FOLDERS
+        .iter()
+        .flat_map(|folder| listed(&root.join(folder)))
+        .filter(|folder| {
+            let kind = folder.extension().and_then(|kind| kind.to_str());
+            matches!(kind, Some("wants" | "requires"))
+        });
+    folders
+        .flat_map(|folder| listed(&folder))
+        .filter_map(|link| Some(link.file_name()?.to_str()?.to_owned()))
+        .collect()
+}
+
+/// What a folder holds, ascending and bounded; nothing if it cannot be read.
+fn listed(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.take(MAX_ENTRIES).map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+/// A file's text; absent if it is not there, and if it cannot be read, which is then said.
+fn read(root: &Path, path: &str, unread: &mut Vec<Unread>) -> Option<String> {
+    match foreign_file::read_text(&root.join(path), MAX_FILE_BYTES) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                unread.push(Unread {
+                    path: sanitised(&format!("/{path}")),
+                    why: sanitised(&format!("read it: {error}")),
+                });
+            }
+            None
+        }
+    }
+}
+
+/// The value of `NAME=value` in a shell-like file; the last one counts.
+fn setting<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let values = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == name).then(|| value.trim().trim_matches(['"', '\'']))
+    });
+    values.last()
+}
+
+/// Units by manager (Debian's and Red Hat's names). ufw's own unit does nothing unless its settings say so.
+const UNITS: [(FirewallManager, &[&str]); 3] = [
+    (FirewallManager::Firewalld, &["firewalld.service"]),
+    (
+        FirewallManager::Iptables,
+        &[
+            "ip6tables.service",
+            "iptables.service",
+            "netfilter-persistent.service",
+        ],
+    ),
+    (FirewallManager::Nftables, &["nftables.service"]),
+];
+/// Where units are, and below them what targets want (systemd.unit(5)).
+const UNIT_FOLDERS: [&str; 3] = [
+    "etc/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+];
+/// ufw(8).
+const UFW_SETTINGS: &str = "etc/ufw/ufw.conf";
+/// The largest file of firewalld's own is some ten thousand octets; an ipset of a country is larger, and not read.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Entries of one folder that are looked at: a system has some hundreds of units.
+const MAX_ENTRIES: usize = 2048;
+/// Files that are named as unread.
+const MAX_UNREAD: usize = 16;
+
+#[cfg(test)]
+mod tests;
