@@ -60,7 +60,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "plumbline-probe",
         ],
     ),
-    ("xtask", &[]),
+    ("xtask", &["plumbline-model"]),
 ];
 
 /// What model may use besides itself: it stays pure.

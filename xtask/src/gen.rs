@@ -1,5 +1,7 @@
-//! The wire contract's Rust code: made from `proto/plumbline/v1/*.proto` without protoc, checked in, and compared here so
-//! that the two cannot drift apart.
+//! What is made of something else and checked in, compared here so that the two cannot drift apart: the wire contract's Rust
+//! code, from `proto/plumbline/v1/*.proto` without protoc, and docs/checks.md.
+
+mod checks;
 
 use std::{
     fs, io,
@@ -24,26 +26,47 @@ pub(crate) enum GenError {
     #[error("generate code for {PROTO}")]
     Generate(#[source] io::Error),
     /// What is checked in is not what the `.proto` files give.
-    #[error("{GENERATED} differs from what {PROTO} gives; run `cargo xtask gen` and commit the result")]
-    Drifted,
+    #[error("{product} differs from what {origin} would give; run `cargo xtask gen` and commit the result")]
+    Drifted {
+        /// What is checked in.
+        product: &'static str,
+        /// What it is made of.
+        origin: &'static str,
+    },
 }
 
-/// Generates `proto/src/gen/plumbline.v1.rs`, or with `check` compares it with what is checked in.
+/// Generates what is checked in, or with `check` compares.
 ///
 /// # Errors
-/// If the code cannot be generated, or with `check` differs.
+/// If something cannot be generated, or with `check` differs.
 pub(crate) fn generate(check: bool) -> Result<(), GenError> {
     let root = workspace_root();
-    let code = generated(&root)?;
-    let path = root.join(GENERATED);
-    if !check {
-        return fs::write(&path, code).map_err(|source| GenError::Access { path, source });
+    for (product, origin, content) in [
+        (GENERATED, PROTO, generated(&root)?),
+        (CHECKS, "the checks' own words", checks::page()),
+    ] {
+        keep(&root.join(product), &content, check, (product, origin))?;
     }
-    let checked_in = fs::read_to_string(&path).map_err(|source| GenError::Access { path, source })?;
-    if checked_in == code {
+    Ok(())
+}
+
+fn keep(
+    path: &Path,
+    content: &str,
+    check: bool,
+    (product, origin): (&'static str, &'static str),
+) -> Result<(), GenError> {
+    let access = |source| GenError::Access {
+        path: path.to_owned(),
+        source,
+    };
+    if !check {
+        return fs::write(path, content).map_err(access);
+    }
+    if fs::read_to_string(path).map_err(access)? == content {
         Ok(())
     } else {
-        Err(GenError::Drifted)
+        Err(GenError::Drifted { product, origin })
     }
 }
 
@@ -83,6 +106,7 @@ fn scratch_directory(root: &Path) -> PathBuf {
 
 const PROTO: &str = "plumbline/v1/control.proto";
 const GENERATED: &str = "proto/src/gen/plumbline.v1.rs";
+const CHECKS: &str = "docs/checks.md";
 
 #[cfg(test)]
 mod tests {
@@ -95,5 +119,6 @@ mod tests {
             generated(&root).unwrap(),
             fs::read_to_string(root.join(GENERATED)).unwrap()
         );
+        assert_eq!(checks::page(), fs::read_to_string(root.join(CHECKS)).unwrap());
     }
 }

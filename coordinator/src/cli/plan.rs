@@ -1,6 +1,7 @@
 //! `plumbline plan`: what would be sent, at which rate, with which privilege, and for how long.
 
 mod effort;
+mod errands;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -168,6 +169,7 @@ fn table(inputs: &Inputs) -> String {
     if plan.participants.is_empty() {
         return out;
     }
+    out.push_str(&errands::beside(&plan.errands, parameters));
     out.push_str(&sent(&effort, parameters));
     out
 }

@@ -91,7 +91,14 @@ fn waiver(item: &At<'_>, complaints: &mut Complaints) -> Option<Waiver> {
             "write the finding's check, for example `PORT-001`",
             complaints,
         )
-        .and_then(|at| known(&at, &check::ALL.map(|check| check.id), "check", complaints));
+        .and_then(|at| {
+            known(
+                &at,
+                &check::all().iter().map(|check| check.id).collect::<Vec<_>>(),
+                "check",
+                complaints,
+            )
+        });
     let help = "write at least one of cause, node, ports, file and line below it; `selector: {}` means every finding of \
                 the check";
     let selector = fields
