@@ -144,6 +144,7 @@ pub fn stamp_reflector(data: &[u8]) -> Reading {
             port,
             from: [10, 77, 0, *from].into(),
             octets,
+            length: octets.len(),
             ttl: Some(64),
             received_at: WireTime::ntp(at),
             answered_at: WireTime::ntp(at),

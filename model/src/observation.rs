@@ -30,7 +30,7 @@ pub use self::{
     host::HostSettings,
     link::LinkSeen,
     overheard::Overheard,
-    path::PathSeen,
+    path::{EchoSeen, FlowsSeen, Hops, MAX_SIZES, MAX_TOLD, PathMethod, PathSeen, SizeSeen, TooBig},
     tunnel::TunnelSeen,
 };
 

@@ -22,12 +22,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    dial::DialErrand, hold::HoldErrand, link::LinkErrand, path::PathErrand, tunnel::TunnelErrand,
+    dial::DialErrand,
+    hold::HoldErrand,
+    link::LinkErrand,
+    path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
+    tunnel::TunnelErrand,
 };
 use crate::{
     evidence::{Group, Parameters},
     id::NodeId,
     inventory::Inventory,
+    plan::Plan,
     profile::Profile,
 };
 
@@ -146,6 +151,8 @@ pub struct Commission<'a> {
     pub parameters: &'a Parameters,
     /// Nodes and vantages that take part, ascending; the workstation too, if it tests something.
     pub participants: &'a [NodeId],
+    /// The port matrix that is made beside them.
+    pub plan: &'a Plan,
 }
 
 impl Commission<'_> {

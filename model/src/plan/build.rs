@@ -52,12 +52,14 @@ pub(super) fn plan(inventory: &Inventory, profiles: &[Profile], parameters: &Par
             share(&mut plan, parameters);
         }
     }
-    plan.errands = errand::plan(&Commission {
+    let errands = errand::plan(&Commission {
         inventory,
         profiles,
         parameters,
         participants: &plan.participants,
+        plan: &plan,
     });
+    plan.errands = errands;
     plan
 }
 

@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod banner;
 pub mod hello;
 pub mod pacer;
+pub mod path;
 pub mod stamp;
 pub mod time;
 pub mod window;

@@ -5,6 +5,8 @@ use plumbline_proto::convert::Roster;
 
 use super::{Guard, Standing};
 
+mod path;
+
 impl Guard {
     /// Whether an errand may be done on a host that stands so.
     ///
@@ -13,16 +15,16 @@ impl Guard {
     pub(super) fn permit_errand(
         &self,
         errand: Errand,
-        _roster: &Roster,
+        roster: &Roster,
         _standing: &Standing,
     ) -> Result<Errand, UndoneWhy> {
-        match &errand {
+        match errand {
             Errand::Listen if !self.policy.capture => Err(UndoneWhy::Policy),
+            Errand::Path(errand) => Ok(Errand::Path(self.permit_path(errand, roster))),
             Errand::Inspect
             | Errand::Listen
             | Errand::Link(_)
             | Errand::Dial(_)
-            | Errand::Path(_)
             | Errand::Hold(_)
             | Errand::Tunnel(_) => Ok(errand),
         }

@@ -8,7 +8,7 @@
 //!
 //! The thread waits for all sockets with one epoll instance and takes a bounded number of datagrams from each in turn, so
 //! that a flood into one port delays the others by little, and the end of the assignment by less than a second. The sockets
-//! hear of no ICMP error. A reply is as long as its question.
+//! hear of no ICMP error. A reply is never longer than its question.
 
 use std::{io, sync::Arc};
 

@@ -96,6 +96,7 @@ mod tests {
             icmp_type: 3,
             code,
             offender,
+            info: 0,
         })
     }
 

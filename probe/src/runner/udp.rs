@@ -56,7 +56,7 @@ pub fn start(task: AskTask) -> io::Result<Asking> {
 ///
 /// One count for the whole process, whatever the task or the peer: a port that is asked again, in a second look, is asked with
 /// higher numbers than before, as the replay window at its responder wants it.
-fn next_sequence() -> Option<u32> {
+pub(crate) fn next_sequence() -> Option<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| next.checked_add(1));
     next.ok()

@@ -28,6 +28,8 @@ pub struct QueuedError {
     pub code: u8,
     /// The host that sent the ICMP error. It is one of our own addresses if our own kernel sent it.
     pub offender: Option<IpAddr>,
+    /// `ee_info`: the MTU, where a packet was too big for a hop or for this host's own interface; else of no meaning.
+    pub info: u32,
 }
 
 /// Where an error came from: `ee_origin`.
@@ -127,6 +129,7 @@ fn extended(data: &[u8]) -> Option<QueuedError> {
         origin,
         icmp_type: fixed[5],
         code: fixed[6],
+        info: u32::from_ne_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
         // AF_UNSPEC stands for "unknown".
         offender: sockaddr::read(offender).map(|offender| offender.ip().to_canonical()),
     })

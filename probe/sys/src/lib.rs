@@ -10,6 +10,7 @@
 
 pub mod capture;
 mod control;
+pub mod echo;
 pub mod epoll;
 pub mod foreign_file;
 pub mod icmp_error;

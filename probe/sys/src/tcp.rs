@@ -258,12 +258,16 @@ impl AsFd for TcpListener {
 
 /// Switches a socket option on that rustix has no call for.
 pub(crate) fn set_flag(socket: impl AsFd, level: i32, name: i32) -> Result<(), Errno> {
-    let on: libc::c_int = 1;
-    let length = libc::socklen_t::try_from(size_of_val(&on)).expect("an int has four octets");
+    set_option(socket, level, name, 1)
+}
+
+/// Sets a socket option that is an int and that rustix has no call for.
+pub(crate) fn set_option(socket: impl AsFd, level: i32, name: i32, value: libc::c_int) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(size_of_val(&value)).expect("an int has four octets");
     let descriptor = socket.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open for as long as `socket` is borrowed; the value is an int that outlives the call, and
     // `length` is its size.
-    let result = unsafe { libc::setsockopt(descriptor, level, name, (&raw const on).cast(), length) };
+    let result = unsafe { libc::setsockopt(descriptor, level, name, (&raw const value).cast(), length) };
     if result == 0 {
         Ok(())
     } else {

@@ -12,7 +12,7 @@ use rustix::{
 
 use crate::{
     icmp_error::{self, QueuedError},
-    tcp::set_flag,
+    tcp::{set_flag, set_option},
 };
 
 mod batch;
@@ -42,8 +42,22 @@ impl UdpSocket {
         Ok(Self(socket))
     }
 
-    /// A socket that answers on exactly this address and port, tells the TTL of what it receives, and hears of no ICMP
-    /// error.
+    /// A socket like that of [`Self::toward`] for packets whose size matters: it tells the TTL of what it receives, sends with
+    /// 255 (RFC 8762 section 4.2), and treats its datagrams as `handling` says.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::toward`].
+    pub fn of_size(peer: IpAddr, local: Option<IpAddr>, handling: Handling) -> Result<Self, Errno> {
+        let socket = Self::toward(peer, local)?;
+        tell_ttl(&socket, peer.is_ipv6())?;
+        send_with_most_hops(&socket, peer.is_ipv6())?;
+        handle(&socket, peer.is_ipv6(), handling)?;
+        Ok(socket)
+    }
+
+    /// A socket that answers on exactly this address and port, with a TTL of 255 (RFC 8762 section 4.3), tells the TTL of what
+    /// it receives, and hears of no ICMP error.
     ///
     /// Neither SO_REUSEADDR nor SO_REUSEPORT is set: for UDP both would let us share a port with a service and take its
     /// datagrams. A socket of anybody on the port, on this address or on a wildcard, is an obstacle.
@@ -53,11 +67,8 @@ impl UdpSocket {
     /// EADDRINUSE, EACCES for privileged ports, EADDRNOTAVAIL if the address is not this host's, EMFILE.
     pub fn bind(local: SocketAddr) -> Result<Self, Errno> {
         let socket = open(local.ip())?;
-        if local.is_ipv6() {
-            set_flag(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT)?;
-        } else {
-            set_flag(&socket, libc::IPPROTO_IP, libc::IP_RECVTTL)?;
-        }
+        tell_ttl(&socket, local.is_ipv6())?;
+        send_with_most_hops(&socket, local.is_ipv6())?;
         net::bind(&socket, &local)?;
         Ok(Self(socket))
     }
@@ -139,6 +150,58 @@ impl AsFd for UdpSocket {
         self.0.as_fd()
     }
 }
+
+/// What becomes of a datagram that is too large for a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handling {
+    /// It is never cut into fragments, here or on its way, and what this host knows of the path does not matter: it leaves if
+    /// the interface takes it (`IP_PMTUDISC_PROBE`).
+    Whole,
+    /// It may be fragmented (`IP_PMTUDISC_DONT`).
+    Fragmented,
+}
+
+fn tell_ttl(socket: impl AsFd, ipv6: bool) -> Result<(), Errno> {
+    if ipv6 {
+        set_flag(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT)
+    } else {
+        set_flag(socket, libc::IPPROTO_IP, libc::IP_RECVTTL)
+    }
+}
+
+fn send_with_most_hops(socket: impl AsFd, ipv6: bool) -> Result<(), Errno> {
+    if ipv6 {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, MOST_HOPS)
+    } else {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_TTL, MOST_HOPS)
+    }
+}
+
+pub(crate) fn handle(socket: impl AsFd, ipv6: bool, handling: Handling) -> Result<(), Errno> {
+    let (level, name, whole, fragmented) = if ipv6 {
+        (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_PROBE,
+            libc::IPV6_PMTUDISC_DONT,
+        )
+    } else {
+        (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_PROBE,
+            libc::IP_PMTUDISC_DONT,
+        )
+    };
+    let value = match handling {
+        Handling::Whole => whole,
+        Handling::Fragmented => fragmented,
+    };
+    set_option(socket, level, name, value)
+}
+
+/// The largest TTL.
+const MOST_HOPS: i32 = 255;
 
 fn open(peer: IpAddr) -> Result<OwnedFd, Errno> {
     let family = if peer.is_ipv4() {

@@ -328,7 +328,7 @@ fn wire_watch(watch: &Watch, roster: &Roster) -> Result<v1::Watch, Invalid> {
     })
 }
 
-fn node_at(field: &str, index: u32, roster: &Roster) -> Result<NodeId, Invalid> {
+pub(super) fn node_at(field: &str, index: u32, roster: &Roster) -> Result<NodeId, Invalid> {
     let members = roster.members();
     usize::try_from(index)
         .ok()
@@ -344,7 +344,7 @@ fn node_at(field: &str, index: u32, roster: &Roster) -> Result<NodeId, Invalid> 
         })
 }
 
-fn index_of(field: &str, node: NodeId, roster: &Roster) -> Result<u32, Invalid> {
+pub(super) fn index_of(field: &str, node: NodeId, roster: &Roster) -> Result<u32, Invalid> {
     let index = roster
         .index(node)
         .ok_or_else(|| FieldError::Malformed(format!("{node} is not on the roster")).at(field))?;

@@ -1,9 +1,11 @@
 //! Errands: what probes do beside the port matrix.
 
-use plumbline_model::errand::{DialErrand, Errand, HoldErrand, LinkErrand, PathErrand, TunnelErrand};
+use plumbline_model::errand::{DialErrand, Errand, HoldErrand, LinkErrand, TunnelErrand};
 
 use super::{FieldError, Invalid, Roster};
 use crate::v1;
+
+mod path;
 
 /// An errand on the wire.
 ///
@@ -17,7 +19,7 @@ pub(super) fn wire_errand(errand: &Errand, roster: &Roster) -> Result<v1::Errand
         Errand::Listen => Wire::Listen(v1::Listen {}),
         Errand::Link(LinkErrand {}) => Wire::Link(v1::Link {}),
         Errand::Dial(DialErrand {}) => Wire::Dial(v1::Dial {}),
-        Errand::Path(PathErrand {}) => Wire::Path(v1::Path {}),
+        Errand::Path(errand) => Wire::Path(path::wire(errand, roster)?),
         Errand::Hold(HoldErrand {}) => Wire::Hold(v1::Hold {}),
         Errand::Tunnel(TunnelErrand {}) => Wire::Tunnel(v1::Tunnel {}),
     };
@@ -40,7 +42,7 @@ pub(super) fn errand(wire: &v1::Errand, roster: &Roster) -> Result<Errand, Inval
         Wire::Listen(v1::Listen {}) => Errand::Listen,
         Wire::Link(v1::Link {}) => Errand::Link(LinkErrand {}),
         Wire::Dial(v1::Dial {}) => Errand::Dial(DialErrand {}),
-        Wire::Path(v1::Path {}) => Errand::Path(PathErrand {}),
+        Wire::Path(wire) => Errand::Path(path::read(wire, roster)?),
         Wire::Hold(v1::Hold {}) => Errand::Hold(HoldErrand {}),
         Wire::Tunnel(v1::Tunnel {}) => Errand::Tunnel(TunnelErrand {}),
     })

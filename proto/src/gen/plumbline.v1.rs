@@ -371,14 +371,14 @@ pub mod watch {
 pub struct Survey {}
 /// What a probe does beside the port matrix (model::errand). A listener is STATE_READY when it listens, and ends when it is
 /// released; the others end by themselves.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Errand {
     #[prost(oneof = "errand::Errand", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub errand: ::core::option::Option<errand::Errand>,
 }
 /// Nested message and enum types in `Errand`.
 pub mod errand {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Errand {
         #[prost(message, tag = "1")]
         Inspect(super::Inspect),
@@ -409,8 +409,31 @@ pub struct Link {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dial {}
 /// Measure what the paths to members carry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Path {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Path {
+    /// Ascending by destination, IPv4 before IPv6.
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<PathTarget>,
+    /// Nodes of the cluster that are not among them.
+    #[prost(uint32, tag = "2")]
+    pub beyond: u32,
+    /// Packets a second; 0 means no limit.
+    #[prost(uint32, tag = "3")]
+    pub max_rate: u32,
+}
+/// One destination of a Path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PathTarget {
+    /// Index into the roster.
+    #[prost(uint32, tag = "1")]
+    pub destination: u32,
+    /// Whether its IPv6 data address is meant.
+    #[prost(bool, tag = "2")]
+    pub ipv6: bool,
+    /// UDP ports on which its responders may answer, the likeliest first.
+    #[prost(uint32, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<u32>,
+}
 /// Take a VIP for a while.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hold {}

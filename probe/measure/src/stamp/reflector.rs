@@ -1,7 +1,7 @@
 //! Who is answered: the session reflector (RFC 8762, section 4.3), without its socket.
 //!
 //! ```text
-//!   datagram --> 112 octets? --> a caller's --> HMAC? --> the caller's --> fresh? --> within --> answer
+//!   datagram --> a question? -> a caller's --> HMAC? --> the caller's --> fresh? --> within --> answer
 //!                    |           session?         |       own address?        |       rates?
 //!                    | no           | no          | no         | no           | no        | no
 //!                    v              v             v            v              v           v
@@ -11,9 +11,10 @@
 //!                                                     Translated
 //! ```
 //!
-//! Only what goes through to the right end is answered, with as many octets as were received: whoever holds no key of the
+//! Only what goes through to the right end is answered, never with more octets than were received: whoever holds no key of the
 //! run gets nothing out of it, and whoever holds one gets it at his own address only, once for each packet, at a bounded
-//! rate. There is no patience with a source as the TCP responder has, since anybody may write a member's address into a
+//! rate. A question that is padded (RFC 8972 section 4.1) is answered without the padding, so that its size is a matter of the
+//! way forth alone. There is no patience with a source as the TCP responder has, since anybody may write a member's address into a
 //! datagram.
 //!
 //! 1. A packet that proves a member's key and comes from an address that is nobody's on the roster shows that sources are
@@ -34,6 +35,7 @@ use super::{
     replay::{Freshness, ReplayWindow},
     session::{SessionId, SessionKey},
     time::{ErrorEstimate, WireTime},
+    tlv,
 };
 use crate::{
     hello::PairKey,
@@ -59,8 +61,10 @@ pub struct Datagram<'a> {
     pub port: u16,
     /// The source address.
     pub from: IpAddr,
-    /// What it carries. It may be cut off behind the length of a test packet.
+    /// What it carries. It may be cut off behind the length of a test packet with the head of an extension.
     pub octets: &'a [u8],
+    /// How many octets it carries in all.
+    pub length: usize,
     /// Its TTL or hop limit, if the kernel told.
     pub ttl: Option<u8>,
     /// When it was received: T2.
@@ -87,7 +91,8 @@ pub enum Judgement {
 /// How a datagram proved nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unproven {
-    /// It is shorter or longer than a question, or its error estimate makes it a corrupt packet.
+    /// It is shorter than a question, something other than padding stands behind it, or its error estimate makes it a
+    /// corrupt packet.
     NoQuestion,
     /// It names no caller.
     NoSession,
@@ -185,7 +190,7 @@ impl Reflector {
     }
 
     fn prove(&mut self, datagram: &Datagram<'_>) -> Result<Question, Unproven> {
-        if datagram.octets.len() != AUTHENTICATED_LEN {
+        if !is_of_a_question(datagram) {
             return Err(Unproven::NoQuestion);
         }
         let claim = SenderPacket::claim(datagram.octets).map_err(|_| Unproven::NoQuestion)?;
@@ -269,6 +274,15 @@ struct Question {
     packet: SenderPacket,
     /// Its source address is nobody's on the roster.
     from_elsewhere: bool,
+}
+
+/// Whether a datagram is as long as a question, with nothing behind it or with one extension that is padding and nothing else.
+fn is_of_a_question(datagram: &Datagram<'_>) -> bool {
+    let Some(behind) = datagram.length.checked_sub(AUTHENTICATED_LEN) else {
+        return false;
+    };
+    let head = datagram.octets.get(AUTHENTICATED_LEN..);
+    behind == 0 || head.is_some_and(|head| tlv::is_padding(head, behind))
 }
 
 /// A stateless reflector: its sequence number is the sender's (RFC 8762, section 4).

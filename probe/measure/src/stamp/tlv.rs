@@ -64,3 +64,27 @@ impl<'a> Iterator for Tlvs<'a> {
         Some(taken)
     }
 }
+
+/// Padding of so many octets in all, head included: the extension "Extra Padding" (RFC 8972 section 4.1). `None` where there is no
+/// room for its head, or more than its length can say.
+pub fn padding(octets: usize) -> Option<Vec<u8>> {
+    let value = u16::try_from(octets.checked_sub(HEAD_LEN)?).ok()?;
+    let mut padding = vec![0; octets];
+    padding[1] = EXTRA_PADDING;
+    padding[2..HEAD_LEN].copy_from_slice(&value.to_be_bytes());
+    Some(padding)
+}
+
+/// Whether what begins with this head and is so long in all is padding and nothing else.
+pub fn is_padding(head: &[u8], octets: usize) -> bool {
+    let Some(([_, kind, high, low], _)) = head.split_first_chunk::<HEAD_LEN>() else {
+        return false;
+    };
+    *kind == EXTRA_PADDING && usize::from(u16::from_be_bytes([*high, *low])) + HEAD_LEN == octets
+}
+
+/// Flags, type, length.
+const HEAD_LEN: usize = 4;
+
+/// "Extra Padding" in IANA's registry "STAMP TLV Types".
+const EXTRA_PADDING: u8 = 1;

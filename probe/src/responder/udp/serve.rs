@@ -151,6 +151,7 @@ impl Server {
                 port: *number,
                 from: received.from.ip(),
                 octets: received.octets,
+                length: received.length,
                 ttl: received.ttl,
                 received_at: wall,
                 answered_at: wall,

@@ -37,6 +37,8 @@ pub struct Received<'a> {
     pub from: SocketAddr,
     /// What it carries, cut off after 128 octets.
     pub octets: &'a [u8],
+    /// How many octets it carries in all.
+    pub length: usize,
     /// Its TTL or hop limit.
     pub ttl: Option<u8>,
 }
@@ -57,6 +59,8 @@ struct Slot {
     name_len: usize,
     payload: [u8; ROOM],
     payload_len: usize,
+    /// The length of the datagram, of which `payload` may hold the beginning alone.
+    length: usize,
 }
 
 const EMPTY: Slot = Slot {
@@ -66,6 +70,7 @@ const EMPTY: Slot = Slot {
     name_len: 0,
     payload: [0; ROOM],
     payload_len: 0,
+    length: 0,
 };
 
 impl UdpSocket {
@@ -81,7 +86,16 @@ impl UdpSocket {
         let descriptor = self.as_fd().as_raw_fd();
         // SAFETY: the descriptor is open for as long as `self` is borrowed; every header points to buffers of the stated
         // lengths in `inbox` and `parts`, which outlive the call; no time limit is given, since the socket does not block.
-        let count = unsafe { libc::recvmmsg(descriptor, headers.as_mut_ptr(), BATCH_LEN, 0, null_mut()) };
+        let count = unsafe {
+            libc::recvmmsg(
+                descriptor,
+                headers.as_mut_ptr(),
+                BATCH_LEN,
+                // The length of a datagram is told, not that of the part of it that there is room for.
+                libc::MSG_TRUNC as _,
+                null_mut(),
+            )
+        };
         let count = match usize::try_from(count) {
             Ok(count) => count,
             Err(_) => match last_error() {
@@ -90,7 +104,8 @@ impl UdpSocket {
             },
         };
         for (slot, header) in inbox.slots.iter_mut().zip(&headers).take(count) {
-            slot.payload_len = usize::try_from(header.msg_len).unwrap_or(ROOM).min(ROOM);
+            slot.length = usize::try_from(header.msg_len).unwrap_or(ROOM);
+            slot.payload_len = slot.length.min(ROOM);
             slot.name_len =
                 usize::try_from(header.msg_hdr.msg_namelen).map_or(0, |len| len.min(SOCKADDR_LEN));
             slot.control_len = header.msg_hdr.msg_controllen.min(CONTROL_LEN);
@@ -148,6 +163,7 @@ impl Inbox {
             Some(Received {
                 from: sockaddr::read(slot.name.get(..slot.name_len)?)?,
                 octets: slot.payload.get(..slot.payload_len)?,
+                length: slot.length,
                 ttl: slot.control.get(..slot.control_len).and_then(ttl),
             })
         })

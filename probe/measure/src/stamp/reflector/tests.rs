@@ -48,6 +48,7 @@ fn datagram(from: IpAddr, octets: &[u8]) -> Datagram<'_> {
         port: PORT,
         from,
         octets,
+        length: octets.len(),
         ttl: Some(63),
         received_at: T2,
         answered_at: T3,
@@ -227,4 +228,35 @@ fn everything_is_counted_for_the_address_that_it_came_from() {
         counts,
         [(CALLER, PORT, of(3, 1, 1, 1)), (STRANGER, PORT, of(1, 1, 0, 0))]
     );
+}
+
+#[test]
+fn a_padded_question_is_answered_without_its_padding_and_anything_else_behind_it_is_not() {
+    let mut reflector = reflector();
+    let padded = |sequence, octets: usize| {
+        let mut question = question(0, PORT, sequence).to_vec();
+        question.extend(tlv::padding(octets).unwrap());
+        question
+    };
+    let whole = padded(50, 1360);
+    let as_received = Datagram {
+        length: whole.len(),
+        ..datagram(CALLER, &whole[..128])
+    };
+    let Judgement::Answer(answer) = reflector.judge(NOW, &as_received) else {
+        panic!("padding is no obstacle");
+    };
+    assert_eq!(answer.len(), AUTHENTICATED_LEN);
+    let whole = padded(51, 1360);
+    for length in [1471, 1473, 116] {
+        let cut = Datagram {
+            length,
+            ..datagram(CALLER, &whole[..128])
+        };
+        assert_eq!(
+            reflector.judge(NOW, &cut),
+            Judgement::Unproven(Unproven::NoQuestion),
+            "{length}"
+        );
+    }
 }
