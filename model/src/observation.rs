@@ -26,12 +26,12 @@ pub use self::{
         Backend, FirewallManager, FirewallSettings, Firewalld, InstalledManager, Opened, Policy, Target,
         Unread, Zone,
     },
-    held::Held,
+    held::{Answer, CallerHeard, Comparison, Held, HeldSeen, InUse, Kept, Reached, Stretch},
     host::HostSettings,
     link::LinkSeen,
     overheard::Overheard,
     path::{EchoSeen, FlowsSeen, Hops, MAX_SIZES, MAX_TOLD, PathMethod, PathSeen, SizeSeen, TooBig},
-    tunnel::TunnelSeen,
+    tunnel::{Transfer, Tried, TunnelSeen},
 };
 
 /// One record of a batch.

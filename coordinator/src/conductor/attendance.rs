@@ -5,7 +5,7 @@ use std::time::Duration;
 use plumbline_model::{
     evidence::{Batch, LostWhy, Member, SwarmEvent},
     id::NodeId,
-    observation::Record,
+    observation::{Life, Record},
 };
 
 use super::{
@@ -118,6 +118,7 @@ impl Conductor {
         for record in &batch.records {
             if let Record::Facts(facts) = record {
                 seat.captures = facts.capabilities.capture;
+                seat.is_live = facts.life == Life::Live;
                 if !seat.facts {
                     seat.facts = true;
                     seat.conntrack = facts.conntrack;

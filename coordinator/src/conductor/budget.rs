@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use plumbline_model::{errand::Errand, evidence::Parameters, id::NodeId};
+use plumbline_model::{
+    errand::{Errand, HOLD_LEASE_S, MAX_TRANSFER_MS},
+    evidence::Parameters,
+    id::NodeId,
+};
 use plumbline_proto::convert::Ask;
 
 /// How a source tests: what its time depends on.
@@ -78,12 +82,16 @@ pub(super) fn errand(errand: &Errand) -> Duration {
     let at_it = match errand {
         Errand::Inspect => Duration::from_secs(15),
         Errand::Listen => Duration::ZERO,
-        Errand::Link(_) | Errand::Dial(_) | Errand::Path(_) | Errand::Hold(_) | Errand::Tunnel(_) => {
-            Duration::from_secs(60)
-        }
+        Errand::Link(_) | Errand::Dial(_) | Errand::Path(_) => Duration::from_secs(60),
+        // Probing before it, and the address is gone with its lease at the latest.
+        Errand::Hold(_) => Duration::from_secs(HOLD_LEASE_S.into()),
+        Errand::Tunnel(_) => Duration::from_millis(u64::from(MAX_TRANSFER_MS) * 2),
     };
     OVERHEAD + at_it
 }
+
+/// How long those who follow in a turn may take once whoever led is done.
+pub(super) const FOLLOWING: Duration = OVERHEAD;
 
 /// From the user's interrupt to the signing of what there is: longer, and the user interrupts again.
 pub(super) const WINDING_UP: Duration = Duration::from_secs(4);

@@ -132,8 +132,6 @@ pub(crate) enum Phase {
     Narrowing,
     /// What is asked beside the port matrix is waited for, and paths are measured.
     Examining,
-    /// Errands that one participant does at a time.
-    InTurn,
     /// Captures start at both ends of what failed.
     Looking,
     /// What failed is tested again.
@@ -142,6 +140,8 @@ pub(crate) enum Phase {
     ReleasingLook,
     /// Responders close and report what they heard.
     ReleasingArm,
+    /// VIPs are taken and tunnels made, one turn after the other.
+    InTurn,
     /// Nodes with failures read their packet filter again.
     Surveying,
     /// The user interrupted: tests are released, then ports, and what comes is kept.

@@ -3,18 +3,17 @@
 //! ```text
 //!                              .--. the next round
 //!                              v  |
-//!                                                               .--. the next turn
-//!                                                               v  |
-//!   Joining --> Arming --> Asking --> Narrowing --> Examining --> InTurn
-//!      |                                                |           |
-//!      | nobody joined           nothing in turn +------+           |
-//!      |                                         v                  |
-//!      |        +-- nothing to ask again --- (failures?) <----------+
-//!      |        |                                |
-//!      |        |                                v
-//!      |        |                             Looking --> AskingAgain --> ReleasingLook
-//!      |        v                                                              |
-//!      |   ReleasingArm <------------------------------------------------------+
+//!   Joining --> Arming --> Asking --> Narrowing --> Examining
+//!      |                                                |
+//!      | nobody joined                                  v
+//!      |        +-- nothing to ask again --------- (failures?)
+//!      |        |                                       |
+//!      |        |                                       v
+//!      |        |                                    Looking --> AskingAgain --> ReleasingLook
+//!      |        v                                                                     |
+//!      |   ReleasingArm <-------------------------------------------------------------+
+//!      |        +--> InTurn, with `--active` --> the next turn
+//!      |        v        v
 //!      |        +--> Surveying, where something failed
 //!      |        v        v
 //!      +--> Finishing <--+
@@ -54,7 +53,7 @@ use std::{
 };
 
 use plumbline_model::{
-    errand::{self, Errand},
+    errand,
     evidence::{LostWhy, Member, SwarmEvent},
     id::NodeId,
     plan::Plan,
@@ -64,6 +63,7 @@ use plumbline_proto::convert::{ProgressState, Work};
 use self::{
     asking::Asks,
     clock::{Awake, AwakeClock},
+    errands::Turn,
     failures::Failures,
     narrowing::Asked,
     responders::Responders,
@@ -99,8 +99,10 @@ pub(crate) struct Conductor {
     told_tight: BTreeSet<NodeId>,
     /// What sources will ask once the captures run.
     asks_again: Asks,
-    /// Errands that are given one after the other, the next one first; filled when their time comes.
-    in_turn: Option<VecDeque<(NodeId, Errand)>>,
+    /// Turns that have not begun, the next one first; filled when their time comes.
+    turns: Option<VecDeque<Turn>>,
+    /// The present turn.
+    turn: Turn,
     actions: VecDeque<Action>,
 }
 
@@ -131,7 +133,8 @@ impl Conductor {
             rounds: 0,
             told_tight: BTreeSet::new(),
             asks_again: Asks::new(),
-            in_turn: None,
+            turns: None,
+            turn: Turn::default(),
             actions: VecDeque::from([Action::Enter(Phase::Joining)]),
         }
     }
@@ -246,6 +249,9 @@ impl Conductor {
             if self.phase == Phase::WindingUp {
                 self.wind_up();
             }
+            if self.phase == Phase::InTurn {
+                self.go_on_with_turn(now);
+            }
             let overdue = self.phase_deadline <= now;
             if !overdue && !self.phase_is_over() {
                 return;
@@ -271,7 +277,8 @@ impl Conductor {
                 Presence::NotJoined | Presence::Lost(_) | Presence::Late | Presence::Gone => true,
             }),
             Phase::Arming | Phase::Looking => every_task(|task| task.told.is_some()),
-            Phase::Examining | Phase::InTurn => every_task(|task| !errands::ends(&task.work)),
+            Phase::Examining => every_task(|task| !errands::ends(&task.work)),
+            Phase::InTurn => self.turn_is_over(),
             // Arms and looks stay until they are released.
             Phase::Asking | Phase::Narrowing | Phase::AskingAgain => {
                 every_task(|task| !matches!(task.work, Work::Ask(_)))
@@ -325,14 +332,14 @@ impl Conductor {
             Phase::Joining => self.begin_arming(now),
             Phase::Arming => self.begin_asking(now),
             Phase::Asking | Phase::Narrowing => self.narrow(now),
-            Phase::Examining | Phase::InTurn => self.next_turn(now),
+            Phase::Examining => self.begin_looking(now),
             Phase::Looking => self.begin_asking_again(now),
             Phase::AskingAgain => {
                 self.enter(now, Phase::ReleasingLook, budget::RELEASING);
                 self.release(|work| matches!(work, Work::Look(_)));
             }
             Phase::ReleasingLook => self.begin_releasing_arm(now),
-            Phase::ReleasingArm => self.begin_surveying(now),
+            Phase::ReleasingArm | Phase::InTurn => self.next_turn(now),
             Phase::Surveying | Phase::WindingUp => self.begin_finishing(now),
             Phase::Finishing => {
                 self.enter(now, Phase::Done, Duration::ZERO);
@@ -410,10 +417,9 @@ impl Conductor {
         }
     }
 
-    fn assign(&mut self, node: NodeId, work: Work) {
-        let Some(seat) = self.seats.get_mut(&node).filter(|seat| seat.takes_part()) else {
-            return;
-        };
+    /// Gives work to a participant; nothing if it takes no part any more.
+    fn assign(&mut self, node: NodeId, work: Work) -> Option<u32> {
+        let seat = self.seats.get_mut(&node).filter(|seat| seat.takes_part())?;
         self.last_assignment += 1;
         let assignment = self.last_assignment;
         seat.tasks.insert(
@@ -431,6 +437,7 @@ impl Conductor {
                 work,
             });
         }
+        Some(assignment)
     }
 
     fn release(&mut self, which: impl Fn(&Work) -> bool) {
@@ -477,7 +484,8 @@ fn owes(phase: Phase, task: &Task) -> bool {
     match phase {
         Phase::Arming | Phase::Looking => task.told.is_none(),
         Phase::Asking | Phase::Narrowing | Phase::AskingAgain => matches!(task.work, Work::Ask(_)),
-        Phase::Examining | Phase::InTurn => errands::ends(&task.work),
+        Phase::Examining => errands::ends(&task.work),
+        Phase::InTurn => errands::ends(&task.work) || task.released,
         Phase::ReleasingLook => matches!(task.work, Work::Look(_)),
         Phase::ReleasingArm | Phase::Surveying => true,
         Phase::Joining | Phase::WindingUp | Phase::Finishing | Phase::Done => false,

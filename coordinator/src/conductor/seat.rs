@@ -55,6 +55,8 @@ pub(super) struct Seat {
     pub(super) facts: bool,
     /// Whether it can open packet sockets.
     pub(super) captures: bool,
+    /// Whether Kubernetes runs on its host.
+    pub(super) is_live: bool,
     /// Its host's connection tracking as it stood when the probe joined; absent where the kernel does not track.
     pub(super) conntrack: Option<Conntrack>,
     /// The highest batch that the probe says it has closed.
@@ -75,6 +77,7 @@ impl Seat {
             turned_away: None,
             facts: false,
             captures: false,
+            is_live: false,
             conntrack: None,
             closed_seq: 0,
             stored_seq: 0,

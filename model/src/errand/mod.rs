@@ -8,7 +8,7 @@
 //! | link | beside the port matrix | ARP and ND, [`MAX_LINK_PACKETS_A_SECOND`] a second |
 //! | dial | beside the port matrix | connections to names and addresses that the inputs give, one at a time |
 //! | path | after the port matrix, while responders listen | STAMP or ICMP echo to members |
-//! | hold | at the end, with `--active`, one node after the other | gratuitous ARP for one address, with a lifetime |
+//! | hold | at the end, with `--active`, one node after the other | ARP or ND for one VIP, and connections to it |
 //! | tunnel | at the end, with `--active`, on bare nodes | a transfer through a device of its own |
 
 mod dial;
@@ -23,10 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     dial::DialErrand,
-    hold::HoldErrand,
+    hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
     link::LinkErrand,
     path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
-    tunnel::TunnelErrand,
+    tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };
 use crate::{
     evidence::{Group, Parameters},
@@ -85,7 +85,7 @@ pub enum Moment {
     Beside,
     /// Once the first tests are over, while responders still listen.
     After,
-    /// After everything else that sends, one participant at a time.
+    /// After everything else that sends, when the ports are free again, one turn after the other ([`Errand::turn`]).
     InTurn,
 }
 
@@ -118,23 +118,53 @@ impl Errand {
         match self {
             Self::Link(errand) => errand.leave_out(left_out),
             Self::Path(errand) => errand.leave_out(left_out),
-            Self::Tunnel(errand) => errand.leave_out(left_out),
-            Self::Inspect | Self::Listen | Self::Dial(_) | Self::Hold(_) => {}
+            Self::Hold(errand) => errand.leave_out(left_out),
+            Self::Inspect | Self::Listen | Self::Dial(_) | Self::Tunnel(_) => {}
         }
+    }
+
+    /// Whether nothing of it is left when these are left out.
+    fn is_void(&self, left_out: &BTreeSet<NodeId>) -> bool {
+        match self {
+            Self::Hold(errand) => errand.is_void(),
+            Self::Tunnel(errand) => errand.is_void(left_out),
+            Self::Inspect | Self::Listen | Self::Link(_) | Self::Dial(_) | Self::Path(_) => false,
+        }
+    }
+
+    /// The turn in which it is given, if it is given in turn, and whether it leads there. What leads is done by one participant
+    /// after the other; what follows is begun when the first leader is ready, and released when the last is done.
+    pub fn turn(&self) -> Option<(u32, Lead)> {
+        let (turn, leads) = match self {
+            Self::Hold(errand) => (errand.turn, errand.takes()),
+            Self::Tunnel(errand) => (errand.turn, errand.takes),
+            Self::Inspect | Self::Listen | Self::Link(_) | Self::Dial(_) | Self::Path(_) => return None,
+        };
+        Some((turn, if leads { Lead::Leads } else { Lead::Follows }))
+    }
+
+    /// Whether the probe tells when it is under way, since others wait for it.
+    pub fn tells_when_ready(&self) -> bool {
+        self.is_open_ended() || matches!(self.turn(), Some((_, Lead::Leads)))
     }
 
     /// Whether it goes on until it is released, instead of ending by itself.
     pub fn is_open_ended(&self) -> bool {
         match self {
             Self::Listen => true,
-            Self::Inspect
-            | Self::Link(_)
-            | Self::Dial(_)
-            | Self::Path(_)
-            | Self::Hold(_)
-            | Self::Tunnel(_) => false,
+            Self::Hold(errand) => !errand.takes(),
+            Self::Inspect | Self::Link(_) | Self::Dial(_) | Self::Path(_) | Self::Tunnel(_) => false,
         }
     }
+}
+
+/// A participant's place in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// One of those that do theirs one after the other.
+    Leads,
+    /// One of those that go along with all of them.
+    Follows,
 }
 
 /// Everybody's errands, by participant; nobody without one is in it.
@@ -149,10 +179,10 @@ pub struct Commission<'a> {
     pub profiles: &'a [Profile],
     /// What was asked for.
     pub parameters: &'a Parameters,
-    /// Nodes and vantages that take part, ascending; the workstation too, if it tests something.
-    pub participants: &'a [NodeId],
     /// The port matrix that is made beside them.
     pub plan: &'a Plan,
+    /// Nodes and vantages that take part, ascending; the workstation too, if it tests something.
+    pub participants: &'a [NodeId],
 }
 
 impl Commission<'_> {
@@ -198,9 +228,11 @@ pub(crate) fn without(errands: &Errands, left_out: &BTreeSet<NodeId>) -> Errands
         .filter(stays)
         .map(|(node, errands)| (*node, errands.clone()))
         .collect();
-    for errand in rest.values_mut().flatten() {
-        errand.leave_out(left_out);
+    for errands in rest.values_mut() {
+        errands.iter_mut().for_each(|errand| errand.leave_out(left_out));
+        errands.retain(|errand| !errand.is_void(left_out));
     }
+    rest.retain(|_, errands| !errands.is_empty());
     rest
 }
 

@@ -49,6 +49,8 @@ pub struct Peer {
     pub member: Member,
     /// The key of tests from here to there.
     pub key: [u8; 32],
+    /// The key of tests from there to here.
+    pub key_back: [u8; 32],
 }
 
 /// Whether an errand has to end now.
@@ -71,6 +73,7 @@ impl Stop {
 pub struct Errand {
     stop: Stop,
     is_open_ended: bool,
+    tells_when_ready: bool,
     thread: Option<JoinHandle<Vec<Record>>>,
 }
 
@@ -79,7 +82,7 @@ pub struct Errand {
 /// # Errors
 /// Why it cannot begin.
 pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
-    let is_open_ended = errand.is_open_ended();
+    let (is_open_ended, tells_when_ready) = (errand.is_open_ended(), errand.tells_when_ready());
     let stop = Stop::default();
     let (post, stopped) = (post.clone(), stop.clone());
     let work: Box<dyn FnOnce() -> Vec<Record> + Send> = match errand {
@@ -103,6 +106,7 @@ pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
     Ok(Errand {
         stop,
         is_open_ended,
+        tells_when_ready,
         thread: Some(thread),
     })
 }
@@ -111,6 +115,11 @@ impl Errand {
     /// Whether it goes on until it is stopped.
     pub fn is_open_ended(&self) -> bool {
         self.is_open_ended
+    }
+
+    /// Whether it is worth telling that it is under way: others wait for it.
+    pub fn tells_when_ready(&self) -> bool {
+        self.tells_when_ready
     }
 
     /// Whether its thread has ended.

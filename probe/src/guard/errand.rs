@@ -5,6 +5,7 @@ use plumbline_proto::convert::Roster;
 
 use super::{Guard, Standing};
 
+mod active;
 mod path;
 
 impl Guard {
@@ -16,17 +17,18 @@ impl Guard {
         &self,
         errand: Errand,
         roster: &Roster,
-        _standing: &Standing,
+        standing: &Standing,
     ) -> Result<Errand, UndoneWhy> {
         match errand {
             Errand::Listen if !self.policy.capture => Err(UndoneWhy::Policy),
+            Errand::Hold(hold) => self
+                .permit_hold(&hold, roster, standing)
+                .map(|()| Errand::Hold(hold)),
+            Errand::Tunnel(tunnel) => self
+                .permit_tunnel(&tunnel, roster, standing)
+                .map(|()| Errand::Tunnel(tunnel)),
             Errand::Path(errand) => Ok(Errand::Path(self.permit_path(errand, roster))),
-            Errand::Inspect
-            | Errand::Listen
-            | Errand::Link(_)
-            | Errand::Dial(_)
-            | Errand::Hold(_)
-            | Errand::Tunnel(_) => Ok(errand),
+            Errand::Inspect | Errand::Listen | Errand::Link(_) | Errand::Dial(_) => Ok(errand),
         }
     }
 }

@@ -8,6 +8,7 @@
 //! max_lease_s: 60               # how long work goes on without a word from the coordinator
 //! max_duration_s: 600           # how long one assignment goes on at all
 //! capture: false                # no packet is captured here
+//! active: false                 # no VIP is taken here or asked for, and no tunnel made, whatever `--active` says
 //! ```
 
 use std::{
@@ -40,6 +41,8 @@ pub struct Policy {
     pub(super) max_duration: Duration,
     /// Whether packets may be captured.
     pub(super) capture: bool,
+    /// Whether what `--active` asks for may be done: VIPs taken and asked for, tunnels made.
+    pub(super) active: bool,
 }
 
 /// Why a policy file is not used. A probe does not start without the policy it was given.
@@ -124,6 +127,7 @@ impl Policy {
             max_lease: seconds("max_lease_s", written.max_lease_s, MAX_LEASE)?,
             max_duration: seconds("max_duration_s", written.max_duration_s, MAX_DURATION)?,
             capture: written.capture.unwrap_or(true),
+            active: written.active.unwrap_or(true),
         })
     }
 
@@ -131,6 +135,10 @@ impl Policy {
         self.networks
             .as_ref()
             .is_none_or(|networks| networks.iter().any(|network| network.contains(&address)))
+    }
+
+    pub(super) fn allows_port(&self, port: u16) -> bool {
+        self.ports.as_ref().is_none_or(|allowed| allowed.contains(port))
     }
 
     pub(super) fn allowed_ports(&self, ports: &PortSet) -> PortSet {
@@ -151,6 +159,7 @@ impl Default for Policy {
             max_lease: MAX_LEASE,
             max_duration: MAX_DURATION,
             capture: true,
+            active: true,
         }
     }
 }
@@ -166,6 +175,7 @@ struct Written {
     max_lease_s: Option<u32>,
     max_duration_s: Option<u32>,
     capture: Option<bool>,
+    active: Option<bool>,
 }
 
 /// A page of policy has a few hundred octets.

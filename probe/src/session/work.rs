@@ -261,10 +261,12 @@ impl Works {
                 None
             }
             Ok(Operation::Errand(errand)) => {
-                let is_open_ended = errand.is_open_ended();
+                let tells = errand.tells_when_ready();
                 running.stage = Stage::Errand(errand);
-                let records = std::mem::take(&mut running.excluded);
-                is_open_ended.then_some(WorkEvent::Ready { id, records })
+                tells.then(|| WorkEvent::Ready {
+                    id,
+                    records: std::mem::take(&mut running.excluded),
+                })
             }
             Ok(Operation::Seen(records)) => {
                 let excluded = self.running.remove(&id)?.excluded;
@@ -335,7 +337,7 @@ impl Running {
         let (state, done, total) = match &self.stage {
             Stage::Starting | Stage::Closing => return None,
             Stage::Open(_) | Stage::Looking(_) => (ProgressState::Ready, 0, 0),
-            Stage::Errand(errand) if errand.is_open_ended() => (ProgressState::Ready, 0, 0),
+            Stage::Errand(errand) if errand.tells_when_ready() => (ProgressState::Ready, 0, 0),
             Stage::Errand(_) => (ProgressState::Running, 0, 0),
             Stage::Asking(runners) => {
                 let total = runners.iter().map(Asking::total).sum();

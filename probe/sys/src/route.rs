@@ -14,7 +14,7 @@ mod neighbor;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Route, RouteTarget, VethPeer};
+pub use build::{Route, RouteTarget, Tunnel, TunnelKind, VethPeer};
 pub use divert::{Diversion, listen_for_diverted};
 pub use neighbor::{Neighbor, NextHop};
 

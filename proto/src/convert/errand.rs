@@ -1,10 +1,11 @@
 //! Errands: what probes do beside the port matrix.
 
-use plumbline_model::errand::{DialErrand, Errand, HoldErrand, LinkErrand, TunnelErrand};
+use plumbline_model::errand::{DialErrand, Errand, LinkErrand};
 
 use super::{FieldError, Invalid, Roster};
 use crate::v1;
 
+mod active;
 mod path;
 
 /// An errand on the wire.
@@ -20,8 +21,8 @@ pub(super) fn wire_errand(errand: &Errand, roster: &Roster) -> Result<v1::Errand
         Errand::Link(LinkErrand {}) => Wire::Link(v1::Link {}),
         Errand::Dial(DialErrand {}) => Wire::Dial(v1::Dial {}),
         Errand::Path(errand) => Wire::Path(path::wire(errand, roster)?),
-        Errand::Hold(HoldErrand {}) => Wire::Hold(v1::Hold {}),
-        Errand::Tunnel(TunnelErrand {}) => Wire::Tunnel(v1::Tunnel {}),
+        Errand::Hold(errand) => Wire::Hold(active::wire_hold(errand, roster)?),
+        Errand::Tunnel(errand) => Wire::Tunnel(active::wire_tunnel(errand, roster)?),
     };
     Ok(v1::Errand { errand: Some(errand) })
 }
@@ -43,7 +44,7 @@ pub(super) fn errand(wire: &v1::Errand, roster: &Roster) -> Result<Errand, Inval
         Wire::Link(v1::Link {}) => Errand::Link(LinkErrand {}),
         Wire::Dial(v1::Dial {}) => Errand::Dial(DialErrand {}),
         Wire::Path(wire) => Errand::Path(path::read(wire, roster)?),
-        Wire::Hold(v1::Hold {}) => Errand::Hold(HoldErrand {}),
-        Wire::Tunnel(v1::Tunnel {}) => Errand::Tunnel(TunnelErrand {}),
+        Wire::Hold(wire) => Errand::Hold(active::hold(wire, roster).map_err(|e| e.within("hold"))?),
+        Wire::Tunnel(wire) => Errand::Tunnel(active::tunnel(wire, roster).map_err(|e| e.within("tunnel"))?),
     })
 }

@@ -434,12 +434,41 @@ pub struct PathTarget {
     #[prost(uint32, repeated, tag = "3")]
     pub ports: ::prost::alloc::vec::Vec<u32>,
 }
-/// Take a VIP for a while.
+/// A part in a turn of a VIP: it is taken by one node after the other while others connect to it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hold {
+    #[prost(uint32, tag = "1")]
+    pub turn: u32,
+    /// The VIP, 4 or 16 octets.
+    #[prost(bytes = "vec", tag = "2")]
+    pub vip: ::prost::alloc::vec::Vec<u8>,
+    /// The TCP port at which whoever has it answers.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// Take the address, rather than ask for it.
+    #[prost(bool, tag = "4")]
+    pub take: bool,
+    /// Who will ask, of one who takes it; who take it, of one who asks: indices into the roster's members.
+    #[prost(uint32, repeated, tag = "5")]
+    pub members: ::prost::alloc::vec::Vec<u32>,
+}
+/// One end of a transfer through a tunnel of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Hold {}
-/// Send a transfer through a tunnel of its own.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Tunnel {}
+pub struct Tunnel {
+    #[prost(uint32, tag = "1")]
+    pub turn: u32,
+    #[prost(enumeration = "Encapsulation", tag = "2")]
+    pub encapsulation: i32,
+    /// The tunnel's UDP port.
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    /// The other end: index into the roster's members.
+    #[prost(uint32, tag = "4")]
+    pub peer: u32,
+    /// Take the transfer, rather than send it.
+    #[prost(bool, tag = "5")]
+    pub take: bool,
+}
 /// Batches up to this sequence number are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ack {
@@ -485,6 +514,36 @@ impl Transport {
             "TRANSPORT_UNSPECIFIED" => Some(Self::Unspecified),
             "TRANSPORT_TCP" => Some(Self::Tcp),
             "TRANSPORT_UDP" => Some(Self::Udp),
+            _ => None,
+        }
+    }
+}
+/// How a tunnel wraps packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Encapsulation {
+    Unspecified = 0,
+    Vxlan = 1,
+    Geneve = 2,
+}
+impl Encapsulation {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENCAPSULATION_UNSPECIFIED",
+            Self::Vxlan => "ENCAPSULATION_VXLAN",
+            Self::Geneve => "ENCAPSULATION_GENEVE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENCAPSULATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENCAPSULATION_VXLAN" => Some(Self::Vxlan),
+            "ENCAPSULATION_GENEVE" => Some(Self::Geneve),
             _ => None,
         }
     }

@@ -240,6 +240,7 @@ fn peers(identity: &Identity, roster: &Roster) -> Result<BTreeMap<NodeId, errand
                 index,
                 member: member.clone(),
                 key: key(identity, member, identity.node, member.node)?,
+                key_back: key(identity, member, member.node, identity.node)?,
             };
             Ok((member.node, peer))
         })

@@ -1,6 +1,10 @@
 //! Changes: devices, addresses, routes. Each returns once the kernel has done it.
 
-use std::{net::IpAddr, os::fd::BorrowedFd};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    os::fd::BorrowedFd,
+    time::Duration,
+};
 
 use super::{AF_INET, AF_INET6, Error, IFADDRMSG_BYTES, IFINFOMSG_BYTES, Network, RTMSG_BYTES, descriptor};
 use crate::netlink::{Message, Nest};
@@ -38,6 +42,34 @@ pub enum RouteTarget {
     Unreachable,
     /// Ends the look-up in this table: as though there were no route, not even a default one.
     Throw,
+}
+
+/// A tunnel to one peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Tunnel<'a> {
+    /// How packets are wrapped.
+    pub kind: TunnelKind,
+    /// The device's name.
+    pub name: &'a str,
+    /// The namespace in which it is made.
+    pub namespace: BorrowedFd<'a>,
+    /// Octets that a packet inside may have.
+    pub mtu: u32,
+    /// The number by which both ends know the network inside, below 2^24.
+    pub network_id: u32,
+    /// The other end.
+    pub remote: Ipv4Addr,
+    /// The UDP port at both ends.
+    pub port: u16,
+}
+
+/// How a tunnel wraps packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TunnelKind {
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
 }
 
 impl Network {
@@ -158,9 +190,59 @@ impl Network {
     /// EEXIST if it has it already.
     pub fn add_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.change(
-            address_message(libc::RTM_NEWADDR, CREATE, link, address, prefix),
+            address_message(libc::RTM_NEWADDR, CREATE, link, address, prefix, NODAD),
             format!("add the address {address}/{prefix}"),
         )
+    }
+
+    /// Gives a device an address that the kernel removes by itself after a lifetime, if nobody did before, and to whose network
+    /// no route is added. An IPv6 address is searched for duplicates by the kernel first, and is not used until that is over.
+    ///
+    /// # Errors
+    /// EEXIST if it has it already.
+    pub fn lend_address(
+        &mut self,
+        link: u32,
+        address: IpAddr,
+        prefix: u8,
+        lifetime: Duration,
+    ) -> Result<(), Error> {
+        let seconds = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX - 1);
+        // `struct ifa_cacheinfo`: preferred, valid, and two that the kernel fills in.
+        let mut lifetimes = [0; 16];
+        lifetimes[..4].copy_from_slice(&seconds.to_ne_bytes());
+        lifetimes[4..8].copy_from_slice(&seconds.to_ne_bytes());
+        let mut message = address_message(libc::RTM_NEWADDR, CREATE, link, address, prefix, 0);
+        message
+            .attributes()
+            .bytes(libc::IFA_CACHEINFO, &lifetimes)
+            .u32(libc::IFA_FLAGS, libc::IFA_F_NOPREFIXROUTE);
+        self.change(message, format!("lend the address {address}/{prefix}"))
+    }
+
+    /// Makes a tunnel in another namespace, whose packets travel in this one. The device is down, and gone with its namespace.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP where the kernel has no such device, EPERM without CAP_NET_ADMIN in both namespaces.
+    pub fn add_tunnel(&mut self, tunnel: &Tunnel<'_>) -> Result<(), Error> {
+        let (kind, id, remote, port) = match tunnel.kind {
+            TunnelKind::Vxlan => ("vxlan", IFLA_VXLAN_ID, IFLA_VXLAN_GROUP, IFLA_VXLAN_PORT),
+            TunnelKind::Geneve => ("geneve", IFLA_GENEVE_ID, IFLA_GENEVE_REMOTE, IFLA_GENEVE_PORT),
+        };
+        let message = Message::new(libc::RTM_NEWLINK, CREATE, &ifinfomsg(0, 0, 0)).with(|top| {
+            top.text(libc::IFLA_IFNAME, tunnel.name)
+                .u32(libc::IFLA_MTU, tunnel.mtu)
+                .u32(libc::IFLA_NET_NS_FD, descriptor(tunnel.namespace))
+                .nested(libc::IFLA_LINKINFO, |info| {
+                    info.text(libc::IFLA_INFO_KIND, kind)
+                        .nested(libc::IFLA_INFO_DATA, |data| {
+                            data.u32(id, tunnel.network_id)
+                                .bytes(remote, &tunnel.remote.octets())
+                                .be16(port, tunnel.port);
+                        });
+                });
+        });
+        self.change(message, format!("make a {kind} tunnel to {}", tunnel.remote))
     }
 
     /// Takes an address from a device, and with it the route to its network.
@@ -169,7 +251,7 @@ impl Network {
     /// EADDRNOTAVAIL if it has no such address.
     pub fn delete_address(&mut self, link: u32, address: IpAddr, prefix: u8) -> Result<(), Error> {
         self.change(
-            address_message(libc::RTM_DELADDR, 0, link, address, prefix),
+            address_message(libc::RTM_DELADDR, 0, link, address, prefix, NODAD),
             format!("remove the address {address}/{prefix}"),
         )
     }
@@ -216,10 +298,11 @@ fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; IFINFOMSG_BYTES] {
     fixed
 }
 
-fn address_message(kind: u16, flags: u16, link: u32, address: IpAddr, prefix: u8) -> Message {
+/// `mode` is of IPv6 addresses alone.
+fn address_message(kind: u16, flags: u16, link: u32, address: IpAddr, prefix: u8, mode: u8) -> Message {
     let (family, mode) = match address {
         IpAddr::V4(_) => (AF_INET, 0),
-        IpAddr::V6(_) => (AF_INET6, NODAD),
+        IpAddr::V6(_) => (AF_INET6, mode),
     };
     let mut fixed = [0; IFADDRMSG_BYTES];
     fixed[..4].copy_from_slice(&[family, prefix, mode, libc::RT_SCOPE_UNIVERSE]);
@@ -293,3 +376,9 @@ const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+const IFLA_VXLAN_ID: u16 = 1;
+const IFLA_VXLAN_GROUP: u16 = 2;
+const IFLA_VXLAN_PORT: u16 = 15;
+const IFLA_GENEVE_ID: u16 = 1;
+const IFLA_GENEVE_REMOTE: u16 = 2;
+const IFLA_GENEVE_PORT: u16 = 5;
