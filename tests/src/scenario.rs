@@ -68,10 +68,45 @@ fn once() -> u32 {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preparation {
-    /// Which host.
-    pub on: NodeId,
+    /// Where: a host by its address, `router`, or `switch of ADDRESS`.
+    pub on: Place,
     /// What its shell runs; it must end well.
     pub run: String,
+}
+
+/// A place in the lab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Place {
+    /// A host.
+    Host(NodeId),
+    /// The router between the subnets.
+    Router,
+    /// The switch of a host's subnet.
+    SwitchOf(NodeId),
+}
+
+impl TryFrom<String> for Place {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let node = |text: &str| text.parse::<NodeId>().map_err(|error| error.to_string());
+        match text.strip_prefix("switch of ") {
+            Some(host) => node(host).map(Self::SwitchOf),
+            None if text == "router" => Ok(Self::Router),
+            None => node(&text).map(Self::Host),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host) => host.fmt(f),
+            Self::Router => f.write_str("router"),
+            Self::SwitchOf(host) => write!(f, "switch of {host}"),
+        }
+    }
 }
 
 /// A host on which Kubernetes seems to run.

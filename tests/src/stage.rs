@@ -24,7 +24,7 @@ use plumbline_model::{
     source::SourceText,
 };
 
-use crate::scenario::{Life, Preparation, Scenario};
+use crate::scenario::{Life, Place, Preparation, Scenario};
 
 pub mod live;
 mod script;
@@ -251,13 +251,18 @@ fn probe(programs: &Programs, kubelet_is_configured: bool) -> Program {
 /// A sentence with what a command said that failed.
 pub fn prepare(lab: &Lab, preparations: &[Preparation]) -> Result<(), String> {
     for Preparation { on, run } in preparations {
-        let output = lab
-            .in_host(*on, || {
-                Command::new("sh")
-                    .args(["-ec", run])
-                    .stdin(Stdio::null())
-                    .output()
-            })
+        let shell = || {
+            Command::new("sh")
+                .args(["-ec", run])
+                .stdin(Stdio::null())
+                .output()
+        };
+        let ran = match on {
+            Place::Host(host) => lab.in_host(*host, shell),
+            Place::Router => lab.in_router(shell),
+            Place::SwitchOf(host) => lab.in_switch_of(*host, shell),
+        };
+        let output = ran
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("prepare {on}: {error}"))?;
         if !output.status.success() {

@@ -7,8 +7,10 @@
 
 #![allow(dead_code, reason = "rules land one by one")]
 
+mod mtu;
 mod scene;
 mod settle;
+mod vip;
 
 use crate::{
     cause::{Cause, CauseKind, Fix},
@@ -64,6 +66,8 @@ pub(crate) enum Lack {
     ProbeGone(NodeId),
     /// The probe of this node lacks a capability (`CAP_NET_RAW`): all checks that lack it become one finding.
     Capability(NodeId, &'static str),
+    /// Something that another check tells of, or that makes nothing incomplete: a row only.
+    ToldElsewhere(String),
     /// Another reason, at a node or at none: a finding of its own.
     Other(Option<NodeId>, String),
 }
@@ -173,10 +177,26 @@ impl Lack {
             Self::LiveNode => "not made of live nodes".to_owned(),
             Self::ProbeGone(_) => "the probe did not join or was lost".to_owned(),
             Self::Capability(_, capability) => format!("the probe lacks {capability}"),
-            Self::Other(_, why) => why.clone(),
+            Self::ToldElsewhere(why) | Self::Other(_, why) => why.clone(),
         }
     }
 }
 
 /// Every rule, ascending by id.
-pub(crate) const RULES: &[Rule] = &[];
+pub(crate) const RULES: &[Rule] = &[
+    Rule {
+        check: &mtu::transfer::CHECK,
+        group: Group::Host,
+        judge: mtu::transfer::judge,
+    },
+    Rule {
+        check: &vip::usable::CHECK,
+        group: Group::L2,
+        judge: vip::usable::judge,
+    },
+    Rule {
+        check: &vip::failover::CHECK,
+        group: Group::L2,
+        judge: vip::failover::judge,
+    },
+];

@@ -33,7 +33,9 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
                 Opinion::Pass => {}
                 Opinion::Fail(complaint) => settled.complain(rule.check.id, Status::Fail, complaint),
                 Opinion::Warn(complaint) => settled.complain(rule.check.id, Status::Warn, complaint),
-                Opinion::NotMeasured(Lack::NotActive | Lack::LiveNode | Lack::ProbeGone(_)) => {}
+                Opinion::NotMeasured(
+                    Lack::NotActive | Lack::LiveNode | Lack::ProbeGone(_) | Lack::ToldElsewhere(_),
+                ) => {}
                 Opinion::NotMeasured(Lack::Capability(node, capability)) => {
                     lacking
                         .entry((node, capability))

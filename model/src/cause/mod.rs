@@ -69,6 +69,10 @@ pub enum CauseKind {
     NotAdjacent,
     /// The VIP is in use.
     VipTaken,
+    /// A VIP is not reached on a node that has it, or not soon.
+    VipUnreachable,
+    /// What travels through a tunnel does not arrive whole.
+    TunnelBroken,
     /// Large packets vanish without an ICMP error.
     PmtudBlackHole,
     /// The path's MTU is too small.
@@ -101,7 +105,7 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind, in the order in which they were made known.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::HostFirewall,
         Self::PathFilter,
         Self::PathReject,
@@ -130,6 +134,8 @@ impl CauseKind {
         Self::HostSetting,
         Self::Config,
         Self::Unmeasured,
+        Self::VipUnreachable,
+        Self::TunnelBroken,
     ];
 
     /// Its word, as report.json has it.
@@ -149,6 +155,8 @@ impl CauseKind {
             Self::ProxyArp => "proxy_arp",
             Self::NotAdjacent => "not_adjacent",
             Self::VipTaken => "vip_taken",
+            Self::VipUnreachable => "vip_unreachable",
+            Self::TunnelBroken => "tunnel_broken",
             Self::PmtudBlackHole => "pmtud_black_hole",
             Self::MtuTooSmall => "mtu_too_small",
             Self::LossyPath => "lossy_path",

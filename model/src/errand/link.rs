@@ -19,3 +19,6 @@ impl LinkErrand {
     /// Takes out members who are left out.
     pub(super) fn leave_out(&mut self, _left_out: &BTreeSet<NodeId>) {}
 }
+
+/// Gateways of a family that a node asks for at most.
+pub const GATEWAYS: usize = 4;

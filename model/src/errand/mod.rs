@@ -24,10 +24,11 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     dial::DialErrand,
     hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
-    link::LinkErrand,
+    link::{GATEWAYS, LinkErrand},
     path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
     tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };
+pub(crate) use self::{hold::vips as carried_vips, tunnel::overlay_of};
 use crate::{
     evidence::{Group, Parameters},
     id::NodeId,

@@ -9,8 +9,9 @@ use super::{Commission, Errand, Errands};
 use crate::{
     evidence::Group,
     id::NodeId,
+    inventory::Inventory,
     port::{Family, Protocol},
-    profile::{PortSpec, Rule},
+    profile::{PortSpec, Profile, Rule},
 };
 
 /// One end's part in a transfer.
@@ -54,7 +55,7 @@ pub(super) fn plan(commission: &Commission<'_>, errands: &mut Errands) {
     if !commission.asks_for(Group::Host) {
         return;
     }
-    let Some((encapsulation, port)) = tunnel_of(commission) else {
+    let Some((encapsulation, port)) = overlay_of(commission.inventory, commission.profiles) else {
         return;
     };
     let nodes: Vec<NodeId> = commission.nodes().collect();
@@ -84,18 +85,18 @@ pub(super) fn plan(commission: &Commission<'_>, errands: &mut Errands) {
 
 /// The overlay's port among the rules that hold for this cluster: which encapsulation it is, its number says (RFC 7348, RFC
 /// 8926, and what Linux and Cilium take for VXLAN).
-fn tunnel_of(commission: &Commission<'_>) -> Option<(Encapsulation, u16)> {
-    let has_ipv4 = commission.inventory.listed_families().contains(&Family::Ipv4);
+pub(crate) fn overlay_of(inventory: &Inventory, profiles: &[Profile]) -> Option<(Encapsulation, u16)> {
+    let has_ipv4 = inventory.listed_families().contains(&Family::Ipv4);
     let known = [
         (Encapsulation::Geneve, GENEVE_PORT),
         (Encapsulation::Vxlan, CILIUM_VXLAN_PORT),
         (Encapsulation::Vxlan, VXLAN_PORT),
     ];
-    let rules = || commission.profiles.iter().flat_map(|profile| &profile.rules);
+    let rules = || profiles.iter().flat_map(|profile| &profile.rules);
     let in_force = |rule: &&Rule| {
         rule.protocol == Protocol::Udp
-            && rule.applies_to(commission.inventory.version.minor())
-            && rule.holds_for(commission.inventory)
+            && rule.applies_to(inventory.version.minor())
+            && rule.holds_for(inventory)
     };
     let tables = rules().filter(in_force).flat_map(|rule| &rule.ports);
     let ports: BTreeSet<u16> = tables

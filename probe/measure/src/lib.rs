@@ -4,6 +4,7 @@
 //! got. Time is [`time::Timestamp`], which a test sets as it likes. Parsers take what a peer sent and therefore never
 //! panic, whatever the bytes.
 
+pub mod arp;
 pub mod attempt;
 pub mod banner;
 pub mod hello;

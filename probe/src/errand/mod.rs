@@ -1,11 +1,13 @@
 //! Errands: what a probe does beside the port matrix. Each runs on a thread of its own, which ends by itself, when it is told
 //! to stop, and when its handle is dropped.
 
+mod data_link;
 mod dial;
 mod hold;
 mod inspect;
 mod link;
 mod listen;
+mod pace;
 mod path;
 mod tunnel;
 
@@ -25,11 +27,15 @@ use plumbline_model::{
     observation::{Record, UndoneWhy},
 };
 
+pub use self::pace::LinkPace;
+
 /// From where an errand is done, and who the others are.
 #[derive(Debug, Clone)]
 pub struct Post {
     /// The run.
     pub run: RunId,
+    /// How fast ARP and ND may be sent, over all errands.
+    pub link_pace: LinkPace,
     /// This node.
     pub node: NodeId,
     /// Its index in the roster.
@@ -77,12 +83,32 @@ pub struct Errand {
     thread: Option<JoinHandle<Vec<Record>>>,
 }
 
+/// What an errand's thread does; what is over already is nothing that others wait for.
+fn begun(begun: Begun, tells_when_ready: &mut bool) -> Box<dyn FnOnce() -> Vec<Record> + Send> {
+    match begun {
+        Begun::UnderWay(work) => work,
+        Begun::Over(records) => {
+            *tells_when_ready = false;
+            Box::new(move || records)
+        }
+    }
+}
+
+/// What became of beginning an errand that others wait for.
+enum Begun {
+    /// It is under way.
+    UnderWay(Box<dyn FnOnce() -> Vec<Record> + Send>),
+    /// There is nothing to wait for, and this is why.
+    Over(Vec<Record>),
+}
+
 /// Begins an errand. When this returns, an open-ended one is under way.
 ///
 /// # Errors
 /// Why it cannot begin.
 pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
-    let (is_open_ended, tells_when_ready) = (errand.is_open_ended(), errand.tells_when_ready());
+    let is_open_ended = errand.is_open_ended();
+    let mut tells_when_ready = errand.tells_when_ready();
     let stop = Stop::default();
     let (post, stopped) = (post.clone(), stop.clone());
     let work: Box<dyn FnOnce() -> Vec<Record> + Send> = match errand {
@@ -94,8 +120,10 @@ pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
         errand::Errand::Link(errand) => Box::new(move || link::ask(&errand, &post, &stopped)),
         errand::Errand::Dial(errand) => Box::new(move || dial::dial(&errand, &post, &stopped)),
         errand::Errand::Path(errand) => Box::new(move || path::measure(&errand, &post, &stopped)),
-        errand::Errand::Hold(errand) => Box::new(move || hold::hold(&errand, &post, &stopped)),
-        errand::Errand::Tunnel(errand) => Box::new(move || tunnel::send(&errand, &post, &stopped)),
+        errand::Errand::Hold(errand) => begun(hold::begin(errand, post, stopped)?, &mut tells_when_ready),
+        errand::Errand::Tunnel(errand) => {
+            begun(tunnel::begin(errand, &post, stopped)?, &mut tells_when_ready)
+        }
     };
     let thread = std::thread::Builder::new()
         .name("errand".to_owned())

@@ -30,11 +30,14 @@ use plumbline_measure::{
 };
 use plumbline_model::id::NodeId;
 
+use crate::errand::LinkPace;
+
 /// What this node has spent so far. Shared by all runners of a probe.
 #[derive(Debug)]
 pub struct Rates {
     origin: Instant,
     levels: Mutex<Levels>,
+    link_pace: LinkPace,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +73,13 @@ impl Rates {
         Self {
             origin: Instant::now(),
             levels: Mutex::default(),
+            link_pace: LinkPace::new(),
         }
+    }
+
+    /// How fast ARP and ND may be sent: another limit, as another device counts them.
+    pub fn link_pace(&self) -> &LinkPace {
+        &self.link_pace
     }
 
     /// The time by which rates are kept.

@@ -15,6 +15,7 @@ pub mod epoll;
 pub mod foreign_file;
 pub mod icmp_error;
 pub mod limits;
+pub mod link;
 pub mod netlink;
 pub mod nft;
 pub mod ns;

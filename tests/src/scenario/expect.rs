@@ -6,7 +6,7 @@ use plumbline_model::{
     cause::CauseKind,
     id::NodeId,
     port::{Family, PortSet, Protocol},
-    report::{Finding, ReachabilityRow, Report, Status, Verdict},
+    report::{CheckRow, Finding, ReachabilityRow, Report, Status, Verdict},
 };
 use serde::Deserialize;
 
@@ -24,6 +24,25 @@ pub struct Expectation {
     /// What must have become of some of the tests.
     #[serde(default)]
     pub outcomes: Vec<ExpectedOutcome>,
+    /// Rows of checks that must be there.
+    #[serde(default)]
+    pub checks: Vec<ExpectedCheck>,
+}
+
+/// Rows of a check that must be there: so many as there are subjects to name, or at least one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedCheck {
+    /// The check's id.
+    pub id: String,
+    /// Its status.
+    pub status: Status,
+    /// Words of the subjects, one for each row; absent for any one row.
+    #[serde(default)]
+    pub of: Vec<String>,
+    /// Words that the sentence of each must contain.
+    #[serde(default)]
+    pub says: Vec<String>,
 }
 
 /// One finding that must be there.
@@ -137,7 +156,41 @@ impl Expectation {
                 .iter()
                 .flat_map(|expected| expected.differences(&report.reachability)),
         );
+        differences.extend(
+            self.checks
+                .iter()
+                .flat_map(|expected| expected.differences(&report.checks)),
+        );
         differences
+    }
+}
+
+impl ExpectedCheck {
+    fn differences(&self, rows: &[CheckRow]) -> Vec<String> {
+        let is = |row: &CheckRow, subject: &str| {
+            row.id == self.id
+                && row.status == self.status
+                && row.subject.contains(subject)
+                && self.says.iter().all(|words| row.detail.contains(words.as_str()))
+        };
+        let any = [String::new()];
+        let subjects: &[String] = if self.of.is_empty() { &any } else { &self.of };
+        let missing = subjects
+            .iter()
+            .filter(|subject| !rows.iter().any(|row| is(row, subject.as_str())));
+        missing
+            .map(|subject| {
+                let there: Vec<String> = rows
+                    .iter()
+                    .filter(|row| row.id == self.id)
+                    .map(|row| format!("{:?} of {}: {}", row.status, row.subject, row.detail))
+                    .collect();
+                format!(
+                    "no row of {} is {:?} of {subject:?} and says {:?}; there are {there:?}",
+                    self.id, self.status, self.says
+                )
+            })
+            .collect()
     }
 }
 

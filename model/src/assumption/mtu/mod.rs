@@ -1,0 +1,3 @@
+//! Checks of what paths and tunnels carry.
+
+pub(super) mod transfer;

@@ -1,0 +1,5 @@
+//! Checks of VIPs.
+
+pub(super) mod failover;
+mod turn;
+pub(super) mod usable;
