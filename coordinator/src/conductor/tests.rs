@@ -5,3 +5,4 @@ mod looking;
 mod presence;
 mod rehearsal;
 mod rounds;
+mod turns;

@@ -9,6 +9,8 @@ use plumbline_proto::convert::{ArmPorts, Ask};
 
 use super::{arm::EPROTONOSUPPORT, *};
 
+mod active;
+
 const OWN: &str = "10.0.0.2";
 
 fn own() -> Own {

@@ -138,6 +138,8 @@ pub(super) struct Rehearsal {
     pub(super) frozen_from: Option<(Phase, NodeId)>,
     /// Probes whose tests go on until they are told to stop, and a while longer.
     pub(super) busy: BTreeSet<NodeId>,
+    /// Whether errands in turn go on until a test ends them.
+    pub(super) holds_turns: bool,
     /// Whose connection tracking was told to be tight.
     pub(super) tight: Vec<NodeId>,
     /// What was released, in this order.
@@ -161,6 +163,7 @@ impl Rehearsal {
             frozen: BTreeSet::new(),
             frozen_from: None,
             busy: BTreeSet::new(),
+            holds_turns: false,
             tight: Vec::new(),
             releases: Vec::new(),
             network: Box::new(|_| Signal::Verified),
@@ -315,6 +318,7 @@ impl Rehearsal {
                 self.progress(who, assignment, ProgressState::Ready);
             }
             Work::Look(_) => self.progress(who, assignment, ProgressState::Ready),
+            Work::Errand(errand) if self.holds_turns && errand.turn().is_some() => {}
             Work::Errand(errand) if errand.is_open_ended() => {
                 self.progress(who, assignment, ProgressState::Ready);
             }
@@ -350,6 +354,16 @@ impl Rehearsal {
                 self.progress(who, assignment, ProgressState::Done { last_seq });
             }
         }
+    }
+
+    /// How many errands were released.
+    pub(super) fn releases_of_errands(&self) -> usize {
+        let is_errand = |assignment: &u32| {
+            let given = usize::try_from(*assignment).unwrap();
+            matches!(self.works.get(given - 1), Some((_, Work::Errand(_))))
+        };
+        let released = self.releases.iter().map(|(_, assignment)| assignment);
+        released.filter(|assignment| is_errand(assignment)).count()
     }
 
     /// What was asked, in this order.
