@@ -19,3 +19,4 @@ pub mod scenario;
 pub mod stage;
 pub mod stand_in;
 pub mod trials;
+pub mod untouched;

@@ -250,7 +250,15 @@ impl Scenario {
     /// A sentence that names the file.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))?;
-        serde_saphyr::from_str(&text).map_err(|error| format!("read {}: {error}", path.display()))
+        Self::parse(&text).map_err(|error| format!("read {}: {error}", path.display()))
+    }
+
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        serde_saphyr::from_str(text).map_err(|error| error.to_string())
     }
 
     /// The path of its cluster file.

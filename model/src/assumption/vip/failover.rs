@@ -132,3 +132,53 @@ fn said(scene: &Scene<'_>, moved: &Move) -> String {
 const WARN_ABOVE_MS: u32 = 3_000;
 /// Clients of the API server give up after ten seconds.
 const FAIL_ABOVE_MS: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::Stretch;
+
+    fn node(last: u8) -> NodeId {
+        NodeId::Address([10, 0, 0, last].into())
+    }
+
+    fn reached(stretches: &[(u32, u32, Option<u8>)]) -> Reached {
+        let stretch = |(from_ms, until_ms, by): &(u32, u32, Option<u8>)| Stretch {
+            from_ms: *from_ms,
+            until_ms: *until_ms,
+            asks: 2,
+            answer: by.map_or(Answer::Silence, |by| Answer::By { holder: node(by) }),
+            mac: None,
+        };
+        Reached {
+            stretches: stretches.iter().map(stretch).collect(),
+            ..Reached::default()
+        }
+    }
+
+    fn outage_of(stretches: &[(u32, u32, Option<u8>)]) -> Option<u32> {
+        let after = Kept {
+            probing_ms: 600,
+            ..Kept::default()
+        };
+        outage(&reached(stretches), node(1), node(2), &after)
+    }
+
+    #[test]
+    fn an_outage_is_from_the_last_answer_of_one_to_the_first_of_the_other_less_the_probing() {
+        let move_ = [(0, 900, Some(1)), (1_000, 1_900, None), (1_900, 2_600, Some(2))];
+        assert_eq!(outage_of(&move_), Some(400));
+    }
+
+    #[test]
+    fn a_move_that_takes_less_than_the_probing_is_no_negative_outage() {
+        assert_eq!(outage_of(&[(0, 900, Some(1)), (1_400, 2_600, Some(2))]), Some(0));
+    }
+
+    #[test]
+    fn who_was_not_answered_by_both_measured_nothing() {
+        assert_eq!(outage_of(&[(0, 900, Some(1)), (1_000, 12_000, None)]), None);
+        assert_eq!(outage_of(&[(1_000, 2_000, Some(2))]), None);
+        assert_eq!(outage_of(&[(0, 900, Some(2)), (1_000, 2_000, Some(1))]), None);
+    }
+}

@@ -35,6 +35,8 @@ pub(super) struct Stay<'a> {
 pub(super) enum Outcome<'a> {
     Kept(Told<&'a Kept>),
     InUse(Told<&'a InUse>),
+    /// This node of the roster has it as its own: nobody was let take it.
+    OwnedBy(NodeId),
     Lacking(Lack),
 }
 
@@ -64,7 +66,7 @@ pub(super) fn turns<'a>(scene: &Scene<'a>) -> Vec<Turn<'a>> {
             match &hold.part {
                 HoldPart::Take { .. } => turn.stays.push(Stay {
                     holder: *node,
-                    outcome: outcome(scene, *node, hold.turn),
+                    outcome: outcome(scene, *node, hold.turn, hold.vip),
                 }),
                 HoldPart::Reach { .. } => {
                     if let Ok(log) = scene.log(*node) {
@@ -87,7 +89,7 @@ pub(super) fn turns<'a>(scene: &Scene<'a>) -> Vec<Turn<'a>> {
     turns.into_values().collect()
 }
 
-fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32) -> Outcome<'a> {
+fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32, vip: IpAddr) -> Outcome<'a> {
     let log = match scene.log(holder) {
         Ok(log) => log,
         Err(lack) => return Outcome::Lacking(lack),
@@ -105,6 +107,9 @@ fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32) -> Outcome<'a> {
             HeldSeen::Reached(_) => {}
         }
     }
+    if let Some(owner) = owner(scene, vip) {
+        return Outcome::OwnedBy(owner);
+    }
     if let Some(lack) = scene.undone(holder, errand::Kind::Hold) {
         return Outcome::Lacking(lack);
     }
@@ -114,12 +119,27 @@ fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32) -> Outcome<'a> {
     ))
 }
 
+/// The node whose own address it is, by what its probe told when it joined.
+fn owner(scene: &Scene<'_>, vip: IpAddr) -> Option<NodeId> {
+    let has_it = |node: &NodeId| {
+        let Ok(facts) = scene.facts(*node) else {
+            return false;
+        };
+        let interfaces = facts.what.interfaces.iter();
+        interfaces
+            .flat_map(|interface| &interface.addresses)
+            .filter_map(|address| address.parse::<IpNet>().ok())
+            .any(|own| own.addr() == vip)
+    };
+    scene.plan.participants.iter().copied().find(has_it)
+}
+
 impl<'a> Turn<'a> {
     /// The stays in which the address was held, in their order.
     pub(super) fn kept(&self) -> impl Iterator<Item = (NodeId, Told<&'a Kept>)> + '_ {
         self.stays.iter().filter_map(|stay| match &stay.outcome {
             Outcome::Kept(kept) => Some((stay.holder, *kept)),
-            Outcome::InUse(_) | Outcome::Lacking(_) => None,
+            Outcome::InUse(_) | Outcome::OwnedBy(_) | Outcome::Lacking(_) => None,
         })
     }
 

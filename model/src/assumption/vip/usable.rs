@@ -7,7 +7,7 @@ use std::{
 
 use super::turn::{Contact, Outcome, Turn, is_on_link, turns};
 use crate::{
-    assumption::{Complaint, Explains, Lack, Ruling, Scene},
+    assumption::{Complaint, Explains, Lack, RULES, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
     errand,
     id::NodeId,
@@ -84,7 +84,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::not_measured(turn.vip.to_string(), Lack::LiveNode));
             continue;
         }
-        let of_turn = faults_of(scene, turn);
+        rulings.extend(taken(scene, turn));
+        let of_turn = faults_of(turn, &|caller| is_on_link(scene, caller, turn.vip));
         let failing: BTreeSet<NodeId> = of_turn.iter().flat_map(|fault| fault.holders(turn)).collect();
         for fault in of_turn {
             let concern = faults.entry(fault).or_default();
@@ -112,6 +113,37 @@ fn unplanned(scene: &Scene<'_>) -> Vec<Ruling> {
         .collect()
 }
 
+/// That somebody has the address. VIP-001 asks for it in every run; where it is not made, what holders met is told here.
+fn taken(scene: &Scene<'_>, turn: &Turn<'_>) -> Option<Ruling> {
+    if RULES.iter().any(|rule| rule.check.id == "VIP-001") {
+        return None;
+    }
+    let (node, by, evidence) = turn.stays.iter().find_map(|stay| match &stay.outcome {
+        Outcome::OwnedBy(owner) => Some((Some(*owner), scene.name(*owner), Vec::new())),
+        Outcome::InUse(in_use) => {
+            let mac = in_use.what.mac.as_deref().unwrap_or("a host");
+            Some((None, mac.to_owned(), vec![in_use.line]))
+        }
+        Outcome::Kept(_) | Outcome::Lacking(_) => None,
+    })?;
+    let vip = turn.vip;
+    let complaint = Complaint {
+        cause: Cause {
+            kind: CauseKind::VipTaken,
+            node,
+            between: None,
+            detail: format!("{vip}, which the cluster is to have as a VIP, is in use: {by} has it"),
+        },
+        fix: Fix {
+            text: "Take the address from whoever has it, or give the cluster another one.".to_owned(),
+            commands: vec![format!("ip address show to {vip}")],
+        },
+        evidence,
+        explains: Explains::default(),
+    };
+    Some(Ruling::fail(vip.to_string(), complaint))
+}
+
 /// What is said of a stay that nothing is wrong with.
 fn stay_ruling(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, outcome: &Outcome<'_>) -> Ruling {
     let subject = format!("{} on {}", turn.vip, scene.name(holder));
@@ -121,6 +153,13 @@ fn stay_ruling(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, outcome: &Out
             let mac = in_use.what.mac.as_deref();
             let by = mac.map_or_else(String::new, |mac| format!(" ({mac})"));
             let why = format!("somebody has the address{by}, so that it was not taken");
+            return Ruling::not_measured(subject, Lack::ToldElsewhere(why));
+        }
+        Outcome::OwnedBy(owner) => {
+            let why = format!(
+                "somebody has the address ({}), so that it was not taken",
+                scene.name(*owner)
+            );
             return Ruling::not_measured(subject, Lack::ToldElsewhere(why));
         }
         Outcome::Lacking(lack) => return Ruling::not_measured(subject, lack.clone()),
@@ -160,8 +199,8 @@ fn stay_ruling(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, outcome: &Out
     Ruling::pass(subject, detail)
 }
 
-/// The fewest faults that explain who did not reach a VIP on whom.
-fn faults_of(scene: &Scene<'_>, turn: &Turn<'_>) -> Vec<Fault> {
+/// The fewest faults that explain who did not reach a VIP on whom; it is known who has the VIP on a link of its own.
+fn faults_of(turn: &Turn<'_>, is_on_link: &dyn Fn(NodeId) -> bool) -> Vec<Fault> {
     let kept: Vec<_> = turn.kept().collect();
     let callers = turn.callers();
     let mut failing: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
@@ -186,7 +225,7 @@ fn faults_of(scene: &Scene<'_>, turn: &Turn<'_>) -> Vec<Fault> {
         });
         return faults;
     }
-    let unlearned = unlearned(scene, turn, &kept, &failing, &reaching);
+    let unlearned = unlearned(is_on_link, turn, &kept, &failing, &reaching);
     if !unlearned.is_empty() {
         faults.push(Fault::NotLearned {
             holders: unlearned.keys().copied().collect(),
@@ -207,9 +246,8 @@ fn faults_of(scene: &Scene<'_>, turn: &Turn<'_>) -> Vec<Fault> {
             faults.push(Fault::OnNode(*holder));
             continue;
         }
-        let (near, far): (BTreeSet<_>, BTreeSet<_>) = left
-            .into_iter()
-            .partition(|caller| is_on_link(scene, *caller, turn.vip));
+        let (near, far): (BTreeSet<_>, BTreeSet<_>) =
+            left.into_iter().partition(|caller| is_on_link(*caller));
         for (side, callers) in [(&mut on_link, near), (&mut off_link, far)] {
             if !callers.is_empty() {
                 side.insert(*holder, callers);
@@ -235,7 +273,7 @@ fn faults_of(scene: &Scene<'_>, turn: &Turn<'_>) -> Vec<Fault> {
 /// nobody after him, by holder. A node of which nobody learned it while others' moves were learned has its own trouble: it is
 /// left out.
 fn unlearned(
-    scene: &Scene<'_>,
+    is_on_link: &dyn Fn(NodeId) -> bool,
     turn: &Turn<'_>,
     kept: &[(NodeId, Told<&Kept>)],
     failing: &BTreeMap<NodeId, BTreeSet<NodeId>>,
@@ -250,7 +288,7 @@ fn unlearned(
             // What a router in between keeps to is not seen from here.
             let is_stale = match turn.looked_at(*caller) {
                 Some(mac) => mac != own.what.mac && before.iter().any(|(_, before)| before.what.mac == mac),
-                None => !is_on_link(scene, *caller, turn.vip),
+                None => !is_on_link(*caller),
             };
             if last_known.is_some() && is_stale {
                 unlearned.entry(*holder).or_default().insert(*caller);
@@ -432,3 +470,6 @@ const FIND_OTHER: (&str, &str) = (
     "Find the host that answers at the VIP and take the address from it.",
     "ip neigh show VIP",
 );
+
+#[cfg(test)]
+mod tests;
