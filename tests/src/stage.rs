@@ -7,7 +7,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::BufReader,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -183,7 +183,7 @@ fn start_coordinator(
         command.args(["--max-rate", RATE]);
     }
     command
-        .args(["--listen", &format!("{}:0", lab.admin_address())])
+        .args(["--listen", &SocketAddr::new(lab.admin_address(), 0).to_string()])
         .arg("--join-file")
         .arg(join_file)
         .arg("--out")

@@ -10,7 +10,7 @@
 //! Both run on the errand's thread. What was lent is given back when the value goes, whatever ends the thread; if the process
 //! is killed the kernel takes it back when its lifetime is over.
 
-mod advertisement;
+mod discovery;
 mod reach;
 mod serve;
 mod take;

@@ -105,8 +105,9 @@ fn must_not_answer(plan: &Plan) -> u64 {
 pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
     if effort.tests == 0 {
         return "Control: one TLS 1.3 connection from each node to this machine, and nothing else; nothing listens on a node for it.\n\
-                What is bound or changed on a node: nothing.\n"
-            .to_owned();
+                What is bound or changed on a node: "
+            .to_owned()
+            + changed(parameters);
     }
     let Parameters {
         max_rate_node: node,
@@ -160,9 +161,19 @@ pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
          What is left behind: entries in connection tracking for up to two minutes, in no more than half of what is free there.\n\
          Privileges: ports below 1024 need CAP_NET_BIND_SERVICE; telling a host's firewall from the path needs CAP_NET_RAW\n\
          and CAP_NET_ADMIN (to read packets and rules). What lacks its privilege is reported as not measured.\n\
-         What is changed on a node: nothing.\n"
+         What is changed on a node: {}",
+        changed(parameters)
     );
     out
+}
+
+/// What a run changes on a node for a while.
+fn changed(parameters: &Parameters) -> &'static str {
+    if parameters.active {
+        "nothing but what is listed above for --active, and that for seconds.\n"
+    } else {
+        "nothing.\n"
+    }
 }
 
 /// SYN, SYN-ACK, ACK, hello, its acknowledgement, the answer, RST.

@@ -22,7 +22,7 @@ pub(crate) const CHECK: Check = Check {
     asserts: "each load balancer node can carry the VIPs: its announcements are taken, and peers, other subnets and the \
               gateway's side reach it at the address",
     how: "with --active, on bare nodes: one node after the other makes sure that nobody has the VIP (three ARP probes, RFC \
-          5227; the kernel's duplicate address detection in IPv6), has the kernel lend it (/32 or /128, 30 s, no route), \
+          5227; neighbour solicitations as of RFC 4862 in IPv6), has the kernel lend it (/32 or /128, 30 s, no route), \
           announces it five times (gratuitous ARP, unsolicited neighbour advertisement, never more than five packets a \
           second) and answers hellos that prove the pair key, while up to 32 participants connect to it ten times a second; \
           the same port on the node's own address is asked for comparison",

@@ -18,7 +18,10 @@ use plumbline_sys::{
     route::{self, Network},
 };
 
-use super::serve::{self, Server};
+use super::{
+    discovery,
+    serve::{self, Server},
+};
 use crate::{
     errand::{
         LinkPace, Post, Stop,
@@ -85,9 +88,8 @@ pub(super) fn take(vip: IpAddr, port: u16, callers: &[NodeId], post: &Post) -> R
     }
     let begun = Instant::now();
     let mut socket = link.open()?;
-    if let IpAddr::V4(vip) = vip
-        && let Some(mac) =
-            owner(&mut socket, link.mac, vip, &post.link_pace).map_err(|errno| gone(&link, errno))?
+    if let Some(mac) =
+        owner(&mut socket, link.mac, vip, &post.link_pace).map_err(|errno| gone(&link, errno))?
     {
         return Ok(Taken::InUse(InUse {
             mac: Some(data_link::text(mac)),
@@ -164,7 +166,7 @@ impl Holding {
             }
             IpAddr::V6(vip) => {
                 let source = self.link_local.unwrap_or(vip);
-                let advertisement = super::advertisement::unsolicited(source, vip, self.mac);
+                let advertisement = discovery::unsolicited(source, vip, self.mac);
                 self.link.send(EtherType::Ipv6, ALL_NODES_MAC, &advertisement)
             }
         }
@@ -190,17 +192,26 @@ impl Lent {
     }
 }
 
-/// Asks three times whether somebody has an address, and listens (RFC 5227 section 2.1.1, with shorter waits: a probe of somebody
-/// else in the middle of a move of VIPs would hide what the move takes). Whoever uses it, or asks for it in the same way, is told.
+/// Asks three times whether somebody has an address, and listens (RFC 5227 section 2.1.1, RFC 4862 section 5.4, with shorter waits:
+/// longer ones would hide what a move takes). Whoever uses it, or asks for it in the same way, is told. That the kernel looks for
+/// duplicates of IPv6 addresses is not relied on: a setting can forbid it.
 fn owner(
     socket: &mut LinkSocket,
     own: [u8; 6],
-    vip: Ipv4Addr,
+    vip: IpAddr,
     pace: &LinkPace,
 ) -> Result<Option<[u8; 6]>, Errno> {
     for _ in 0..PROBES {
         wait_for(pace);
-        socket.send(EtherType::Arp, BROADCAST, &Arp::probe(own, vip).to_bytes())?;
+        match vip {
+            IpAddr::V4(vip) => {
+                socket.send(EtherType::Arp, BROADCAST, &Arp::probe(own, vip).to_bytes())?;
+            }
+            IpAddr::V6(vip) => {
+                let (probe, to) = discovery::probe(vip);
+                socket.send(EtherType::Ipv6, to, &probe)?;
+            }
+        }
         let asked = Instant::now();
         loop {
             let rest = BETWEEN_PROBES.saturating_sub(asked.elapsed());
@@ -210,17 +221,26 @@ fn owner(
             let Some(frame) = socket.receive(rest)? else {
                 continue;
             };
-            let Some(arp) = Arp::parse(&frame.packet).filter(|_| frame.protocol == EtherType::Arp) else {
-                continue;
+            let claims = match (vip, frame.protocol) {
+                (IpAddr::V4(vip), EtherType::Arp) => arp_claims(&frame.packet, vip),
+                (IpAddr::V6(vip), EtherType::Ipv6) => {
+                    discovery::claims(&frame.packet, vip).then_some(frame.from)
+                }
+                _ => None,
             };
-            let has_it = arp.sender == vip;
-            let wants_it = arp.sender == Ipv4Addr::UNSPECIFIED && arp.target == vip;
-            if (has_it || wants_it) && arp.sender_mac != own {
-                return Ok(Some(arp.sender_mac));
+            if let Some(mac) = claims.filter(|mac| *mac != own) {
+                return Ok(Some(mac));
             }
         }
     }
     Ok(None)
+}
+
+/// The link address of somebody who says that he has an address, or wants it.
+fn arp_claims(packet: &[u8], vip: Ipv4Addr) -> Option<[u8; 6]> {
+    let arp = Arp::parse(packet)?;
+    let wants_it = arp.sender == Ipv4Addr::UNSPECIFIED && arp.target == vip;
+    (arp.sender == vip || wants_it).then_some(arp.sender_mac)
 }
 
 /// Waits until one more ARP or ND packet may be sent: some hundred milliseconds at most, since nobody else is at it.
