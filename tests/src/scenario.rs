@@ -1,6 +1,7 @@
 //! Scenario files: what is planted, and what must be found, no more and no less.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -15,7 +16,7 @@ mod expect;
 #[cfg(test)]
 mod tests;
 
-pub use expect::{Expectation, ExpectedFinding, ExpectedOutcome};
+pub use expect::{Expectation, ExpectedCheck, ExpectedFinding, ExpectedOutcome};
 
 /// One scenario.
 #[derive(Debug, Deserialize)]
@@ -37,6 +38,9 @@ pub struct Scenario {
     /// Hosts on which Kubernetes seems to run already. Whatever else is expected, their services must not be disturbed.
     #[serde(default)]
     pub live: Vec<LiveHost>,
+    /// Capabilities that the probes of these hosts lack, in setpriv's words (`net_raw`), by host.
+    #[serde(default)]
+    pub lacking: BTreeMap<NodeId, Vec<String>>,
     /// What is planted before the audit.
     #[serde(default)]
     pub faults: Vec<Fault>,

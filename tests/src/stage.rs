@@ -137,9 +137,12 @@ pub fn audit(
         let program = Program {
             stdin: format!("{string}\n").into_bytes(),
             stderr: Some(log),
-            ..probe(
-                programs,
-                shows.is_some_and(|live| live.shows == Life::Configuration),
+            ..weakened(
+                probe(
+                    programs,
+                    shows.is_some_and(|live| live.shows == Life::Configuration),
+                ),
+                scenario.lacking.get(&node).map_or(&[][..], Vec::as_slice),
             )
         };
         let child = lab.spawn_in(node, program).map_err(|error| error.to_string())?;
@@ -242,6 +245,28 @@ fn probe(programs: &Programs, kubelet_is_configured: bool) -> Program {
         args,
         stdin: Vec::new(),
         stderr: None,
+    }
+}
+
+/// A program without some capabilities, as somebody who is not root would run it.
+fn weakened(program: Program, lacking: &[String]) -> Program {
+    if lacking.is_empty() {
+        return program;
+    }
+    let without: Vec<String> = lacking.iter().map(|name| format!("-{name}")).collect();
+    let without = OsString::from(without.join(","));
+    let mut args = vec![
+        "--bounding-set".into(),
+        without.clone(),
+        "--inh-caps".into(),
+        without,
+        program.path.into_os_string(),
+    ];
+    args.extend(program.args);
+    Program {
+        path: "setpriv".into(),
+        args,
+        ..program
     }
 }
 

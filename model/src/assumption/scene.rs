@@ -112,6 +112,7 @@ fn capability(name: &str) -> &'static str {
         "CAP_NET_RAW" => "CAP_NET_RAW",
         "CAP_NET_ADMIN" => "CAP_NET_ADMIN",
         "CAP_NET_BIND_SERVICE" => "CAP_NET_BIND_SERVICE",
+        "CAP_SYS_ADMIN" => "CAP_SYS_ADMIN",
         _ => "a privilege",
     }
 }

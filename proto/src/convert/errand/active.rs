@@ -99,3 +99,104 @@ pub(super) fn tunnel(wire: &v1::Tunnel, roster: &Roster) -> Result<TunnelErrand,
         takes: wire.take,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use plumbline_model::{errand::Errand, evidence::Member};
+
+    use super::*;
+    use crate::convert::errand::{errand, wire_errand};
+
+    fn member(last: u8) -> Member {
+        let address: IpAddr = [10, 0, 0, last].into();
+        Member {
+            node: address.into(),
+            addresses: vec![address],
+            tls_key_sha256: "ab".repeat(32),
+            signing_key: format!("04{}", "cd".repeat(64)),
+            agreement_key: "ef".repeat(32),
+            data_ipv6: None,
+        }
+    }
+
+    fn roster() -> Roster {
+        Roster::new((1..=3).map(member).collect()).unwrap()
+    }
+
+    fn node(last: u8) -> NodeId {
+        NodeId::Address([10, 0, 0, last].into())
+    }
+
+    fn taking() -> v1::Hold {
+        v1::Hold {
+            turn: 1,
+            vip: vec![10, 0, 0, 100],
+            port: 443,
+            take: true,
+            members: vec![1, 2],
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_out_as_it_went_in() {
+        let hold = |vip: &str, part| {
+            Errand::Hold(HoldErrand {
+                turn: 7,
+                vip: vip.parse().unwrap(),
+                port: 443,
+                part,
+            })
+        };
+        let asked = [
+            hold(
+                "10.0.0.100",
+                HoldPart::Take {
+                    callers: vec![node(2), node(3)],
+                },
+            ),
+            hold(
+                "fd00::100",
+                HoldPart::Reach {
+                    holders: vec![node(1)],
+                },
+            ),
+            Errand::Tunnel(TunnelErrand {
+                turn: 1_000,
+                encapsulation: Encapsulation::Geneve,
+                port: 6081,
+                peer: node(3),
+                takes: true,
+            }),
+        ];
+        for asked in asked {
+            let wire = wire_errand(&asked, &roster()).unwrap();
+            assert_eq!(errand(&wire, &roster()).unwrap(), asked);
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_that_is_out_of_range_or_names_nobody() {
+        assert!(hold(&taking(), &roster()).is_ok());
+        let spoilt: [fn(&mut v1::Hold); 6] = [
+            |wire| wire.vip = vec![10, 0, 0],
+            |wire| wire.vip = vec![0; 17],
+            |wire| wire.port = 0,
+            |wire| wire.port = 65_536,
+            |wire| wire.members = vec![3],
+            |wire| wire.members = vec![1; MAX_CALLERS + 1],
+        ];
+        for (case, spoil) in spoilt.iter().enumerate() {
+            let mut wire = taking();
+            spoil(&mut wire);
+            assert!(hold(&wire, &roster()).is_err(), "case {case}");
+        }
+        let tunnel_without_a_kind = v1::Tunnel {
+            turn: 0,
+            encapsulation: 0,
+            port: 6081,
+            peer: 1,
+            take: true,
+        };
+        assert!(tunnel(&tunnel_without_a_kind, &roster()).is_err());
+    }
+}
