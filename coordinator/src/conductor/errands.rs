@@ -59,15 +59,19 @@ impl Conductor {
         self.enter(now, Phase::Examining, longest.unwrap_or_default());
     }
 
-    /// The next turn, or what comes after all of them. A turn in which somebody would lead on whose host Kubernetes runs is not
-    /// begun: its probe would refuse, and the others have nothing to ask for on a live cluster.
+    /// The next turn, or what comes after all of them. A turn in which somebody would lead, or be the other end of a tunnel, on
+    /// whose host Kubernetes runs is not begun: its probe would refuse, and the others would wait for nothing.
     pub(super) fn next_turn(&mut self, now: Awake) {
         let mut turns = match self.turns.take() {
             Some(turns) => turns,
             None => turns(self.duties.errands(errand::Moment::InTurn)),
         };
         let is_live = |(node, _): &(NodeId, Errand)| self.seats.get(node).is_some_and(|seat| seat.is_live);
-        turns.retain(|turn| !turn.leads.iter().any(is_live));
+        let is_end = |(_, errand): &&(NodeId, Errand)| !errand.is_open_ended();
+        turns.retain(|turn| {
+            let ends = turn.follows.iter().filter(is_end);
+            !turn.leads.iter().chain(ends).any(is_live)
+        });
         let next = turns.pop_front();
         self.turns = Some(turns);
         match next {

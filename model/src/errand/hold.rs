@@ -218,3 +218,53 @@ const LB_PORT: &str = "controlPlaneLBPort";
 const INGRESS_PORT: u16 = 443;
 /// IANA: `sun-sr-https`, and what every Kubernetes API server takes.
 const API_SERVER_PORT: u16 = 6443;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(last: u8) -> NodeId {
+        NodeId::Address([10, 0, 0, last].into())
+    }
+
+    #[test]
+    fn holders_ask_each_other_and_of_many_others_an_even_sample_asks() {
+        let participants: Vec<NodeId> = (1..=200).map(node).collect();
+        let holders = [node(1), node(2), node(3)];
+        let callers = callers(&participants, &holders);
+        assert!(callers.len() <= MAX_CALLERS, "{}", callers.len());
+        assert!(holders.iter().all(|holder| callers.contains(holder)));
+        // The ends of the list are in different subnets as a rule: both are asked from.
+        assert!(callers.iter().any(|caller| *caller > node(190)));
+        assert!(callers.is_sorted());
+    }
+
+    #[test]
+    fn few_participants_ask_all_and_the_workstation_with_them() {
+        let participants = [NodeId::Coordinator, node(1), node(9)];
+        let asking = callers(&participants, &[node(1)]);
+        assert_eq!(asking.len(), 3);
+    }
+
+    #[test]
+    fn nobody_asks_who_speaks_another_family() {
+        let six = NodeId::Address("fd00::9".parse().unwrap());
+        assert_eq!(callers(&[node(1), six], &[node(1)]), [node(1)]);
+    }
+
+    #[test]
+    fn what_names_those_who_are_left_out_goes_with_them() {
+        let mut take = HoldErrand {
+            turn: 0,
+            vip: [10, 0, 0, 100].into(),
+            port: 443,
+            part: HoldPart::Take {
+                callers: vec![node(2), node(3)],
+            },
+        };
+        take.leave_out(&BTreeSet::from([node(2)]));
+        assert!(!take.is_void());
+        take.leave_out(&BTreeSet::from([node(3)]));
+        assert!(take.is_void());
+    }
+}

@@ -154,6 +154,30 @@ fn no_turn_begins_in_which_a_live_node_would_lead() {
 }
 
 #[test]
+fn a_live_node_asks_for_a_vip_and_ends_no_tunnel() {
+    let mut stage = Rehearsal::new(with_turns());
+    stage.holds_turns = true;
+    for last in 1..=3 {
+        stage.join(node(last));
+    }
+    let live = HostFacts {
+        life: Life::Live,
+        ..HostFacts::default()
+    };
+    stage.batch(node(3), vec![Record::Facts(Box::new(live))]);
+    stage.wait(1_000);
+    for _ in 0..2 {
+        let taking = last_assignment(&stage);
+        let (who, _) = *given(&stage).last().unwrap();
+        stage.progress(who, taking, ProgressState::Done { last_seq: 0 });
+    }
+    stage.wait(1_000);
+    // The VIP's turn was begun, since 3 would only have asked; the tunnel to it was not.
+    assert_eq!(given(&stage), [(node(1), true), (node(2), true)]);
+    assert!(stage.finished);
+}
+
+#[test]
 fn a_holder_that_goes_silent_costs_its_lease_and_no_more() {
     let mut stage = at_the_first_turn();
     stage.frozen.insert(node(1));
