@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cluster::{Cluster, ListedNode},
+    cluster::{AddressRange, Cluster, ListedNode},
     id::{NodeId, Role},
     port::Family,
     profile::Source,
@@ -132,6 +132,9 @@ pub struct Inventory {
     /// The ingress VIP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ingress_vip: Option<IpAddr>,
+    /// Addresses that load balancers give to Services, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub address_pools: Vec<AddressRange>,
     /// Whether node agent is asked for (1.33 and later).
     pub node_agent: bool,
     /// Pod ranges, those of ClusterCIDRConfig documents included.
@@ -273,6 +276,11 @@ impl Inventory {
             load_balancer_type: load_balancer.kind,
             control_plane_vip: Some(load_balancer.control_plane_vip),
             ingress_vip: load_balancer.ingress_vip,
+            address_pools: load_balancer
+                .address_pools
+                .iter()
+                .flat_map(|pool| pool.ranges.iter().copied())
+                .collect(),
             node_agent: cluster.node_agent,
             pods,
             services: cluster.network.services.clone(),

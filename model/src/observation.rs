@@ -28,8 +28,8 @@ pub use self::{
     },
     held::{Answer, CallerHeard, Comparison, Held, HeldSeen, InUse, Kept, Reached, Stretch},
     host::HostSettings,
-    link::LinkSeen,
-    overheard::Overheard,
+    link::{Asked, LinkSeen, MAX_ANSWERS, Subject},
+    overheard::{Advert, MAX_ADVERTISED, MAX_ADVERTS, MAX_STRANGERS, Overheard, Speaker, Speech},
     path::{EchoSeen, FlowsSeen, Hops, MAX_SIZES, MAX_TOLD, PathMethod, PathSeen, SizeSeen, TooBig},
     tunnel::{Transfer, Tried, TunnelSeen},
 };

@@ -82,7 +82,8 @@ pub(super) fn errand(errand: &Errand) -> Duration {
     let at_it = match errand {
         Errand::Inspect => Duration::from_secs(15),
         Errand::Listen => Duration::ZERO,
-        Errand::Link(_) | Errand::Dial(_) | Errand::Path(_) => Duration::from_secs(60),
+        Errand::Link(errand) => Duration::from_secs(errand.most_seconds().into()),
+        Errand::Dial(_) | Errand::Path(_) => Duration::from_secs(60),
         // Probing before it, and the address is gone with its lease at the latest.
         Errand::Hold(_) => Duration::from_secs(HOLD_LEASE_S.into()),
         Errand::Tunnel(_) => Duration::from_millis(u64::from(MAX_TRANSFER_MS) * 2),

@@ -7,6 +7,8 @@ use std::{
 
 use ipnet::IpNet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     report::check,
     source::{Complaints, Gravity, Placed},
@@ -14,7 +16,8 @@ use crate::{
 };
 
 /// Addresses of a load balancer pool, both ends included, both of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AddressRange {
     /// The lowest.
     pub first: IpAddr,

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     dial::DialErrand,
     hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
-    link::{GATEWAYS, LinkErrand},
+    link::{GATEWAYS, LinkErrand, MAX_LINK_ADDRESSES, MAX_LINK_PEERS},
     path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
     tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };

@@ -182,6 +182,7 @@ fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<N
         load_balancer_type: LoadBalancerType::Layer2,
         control_plane_vip: None,
         ingress_vip: None,
+        address_pools: Vec::new(),
         node_agent: false,
         pods: Vec::new(),
         services: Vec::new(),

@@ -127,6 +127,7 @@ impl Stage {
             load_balancer_type: LoadBalancerType::Layer2,
             control_plane_vip: None,
             ingress_vip: None,
+            address_pools: Vec::new(),
             node_agent: false,
             pods: Vec::new(),
             services: Vec::new(),

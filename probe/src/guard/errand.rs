@@ -20,7 +20,8 @@ impl Guard {
         standing: &Standing,
     ) -> Result<Errand, UndoneWhy> {
         match errand {
-            Errand::Listen if !self.policy.capture => Err(UndoneWhy::Policy),
+            // What answers a question on the link is received by a packet socket, too.
+            Errand::Listen | Errand::Link(_) if !self.policy.capture => Err(UndoneWhy::Policy),
             Errand::Hold(hold) => self
                 .permit_hold(&hold, roster, standing)
                 .map(|()| Errand::Hold(hold)),

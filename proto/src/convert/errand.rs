@@ -1,6 +1,8 @@
 //! Errands: what probes do beside the port matrix.
 
-use plumbline_model::errand::{DialErrand, Errand, LinkErrand};
+mod link;
+
+use plumbline_model::errand::{DialErrand, Errand};
 
 use super::{FieldError, Invalid, Roster};
 use crate::v1;
@@ -14,11 +16,10 @@ mod path;
 /// If it names a node that is not on the roster.
 pub(super) fn wire_errand(errand: &Errand, roster: &Roster) -> Result<v1::Errand, Invalid> {
     use v1::errand::Errand as Wire;
-    let _ = roster;
     let errand = match errand {
         Errand::Inspect => Wire::Inspect(v1::Inspect {}),
         Errand::Listen => Wire::Listen(v1::Listen {}),
-        Errand::Link(LinkErrand {}) => Wire::Link(v1::Link {}),
+        Errand::Link(errand) => Wire::Link(link::wire_link(errand, roster)?),
         Errand::Dial(DialErrand {}) => Wire::Dial(v1::Dial {}),
         Errand::Path(errand) => Wire::Path(path::wire(errand, roster)?),
         Errand::Hold(errand) => Wire::Hold(active::wire_hold(errand, roster)?),
@@ -33,7 +34,6 @@ pub(super) fn wire_errand(errand: &Errand, roster: &Roster) -> Result<v1::Errand
 /// If anything in it is out of range.
 pub(super) fn errand(wire: &v1::Errand, roster: &Roster) -> Result<Errand, Invalid> {
     use v1::errand::Errand as Wire;
-    let _ = roster;
     let errand = wire
         .errand
         .as_ref()
@@ -41,7 +41,7 @@ pub(super) fn errand(wire: &v1::Errand, roster: &Roster) -> Result<Errand, Inval
     Ok(match errand {
         Wire::Inspect(v1::Inspect {}) => Errand::Inspect,
         Wire::Listen(v1::Listen {}) => Errand::Listen,
-        Wire::Link(v1::Link {}) => Errand::Link(LinkErrand {}),
+        Wire::Link(errand) => Errand::Link(link::link(errand, roster)?),
         Wire::Dial(v1::Dial {}) => Errand::Dial(DialErrand {}),
         Wire::Path(wire) => Errand::Path(path::read(wire, roster)?),
         Wire::Hold(wire) => Errand::Hold(active::hold(wire, roster).map_err(|e| e.within("hold"))?),

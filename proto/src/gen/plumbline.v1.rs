@@ -402,9 +402,16 @@ pub struct Inspect {}
 /// Tell what is heard on the link.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Listen {}
-/// Ask on the link.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Link {}
+/// Ask on the link, by ARP and neighbour discovery. The probe asks for its own addresses and its gateways by itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Link {
+    /// Members whose link addresses are asked for: indices in the roster, ascending.
+    #[prost(uint32, repeated, tag = "1")]
+    pub peers: ::prost::alloc::vec::Vec<u32>,
+    /// Addresses that no host should have, ascending, as text.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Ask names and addresses outside the roster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Dial {}
