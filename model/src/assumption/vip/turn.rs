@@ -9,10 +9,12 @@ use ipnet::IpNet;
 
 use crate::{
     assumption::{Lack, Scene},
-    errand::{self, Errand, HoldPart},
+    errand::{self, Errand, HoldErrand, HoldPart},
+    evidence::Group,
     id::NodeId,
     ledger::Told,
     observation::{Answer, HeldSeen, InUse, Kept, Life, Reached},
+    port::Protocol,
 };
 
 /// A VIP's turn.
@@ -66,7 +68,7 @@ pub(super) fn turns<'a>(scene: &Scene<'a>) -> Vec<Turn<'a>> {
             match &hold.part {
                 HoldPart::Take { .. } => turn.stays.push(Stay {
                     holder: *node,
-                    outcome: outcome(scene, *node, hold.turn, hold.vip),
+                    outcome: outcome(scene, *node, hold),
                 }),
                 HoldPart::Reach { .. } => {
                     if let Ok(log) = scene.log(*node) {
@@ -89,13 +91,13 @@ pub(super) fn turns<'a>(scene: &Scene<'a>) -> Vec<Turn<'a>> {
     turns.into_values().collect()
 }
 
-fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32, vip: IpAddr) -> Outcome<'a> {
+fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, hold: &HoldErrand) -> Outcome<'a> {
     let log = match scene.log(holder) {
         Ok(log) => log,
         Err(lack) => return Outcome::Lacking(lack),
     };
     let line = |line, what| Told { what, line };
-    for told in log.held.iter().filter(|told| told.what.turn == turn) {
+    for told in log.held.iter().filter(|told| told.what.turn == hold.turn) {
         match &told.what.seen {
             HeldSeen::Kept(kept) => {
                 return Outcome::Kept(Told {
@@ -107,16 +109,31 @@ fn outcome<'a>(scene: &Scene<'a>, holder: NodeId, turn: u32, vip: IpAddr) -> Out
             HeldSeen::Reached(_) => {}
         }
     }
-    if let Some(owner) = owner(scene, vip) {
+    if let Some(owner) = owner(scene, hold.vip) {
         return Outcome::OwnedBy(owner);
     }
     if let Some(lack) = scene.undone(holder, errand::Kind::Hold) {
-        return Outcome::Lacking(lack);
+        let told = port_holder(scene, holder, hold.port).filter(|_| matches!(lack, Lack::Other(..)));
+        return Outcome::Lacking(told.map_or(lack, Lack::ToldElsewhere));
     }
     Outcome::Lacking(Lack::Other(
         Some(holder),
         "the run ended before this node's turn".to_owned(),
     ))
+}
+
+/// Who holds a TCP port at all addresses of a node, so that it cannot be opened at the VIP: the port matrix tells of that, if it
+/// is made.
+fn port_holder(scene: &Scene<'_>, node: NodeId, port: u16) -> Option<String> {
+    let facts = scene.facts(node).ok().filter(|_| scene.asks_for(Group::Reach))?;
+    let mut listeners = facts.what.listeners.iter();
+    let listener = listeners.find(|listener| {
+        listener.protocol == Protocol::Tcp
+            && listener.address.is_unspecified()
+            && listener.ports.contains(port)
+    })?;
+    let process = listener.process.as_deref().unwrap_or("a program");
+    Some(format!("{process} holds TCP {port} at every address of the node"))
 }
 
 /// The node whose own address it is, by what its probe told when it joined.

@@ -121,8 +121,14 @@ fn taken(scene: &Scene<'_>, turn: &Turn<'_>) -> Option<Ruling> {
     let (node, by, evidence) = turn.stays.iter().find_map(|stay| match &stay.outcome {
         Outcome::OwnedBy(owner) => Some((Some(*owner), scene.name(*owner), Vec::new())),
         Outcome::InUse(in_use) => {
-            let mac = in_use.what.mac.as_deref().unwrap_or("a host");
-            Some((None, mac.to_owned(), vec![in_use.line]))
+            let mac = in_use.what.mac.as_deref();
+            let member = mac.and_then(|mac| with_mac(scene, mac));
+            // A probe that is gone left the address to its lease: that it is gone is what is wrong.
+            if member.is_some_and(|node| scene.ledger.is_gone(node)) {
+                return None;
+            }
+            let name = member.map_or_else(|| mac.unwrap_or("a host").to_owned(), |node| scene.name(node));
+            Some((member, name, vec![in_use.line]))
         }
         Outcome::Kept(_) | Outcome::Lacking(_) => None,
     })?;
@@ -142,6 +148,15 @@ fn taken(scene: &Scene<'_>, turn: &Turn<'_>) -> Option<Ruling> {
         explains: Explains::default(),
     };
     Some(Ruling::fail(vip.to_string(), complaint))
+}
+
+/// The participant with an interface of this link address, also if its probe is gone.
+fn with_mac(scene: &Scene<'_>, mac: &str) -> Option<NodeId> {
+    let has_it = |node: &NodeId| {
+        let facts = scene.ledger.node(*node).and_then(|log| log.facts);
+        facts.is_some_and(|facts| facts.what.interfaces.iter().any(|interface| interface.mac == mac))
+    };
+    scene.plan.participants.iter().copied().find(has_it)
 }
 
 /// What is said of a stay that nothing is wrong with.
