@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "rules land one by one")]
 
+mod l2;
 mod mtu;
 mod scene;
 mod settle;
@@ -185,9 +186,19 @@ impl Lack {
 /// Every rule, ascending by id.
 pub(crate) const RULES: &[Rule] = &[
     Rule {
+        check: &l2::duplicate::CHECK,
+        group: Group::L2,
+        judge: l2::duplicate::judge,
+    },
+    Rule {
         check: &mtu::transfer::CHECK,
         group: Group::Host,
         judge: mtu::transfer::judge,
+    },
+    Rule {
+        check: &vip::free::CHECK,
+        group: Group::L2,
+        judge: vip::free::judge,
     },
     Rule {
         check: &vip::usable::CHECK,

@@ -1,5 +1,6 @@
 //! Checks of VIPs.
 
 pub(super) mod failover;
+pub(super) mod free;
 mod turn;
 pub(super) mod usable;

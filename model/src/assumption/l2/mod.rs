@@ -1,0 +1,4 @@
+//! Checks of layer 2.
+
+pub(super) mod answers;
+pub(super) mod duplicate;
