@@ -25,10 +25,13 @@ pub(crate) const CHECK: Check = Check {
     source: "RFC 5227 section 2.1.1; RFC 4862 section 5.4",
 };
 
+/// Link addresses that answer for a node's own addresses, which of these, and the lines that tell.
+type Doubled<'a> = (BTreeSet<&'a str>, Vec<String>, BTreeSet<u32>);
+
 /// Judges every node's own addresses; one duplicate is one complaint, whatever the number of its families.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let proxies = proxies(scene);
-    let mut by_node: BTreeMap<NodeId, (BTreeSet<&str>, Vec<String>, BTreeSet<u32>)> = BTreeMap::new();
+    let mut by_node: BTreeMap<NodeId, Doubled<'_>> = BTreeMap::new();
     for (node, told, asked) in questions(scene) {
         if asked.subject != Subject::Own || asked.sent == 0 {
             continue;
