@@ -1,9 +1,10 @@
 use super::*;
 use crate::{
     cluster,
-    evidence::{Group, SwarmKind},
+    evidence::Group,
     id::Role,
     profile::{self, PortSpec},
+    report::stage,
     source::SourceText,
 };
 
@@ -32,22 +33,7 @@ fn profiles() -> Vec<Profile> {
 }
 
 fn parameters() -> Parameters {
-    Parameters {
-        swarm: SwarmKind::Lab,
-        groups: vec![Group::Config, Group::Reach],
-        nodes: Vec::new(),
-        exclude: Vec::new(),
-        version: None,
-        exhaustive: false,
-        seed: 1,
-        attempts: 3,
-        attempt_timeout_ms: 500,
-        max_rate_node: 0,
-        max_rate_pair: 0,
-        partial: false,
-        retest: None,
-        active: false,
-    }
+    stage::parameters(vec![Group::Config, Group::Reach])
 }
 
 fn plan(sample: &str) -> Plan {

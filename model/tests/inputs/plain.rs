@@ -1,7 +1,7 @@
 //! Plain inventories, site files and admin clusters: what they yield, and what they are told.
 
 use plumbline_model::{
-    evidence::{Group, Parameters, SwarmKind},
+    evidence::{Group, Parameters},
     id::{NodeId, Role},
     input::{self, InputText, Purpose, Understood},
     inventory::Inventory,
@@ -65,20 +65,8 @@ fn assert_says(complaints: &[Diagnostic], file: &str, line: u32, words: &[&str])
 
 fn parameters() -> Parameters {
     Parameters {
-        swarm: SwarmKind::Lab,
         groups: vec![Group::Config, Group::Access, Group::Reach],
-        nodes: Vec::new(),
-        exclude: Vec::new(),
-        version: None,
-        exhaustive: false,
-        seed: 1,
-        attempts: 3,
-        attempt_timeout_ms: 500,
-        max_rate_node: 0,
-        max_rate_pair: 0,
-        partial: false,
-        retest: None,
-        active: false,
+        ..crate::parameters()
     }
 }
 

@@ -298,22 +298,27 @@ pub(crate) fn run_record() -> RunRecord {
             text: "abc".to_owned(),
         }],
         profiles: Vec::new(),
-        parameters: Parameters {
-            swarm: SwarmKind::Lab,
-            groups: vec![Group::Reach],
-            nodes: Vec::new(),
-            exclude: Vec::new(),
-            version: None,
-            exhaustive: false,
-            seed: 1,
-            attempts: 3,
-            attempt_timeout_ms: 600,
-            max_rate_node: 0,
-            max_rate_pair: 0,
-            partial: false,
-            retest: None,
-            active: false,
-        },
+        parameters: parameters(vec![Group::Reach]),
+    }
+}
+
+/// Of a run in a lab, without limits.
+pub(crate) fn parameters(groups: Vec<Group>) -> Parameters {
+    Parameters {
+        swarm: SwarmKind::Lab,
+        groups,
+        nodes: Vec::new(),
+        exclude: Vec::new(),
+        version: None,
+        exhaustive: false,
+        seed: 1,
+        attempts: 3,
+        attempt_timeout_ms: 600,
+        max_rate_node: 0,
+        max_rate_pair: 0,
+        partial: false,
+        retest: None,
+        active: false,
     }
 }
 
