@@ -10,9 +10,10 @@ use comfy_table::Table;
 use plumbline_model::{
     evidence::SwarmKind,
     id::NodeId,
+    inventory::Inventory,
     plan::{Block, Expect, Plan, Sharing},
     port::Family,
-    profile::Profile,
+    profile::{Profile, Source},
     source::Gravity,
 };
 use serde::Serialize;
@@ -97,6 +98,22 @@ fn table(inputs: &Inputs) -> String {
     );
 
     out.push_str(&settings(inputs));
+    out.push_str(&nodes(inventory));
+    if !plan.blocks.is_empty() {
+        let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
+    }
+    out.push_str(&untested(plan));
+    let effort = Effort::of(plan, parameters);
+    out.push_str(&made(plan, &effort));
+    if !plan.participants.is_empty() {
+        out.push_str(&errands::beside(&plan.errands, parameters));
+        out.push_str(&sent(&effort, parameters));
+    }
+    out
+}
+
+/// The nodes, one line each, and the vantages if there are any.
+fn nodes(inventory: &Inventory) -> String {
     let mut nodes = plain_table(["NODE", "ROLES", "VERSION", "POOL", "LABELS"]);
     for node in &inventory.nodes {
         let roles: Vec<&str> = node.roles.iter().map(|role| role.as_str()).collect();
@@ -111,21 +128,22 @@ fn table(inputs: &Inputs) -> String {
             render::printable(&labels.join(" ")),
         ]);
     }
-    let _ = writeln!(out, "{}\n", nodes.trim_fmt());
+    let mut out = format!("{}\n\n", nodes.trim_fmt());
     if !inventory.vantages.is_empty() {
         let mut vantages = plain_table(["VANTAGE", "NAME", "STANDS FOR"]);
         for vantage in &inventory.vantages {
-            let sources: Vec<String> = vantage.stands_for.iter().map(word).collect();
+            let sources: Vec<&str> = vantage.stands_for.iter().map(Source::word).collect();
             let name = render::printable(&vantage.name);
             vantages.add_row([vantage.id.to_string(), name, sources.join(" ")]);
         }
         let _ = writeln!(out, "{}\n", vantages.trim_fmt());
     }
+    out
+}
 
-    if !plan.blocks.is_empty() {
-        let _ = writeln!(out, "{}\n", rules_table(plan).trim_fmt());
-    }
-
+/// What the port tables ask for and nobody can test.
+fn untested(plan: &Plan) -> String {
+    let mut out = String::new();
     for (source, remedy, rules) in render::gaps_by_source(&plan.no_vantage) {
         let _ = writeln!(
             out,
@@ -141,37 +159,31 @@ fn table(inputs: &Inputs) -> String {
             rule.rule
         );
     }
-    if !plan.no_vantage.is_empty() || !plan.not_tested.is_empty() {
+    if !out.is_empty() {
         out.push('\n');
     }
-    let effort = Effort::of(plan, parameters);
-    if effort.tests == 0 {
-        out.push_str(if plan.participants.is_empty() {
-            "No port is tested and no node is asked: the file alone is checked.\n"
-        } else {
-            "No port is tested: each node is asked whether it can be reached and driven.\n\n"
-        });
-    } else {
-        let _ = writeln!(
-            out,
-            "{} over {}, {} inferred; the busiest node makes {}.",
+    out
+}
+
+/// How many tests are made, and how long that takes.
+fn made(plan: &Plan, effort: &Effort) -> String {
+    if effort.tests > 0 {
+        return format!(
+            "{} over {}, {} inferred; the busiest node makes {}.\nAbout {} s if everything answers; at most {} s if nothing \
+             does, and seconds more to look again at what failed.\n\n",
             render::count(effort.tests, "test"),
             render::count(effort.pairs, "ordered pair"),
             render::count(effort.inferred, "more pair-port"),
-            effort.busiest_source_tests
-        );
-        let _ = writeln!(
-            out,
-            "About {} s if everything answers; at most {} s if nothing does, and seconds more to look again at what failed.\n",
-            effort.seconds_at_least, effort.seconds_at_most
+            effort.busiest_source_tests,
+            effort.seconds_at_least,
+            effort.seconds_at_most
         );
     }
     if plan.participants.is_empty() {
-        return out;
+        "No port is tested and no node is asked: the file alone is checked.\n".to_owned()
+    } else {
+        "No port is tested: each node is asked whether it can be reached and driven.\n\n".to_owned()
     }
-    out.push_str(&errands::beside(&plan.errands, parameters));
-    out.push_str(&sent(&effort, parameters));
-    out
 }
 
 /// What the profiles let a cluster set: the value, and whether the file says it.
