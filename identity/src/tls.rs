@@ -22,7 +22,10 @@ use rustls::{
     },
 };
 use sha2::{Digest as _, Sha256};
-use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+use x509_cert::{
+    Certificate,
+    der::{Decode as _, Encode as _},
+};
 
 use crate::{
     ca::{RunCa, SERVER_NAME},
@@ -102,14 +105,17 @@ pub fn exporter<Data>(connection: &ConnectionCommon<Data>) -> Result<[u8; 32], E
 /// # Errors
 /// If it is no certificate.
 pub fn spki_sha256(certificate_der: &[u8]) -> Result<[u8; 32], BadCertificate> {
-    Ok(Sha256::digest(parse(certificate_der)?.tbs_certificate.subject_pki.raw).into())
+    Ok(Sha256::digest(spki_der(&parse(certificate_der)?)?).into())
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, BadCertificate> {
-    match X509Certificate::from_der(der) {
-        Ok(([], certificate)) => Ok(certificate),
-        _ => Err(BadCertificate),
-    }
+fn parse(der: &[u8]) -> Result<Certificate, BadCertificate> {
+    Certificate::from_der(der).map_err(|_| BadCertificate)
+}
+
+/// The SubjectPublicKeyInfo of a certificate. DER has one encoding of everything, so this is what stands there.
+fn spki_der(certificate: &Certificate) -> Result<Vec<u8>, BadCertificate> {
+    let spki = &certificate.tbs_certificate.subject_public_key_info;
+    spki.to_der().map_err(|_| BadCertificate)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -136,12 +142,14 @@ impl ClientCertVerifier for AnyP256Client {
         if !intermediates.is_empty() || end_entity.len() > MAX_CLIENT_CERTIFICATE {
             return Err(CertificateError::ApplicationVerificationFailure.into());
         }
-        let certificate =
-            parse(end_entity).map_err(|BadCertificate| Error::from(CertificateError::BadEncoding))?;
+        let bad = |BadCertificate| Error::from(CertificateError::BadEncoding);
+        let certificate = parse(end_entity).map_err(bad)?;
         // The key must be one that we would write: this refuses other curves, algorithms and encodings alike.
-        let key = &certificate.tbs_certificate.subject_pki;
-        match VerifyingKey::from_point(&key.subject_public_key.data) {
-            Ok(point) if point.spki_der() == key.raw => Ok(ClientCertVerified::assertion()),
+        let spki = &certificate.tbs_certificate.subject_public_key_info;
+        match VerifyingKey::from_point(spki.subject_public_key.raw_bytes()) {
+            Ok(point) if point.spki_der() == spki_der(&certificate).map_err(bad)? => {
+                Ok(ClientCertVerified::assertion())
+            }
             _ => Err(CertificateError::ApplicationVerificationFailure.into()),
         }
     }
@@ -225,12 +233,10 @@ impl ServerCertVerifier for PinnedCa {
 }
 
 /// `now`, moved into the certificate's validity if it is no farther from it than [`CLOCK_TOLERANCE_S`].
-fn forgiving(now: UnixTime, certificate: &X509Certificate<'_>) -> UnixTime {
-    let validity = certificate.validity();
-    let first = u64::try_from(validity.not_before.timestamp()).unwrap_or(0);
-    let last = u64::try_from(validity.not_after.timestamp())
-        .unwrap_or(0)
-        .max(first);
+fn forgiving(now: UnixTime, certificate: &Certificate) -> UnixTime {
+    let validity = &certificate.tbs_certificate.validity;
+    let first = validity.not_before.to_unix_duration().as_secs();
+    let last = validity.not_after.to_unix_duration().as_secs().max(first);
     let inside = now.as_secs().clamp(first, last);
     if inside.abs_diff(now.as_secs()) <= CLOCK_TOLERANCE_S {
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(inside))

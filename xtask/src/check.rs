@@ -65,10 +65,10 @@ const ARROWS: [(&str, &[&str]); 10] = [
 
 /// What model may use besides itself: it stays pure.
 const MODEL_MAY_USE: [&str; 7] = [
+    "granit-parser",
     "hdrhistogram",
     "ipnet",
     "serde",
-    "serde-saphyr",
     "serde_json",
     "sha2",
     "thiserror",

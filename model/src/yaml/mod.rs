@@ -9,9 +9,7 @@ pub(crate) mod fields;
 
 use std::collections::BTreeMap;
 
-use serde_saphyr::granit_parser::{
-    self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag,
-};
+use granit_parser::{self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
 pub(crate) use self::embedded::documents_within;
 use crate::source::{Complaints, Place, SourceText};
