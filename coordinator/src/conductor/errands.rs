@@ -12,8 +12,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use plumbline_model::{
-    errand::{self, Errand, Lead},
+    errand::{self, Errand, Lead, PathErrand},
     id::NodeId,
+    port::Protocol,
 };
 use plumbline_proto::convert::{ProgressState, Work};
 
@@ -40,8 +41,21 @@ pub(super) struct Turn {
 impl Conductor {
     /// Gives everybody the errands of a moment.
     pub(super) fn give_errands(&mut self, moment: errand::Moment) {
-        for (node, errand) in self.duties.errands(moment) {
+        for (node, mut errand) in self.duties.errands(moment) {
+            if let Errand::Path(paths) = &mut errand {
+                self.keep_bound_ports(paths);
+            }
             self.assign(node, Work::Errand(errand));
+        }
+    }
+
+    /// Leaves of the ports at which paths may be measured those that responders of ours hold: a datagram to any other would be
+    /// a word to somebody's service. Echo is what is left where none does.
+    fn keep_bound_ports(&self, errand: &mut PathErrand) {
+        for path in &mut errand.paths {
+            let bound = self.responders.bound(path.node, (path.family, Protocol::Udp));
+            path.ports
+                .retain(|port| bound.is_some_and(|bound| bound.contains(*port)));
         }
     }
 

@@ -213,6 +213,9 @@ impl LinkErrand {
     }
 }
 
+/// Gateways of a family that a node asks for at most.
+pub const GATEWAYS: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +254,3 @@ mod tests {
         assert_eq!(samples_of(range("10.0.0.50", "10.0.0.50"), 3).len(), 1);
     }
 }
-
-/// Gateways of a family that a node asks for at most.
-pub const GATEWAYS: usize = 4;

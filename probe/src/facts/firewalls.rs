@@ -58,14 +58,14 @@ fn started_ticks(process: &Path) -> Option<u64> {
 fn managers(root: &Path, unread: &mut Vec<Unread>) -> Vec<InstalledManager> {
     let wanted = wanted_units(root);
     let by_units = UNITS.iter().filter_map(|(manager, units)| {
-        let is_installed = |unit: &&str| {
+        let is_installed = |unit: &str| {
             UNIT_FOLDERS
                 .iter()
                 .any(|folder| root.join(folder).join(unit).exists())
         };
         units
             .iter()
-            .any(|unit| is_installed(&unit))
+            .any(|unit| is_installed(unit))
             .then(|| InstalledManager {
                 manager: *manager,
                 is_enabled: units.iter().any(|unit| wanted.iter().any(|name| name == unit)),
@@ -123,11 +123,11 @@ fn read(root: &Path, path: &str, unread: &mut Vec<Unread>) -> Option<String> {
 
 /// The value of `NAME=value` in a shell-like file; the last one counts.
 fn setting<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let values = text.lines().filter_map(|line| {
+    let mut values = text.lines().rev().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == name).then(|| value.trim().trim_matches(['"', '\'']))
     });
-    values.last()
+    values.next()
 }
 
 /// Units by manager (Debian's and Red Hat's names). ufw's own unit does nothing unless its settings say so.

@@ -76,7 +76,7 @@ fn loss_by_chance_is_no_limit() {
     let search = search(1500, |_| {
         let mut arrives = || {
             sent = sent.wrapping_mul(1_103_515_245).wrapping_add(12_345);
-            (sent >> 16) % 3 == 0
+            (sent >> 16).is_multiple_of(3)
         };
         match (arrives(), arrives()) {
             (true, _) => Trial::Passed,
