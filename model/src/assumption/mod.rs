@@ -2,7 +2,7 @@
 //! packet filters and settings, clocks, the outside. One file a check: its id and its words ([`Check`]) beside its rule.
 //!
 //! A rule looks at a [`Scene`] and comes to rulings: one for each subject, with a complaint where something is wrong. What is
-//! said of the network as a whole is then settled with the causes of failing tests ([`settle`]), so that one cause is one
+//! said of the network as a whole is then settled with the causes of failing tests ([`settle()`]), so that one cause is one
 //! finding.
 
 #![allow(dead_code, reason = "rules land one by one")]
