@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "rules land one by one")]
 
+mod firewall;
 mod l2;
 mod mtu;
 mod scene;
@@ -185,6 +186,16 @@ impl Lack {
 
 /// Every rule, ascending by id.
 pub(crate) const RULES: &[Rule] = &[
+    Rule {
+        check: &firewall::managers::CHECK,
+        group: Group::Host,
+        judge: firewall::managers::judge,
+    },
+    Rule {
+        check: &firewall::zone_ports::CHECK,
+        group: Group::Host,
+        judge: firewall::zone_ports::judge,
+    },
     Rule {
         check: &l2::duplicate::CHECK,
         group: Group::L2,

@@ -20,7 +20,7 @@ use std::{
 };
 
 use super::{Judgement, Packet, Ruleset, alike::Classes, evaluate, index::Index};
-use crate::port::Family;
+use crate::port::{Family, PortRange};
 
 /// A ruleset with a memory of what it said.
 #[derive(Debug)]
@@ -76,20 +76,45 @@ impl<'a> Judge<'a> {
         judgement
     }
 
+    /// What becomes of packets that differ from this one in their destination port alone, by ranges that together are all
+    /// ports from 1, ascending; `None` if the ruleset treats every port by itself.
+    pub fn by_port(&self, packet: &Packet) -> Option<Vec<(PortRange, Judgement)>> {
+        let Classes::From(starts) = self.classes(packet.family()) else {
+            return None;
+        };
+        let firsts: Vec<u16> = std::iter::once(1)
+            .chain(starts.iter().copied().filter(|start| *start > 1))
+            .collect();
+        let lasts = firsts[1..].iter().map(|next| next - 1).chain([u16::MAX]);
+        let ranges = firsts.iter().zip(lasts);
+        ranges
+            .map(|(first, last)| {
+                let packet = Packet {
+                    destination_port: Some(*first),
+                    ..packet.clone()
+                };
+                Some((PortRange::new(*first, last)?, self.evaluate(&packet)))
+            })
+            .collect()
+    }
+
     /// How many walks were made and are remembered.
     #[cfg(test)]
     pub(super) fn walks(&self) -> usize {
         self.memory.borrow().known.len()
     }
 
-    /// The packet that stands for all that are told apart from this one by no rule.
-    fn first_like(&self, packet: &Packet) -> Packet {
-        let family = packet.family();
+    fn classes(&self, family: Family) -> &Classes {
         let classes = match family {
             Family::Ipv4 => &self.ipv4,
             Family::Ipv6 => &self.ipv6,
         };
-        let classes = classes.get_or_init(|| Classes::of(&self.index, family));
+        classes.get_or_init(|| Classes::of(&self.index, family))
+    }
+
+    /// The packet that stands for all that are told apart from this one by no rule.
+    fn first_like(&self, packet: &Packet) -> Packet {
+        let classes = self.classes(packet.family());
         let mut first = packet.clone();
         for port in [&mut first.source_port, &mut first.destination_port] {
             *port = port.map(|port| classes.first_like(port));

@@ -16,7 +16,7 @@ use crate::{
     input::Understood,
     inventory::{ClusterType, Inventory, LoadBalancerMode, LoadBalancerType, Node},
     ledger::{Ledger, Transport},
-    observation::{BindFailure, End, Heard, HostFacts, Listener, NodePorts, Reach, Seen, Signal},
+    observation::{BindFailure, End, Heard, HostFacts, Listener, NodePorts, Reach, Record, Seen, Signal},
     plan::{Block, Expect, Plan, Sharing},
     port::{Family, PortSet, Protocol},
     profile::Severity,
@@ -44,7 +44,7 @@ pub(crate) const W2: &str = "10.0.1.2";
 #[derive(Clone)]
 pub(crate) struct Stage {
     pub(crate) plan: Plan,
-    inventory: Inventory,
+    pub(crate) inventory: Inventory,
     /// What following calls speak of.
     transport: Transport,
     dual: bool,
@@ -68,6 +68,8 @@ pub(crate) struct Stage {
     silent: BTreeSet<NodeId>,
     without_responder: BTreeSet<NodeId>,
     events: Vec<SwarmEvent>,
+    /// What else probes tell, of their hosts or errands.
+    told: BTreeMap<NodeId, Vec<Record>>,
 }
 
 /// What a live node serves.
@@ -159,6 +161,7 @@ impl Stage {
             silent: BTreeSet::new(),
             without_responder: BTreeSet::new(),
             events: Vec::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -444,6 +447,12 @@ impl Stage {
 
     pub(crate) fn event(mut self, event: SwarmEvent) -> Self {
         self.events.push(event);
+        self
+    }
+
+    /// What else a probe tells.
+    pub(crate) fn tells(mut self, on: &str, record: Record) -> Self {
+        self.told.entry(node(on)).or_default().push(record);
         self
     }
 

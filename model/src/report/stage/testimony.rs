@@ -80,6 +80,9 @@ impl Stage {
             reach,
             heard.map(Record::Heard).chain(seen.map(Record::Seen)).collect(),
         ];
+        if let Some(told) = self.told.get(&id) {
+            batches.push(told.clone());
+        }
         if self.at_last.contains_key(&id) {
             let facts = self.facts(id, &[&self.at_first, &self.at_last]);
             batches.push(vec![Record::Facts(Box::new(facts))]);

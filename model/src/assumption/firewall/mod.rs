@@ -1,0 +1,12 @@
+//! The host's firewall as it is: who manages it, whether firewalld's zones let in what the tables ask for, now and after the
+//! next start, whether they are set up for pods and for Cilium, and what may undo that.
+//!
+//! What is in force is asked of the kernel's own rules ([`node::NodeFilter`]); what firewalld would load comes from its files.
+//! Where the port matrix has measured, it is the matrix that complains: here stands a row then.
+
+pub(super) mod managers;
+mod node;
+pub(super) mod zone_ports;
+
+#[cfg(test)]
+mod tests;

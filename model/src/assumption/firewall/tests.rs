@@ -1,0 +1,195 @@
+//! Rules about packet filters over a real firewalld's rules (zone public with 22/tcp, 10250/tcp and more, zone k8s-pods for
+//! 192.168.0.0/16) on the nodes of a hand-made run.
+
+use super::{super::Opinion, *};
+use crate::{
+    assumption::{Lack, Ruling, Scene},
+    errand::Errand,
+    evidence::Group,
+    firewall::Ruleset,
+    ledger::Ledger,
+    observation::{FirewallSettings, Firewalld, Record, Zone},
+    report::stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, node, ports},
+};
+
+/// A run in which every node was inspected.
+fn stage() -> Stage {
+    let mut stage = Stage::new();
+    stage.parameters.groups = vec![Group::Reach, Group::Host];
+    for who in [CP, LB, W1, W2] {
+        stage
+            .plan
+            .errands
+            .entry(node(who))
+            .or_default()
+            .push(Errand::Inspect);
+    }
+    let plain = |stage: Stage, who| stage.tells(who, Record::Firewalls(Box::default()));
+    [CP, LB, W2].into_iter().fold(stage, plain)
+}
+
+/// A zone as a file has it.
+fn zone(name: &str, tcp: &str) -> Zone {
+    let mut zone = Zone {
+        name: name.to_owned(),
+        ..Zone::default()
+    };
+    zone.opened.tcp = ports(tcp);
+    zone
+}
+
+/// firewalld with these zones on disk.
+fn firewalld(zones: Vec<Zone>) -> Firewalld {
+    Firewalld {
+        started_ticks: Some(1_000),
+        default_zone: "public".to_owned(),
+        flushes_all_on_reload: true,
+        zones,
+        ..Firewalld::default()
+    }
+}
+
+/// On 10.0.1.1 firewalld runs with these rules and this on disk.
+fn with_firewalld(stage: Stage, ruleset: Ruleset, firewalld: Firewalld) -> Stage {
+    let settings = FirewallSettings {
+        firewalld: Some(firewalld),
+        ..FirewallSettings::default()
+    };
+    stage
+        .filters(W1, ruleset)
+        .tells(W1, Record::Firewalls(Box::new(settings)))
+}
+
+/// What a rule says of a run of which no test is known.
+fn judged(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Ruling> {
+    let entries = stage.entries();
+    let ledger = Ledger::replay(&entries).unwrap();
+    judge(&Scene {
+        inventory: &stage.inventory,
+        profiles: &[],
+        plan: &stage.plan,
+        ledger: &ledger,
+        pairs: &[],
+    })
+}
+
+/// Its opinion in one letter, for each subject; and the complaints.
+fn said(rulings: &[Ruling]) -> String {
+    rulings
+        .iter()
+        .map(|ruling| match ruling.opinion {
+            Opinion::Pass => 'p',
+            Opinion::Warn(_) => 'w',
+            Opinion::Fail(_) => 'f',
+            Opinion::NotMeasured(_) => '-',
+        })
+        .collect()
+}
+
+/// The only complaint.
+fn complaint(rulings: Vec<Ruling>) -> crate::assumption::Complaint {
+    let mut complaints = rulings.into_iter().filter_map(|ruling| match ruling.opinion {
+        Opinion::Warn(complaint) | Opinion::Fail(complaint) => Some(complaint),
+        Opinion::Pass | Opinion::NotMeasured(_) => None,
+    });
+    let first = complaints.next().unwrap();
+    assert!(complaints.next().is_none());
+    first
+}
+
+#[test]
+fn one_manager_or_none_is_as_it_should_be() {
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[10250]), firewalld(Vec::new()));
+    assert_eq!(said(&judged(&stage, managers::judge)), "pppp");
+}
+
+#[test]
+fn ufw_fails_on_a_node_of_bmctl_and_is_a_manager_among_others_elsewhere() {
+    let mut ruleset = firewalld_that_accepts(&[10250]);
+    let mut chain = ruleset.tables[0].chains[1].clone();
+    chain.name = "ufw-user-input".to_owned();
+    ruleset.tables[0].chains.push(chain);
+    let mut stage = with_firewalld(stage(), ruleset, firewalld(Vec::new()));
+    let rulings = judged(&stage, managers::judge);
+    assert_eq!(said(&rulings), "ppfp");
+    let told = complaint(rulings);
+    assert_eq!(told.cause.node, Some(node(W1)));
+    assert_eq!(told.fix.commands[0], "ufw disable");
+    stage.inventory.profile = "kubeadm".to_owned();
+    let rulings = judged(&stage, managers::judge);
+    assert_eq!(said(&rulings), "ppwp");
+    assert!(
+        complaint(rulings)
+            .cause
+            .detail
+            .starts_with("firewalld and ufw are")
+    );
+}
+
+#[test]
+fn a_zone_that_lets_in_everything_that_the_tables_ask_for_passes() {
+    let stage = with_firewalld(
+        stage(),
+        firewalld_that_accepts(&[10250, 4240]),
+        firewalld(Vec::new()),
+    );
+    assert_eq!(said(&judged(&stage, zone_ports::judge)), "p");
+}
+
+#[test]
+fn ports_that_a_zone_stops_are_named_with_the_commands_that_open_them() {
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), firewalld(Vec::new()));
+    let told = complaint(judged(&stage, zone_ports::judge));
+    assert!(
+        told.cause.detail.contains("firewalld zone public on 10.0.1.1"),
+        "{}",
+        told.cause.detail
+    );
+    assert_eq!(
+        told.fix.commands,
+        [
+            "firewall-cmd --zone=public --add-port=4240/tcp",
+            "firewall-cmd --zone=public --add-port=10250/tcp",
+            "firewall-cmd --permanent --zone=public --add-port=4240/tcp",
+            "firewall-cmd --permanent --zone=public --add-port=10250/tcp",
+        ]
+    );
+}
+
+#[test]
+fn what_failing_tests_tell_of_a_zone_is_told_once() {
+    use crate::observation::Signal;
+    let refused = Signal::Icmp {
+        icmp_type: 3,
+        code: 13,
+        offender: Some("10.0.1.1".parse().unwrap()),
+    };
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[4240]), firewalld(Vec::new()));
+    let seen = [CP, LB, W2].into_iter().fold(stage, |stage, from| {
+        stage.sees(from, W1, "10250", refused.clone())
+    });
+    let report = seen.report();
+    let told: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|finding| finding.check.as_str())
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_ne!(told[0], "FW-002");
+    let row = report.checks.iter().find(|row| row.id == "FW-002").unwrap();
+    assert!(row.detail.contains("10250/tcp"), "{}", row.detail);
+}
+
+#[test]
+fn without_the_right_to_read_rules_a_zone_is_not_measured_and_the_capability_is_named() {
+    let settings = FirewallSettings {
+        firewalld: Some(firewalld(Vec::new())),
+        ..FirewallSettings::default()
+    };
+    let stage = stage().tells(W1, Record::Firewalls(Box::new(settings)));
+    let rulings = judged(&stage, zone_ports::judge);
+    assert!(matches!(
+        rulings[0].opinion,
+        Opinion::NotMeasured(Lack::Capability(who, "CAP_NET_ADMIN")) if who == node(W1)
+    ));
+}
