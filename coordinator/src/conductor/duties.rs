@@ -1,6 +1,6 @@
 //! What each participant has to do in a run, taken out of the plan once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plumbline_model::{
     errand::{self, Errand},
@@ -71,6 +71,14 @@ impl Duties {
                 .map(|node| (*node, duty(*node)))
                 .collect(),
         )
+    }
+
+    /// Takes out of everybody's errands what they would do with those who are not on the roster: they cannot be named to a probe.
+    pub(super) fn leave_out_of_errands(&mut self, absent: &BTreeSet<NodeId>) {
+        for duty in self.0.values_mut() {
+            let errands = std::mem::take(&mut duty.errands).into_iter();
+            duty.errands = errands.filter_map(|errand| errand.without(absent)).collect();
+        }
     }
 
     /// Whether anybody has anything to do.

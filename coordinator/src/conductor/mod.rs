@@ -360,6 +360,9 @@ impl Conductor {
         self.deal_anew();
         let here = self.seats.values().filter(|seat| seat.takes_part());
         let roster: Vec<Member> = here.filter_map(|seat| seat.member.clone()).collect();
+        let not_here = self.seats.iter().filter(|(_, seat)| !seat.takes_part());
+        let absent: BTreeSet<NodeId> = not_here.map(|(node, _)| *node).collect();
+        self.duties.leave_out_of_errands(&absent);
         self.actions
             .push_back(Action::PublishRoster(self.clock.last(), roster));
         if !self.duties.has_work() {

@@ -114,23 +114,26 @@ impl Errand {
         }
     }
 
-    /// Takes out what names somebody who is left out.
-    fn leave_out(&mut self, left_out: &BTreeSet<NodeId>) {
-        match self {
-            Self::Link(errand) => errand.leave_out(left_out),
-            Self::Path(errand) => errand.leave_out(left_out),
-            Self::Hold(errand) => errand.leave_out(left_out),
-            Self::Inspect | Self::Listen | Self::Dial(_) | Self::Tunnel(_) => {}
-        }
-    }
-
-    /// Whether nothing of it is left when these are left out.
-    fn is_void(&self, left_out: &BTreeSet<NodeId>) -> bool {
-        match self {
-            Self::Hold(errand) => errand.is_void(),
+    /// It without anything that it should do with those who are left out; nothing if nothing remains.
+    #[must_use]
+    pub fn without(mut self, left_out: &BTreeSet<NodeId>) -> Option<Self> {
+        let is_void = match &mut self {
+            Self::Link(errand) => {
+                errand.leave_out(left_out);
+                false
+            }
+            Self::Path(errand) => {
+                errand.leave_out(left_out);
+                false
+            }
+            Self::Hold(errand) => {
+                errand.leave_out(left_out);
+                errand.is_void()
+            }
             Self::Tunnel(errand) => errand.is_void(left_out),
-            Self::Inspect | Self::Listen | Self::Link(_) | Self::Dial(_) | Self::Path(_) => false,
-        }
+            Self::Inspect | Self::Listen | Self::Dial(_) => false,
+        };
+        (!is_void).then_some(self)
     }
 
     /// The turn in which it is given, if it is given in turn, and whether it leads there. What leads is done by one participant
@@ -224,15 +227,15 @@ pub(crate) fn plan(commission: &Commission<'_>) -> Errands {
 /// The errands of those who stay, without anything that they should do with those who are left out.
 pub(crate) fn without(errands: &Errands, left_out: &BTreeSet<NodeId>) -> Errands {
     let stays = |(node, _): &(&NodeId, &Vec<Errand>)| !left_out.contains(*node);
+    let remain = |errands: &Vec<Errand>| {
+        let errands = errands.iter().cloned();
+        errands.filter_map(|errand| errand.without(left_out)).collect()
+    };
     let mut rest: Errands = errands
         .iter()
         .filter(stays)
-        .map(|(node, errands)| (*node, errands.clone()))
+        .map(|(node, errands)| (*node, remain(errands)))
         .collect();
-    for errands in rest.values_mut() {
-        errands.iter_mut().for_each(|errand| errand.leave_out(left_out));
-        errands.retain(|errand| !errand.is_void(left_out));
-    }
     rest.retain(|_, errands| !errands.is_empty());
     rest
 }

@@ -1,6 +1,7 @@
 //! Joining, leaving, falling silent, coming back.
 
 use plumbline_model::{
+    errand::{Errand, LinkErrand},
     plan::Target,
     port::{Family, Protocol},
 };
@@ -39,6 +40,28 @@ fn a_run_goes_on_without_those_who_do_not_join() {
         .filter(|(_, work)| matches!(work, Work::Ask(_)))
         .count();
     assert_eq!(asked, 2);
+}
+
+#[test]
+fn whoever_does_not_join_is_named_in_nobodys_errand() {
+    let mut settings = mesh(3);
+    let errand = LinkErrand {
+        peers: vec![node(2), node(3)],
+        addresses: Vec::new(),
+    };
+    let duty = settings.duties.0.get_mut(&node(1)).unwrap();
+    duty.errands.push(Errand::Link(errand));
+    let mut stage = Rehearsal::new(settings);
+    stage.join(node(1));
+    stage.join(node(2));
+    stage.wait(61_000);
+    assert!(stage.finished);
+    let given: Vec<&Work> = stage.works.iter().map(|(_, work)| work).collect();
+    let link = given.iter().find_map(|work| match work {
+        Work::Errand(Errand::Link(errand)) => Some(&errand.peers[..]),
+        _ => None,
+    });
+    assert_eq!(link, Some(&[node(2)][..]));
 }
 
 #[test]
