@@ -12,6 +12,7 @@ mod conntrack;
 mod device;
 mod filter;
 mod impostor;
+mod mtu;
 mod plant;
 mod rules;
 mod setting;
@@ -268,6 +269,62 @@ pub enum Fault {
     /// The host takes packets only on the interface that it would answer by (strict reverse path filtering, RFC 3704). IPv6
     /// has none.
     ReversePathFilter {
+        /// Which host.
+        host: NodeId,
+    },
+    /// The host's interface has another MTU. Larger packets do not leave it, and larger frames do not enter it.
+    Mtu {
+        /// Which host.
+        host: NodeId,
+        /// Octets of the largest IP packet.
+        mtu: u32,
+    },
+    /// The switch's port to the host takes smaller frames than the host's interface: larger ones vanish, both ways.
+    PortMtu {
+        /// Which host.
+        host: NodeId,
+        /// Octets of the largest IP packet.
+        mtu: u32,
+    },
+    /// Everything on a network has another MTU: hosts, switch and the router's leg. Not a fault by itself.
+    NetworkMtu {
+        /// Which network; all if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<Side>,
+        /// Octets of the largest IP packet.
+        mtu: u32,
+        /// Whether only the switches have it: larger frames vanish between hosts that know nothing of it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        switch_only: bool,
+    },
+    /// The router's way to there takes smaller packets. Plant it twice for both directions.
+    PathMtu {
+        /// Only for packets from here; a path that tells is the same for all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Side>,
+        /// To where.
+        to: Side,
+        /// Octets of the largest IP packet.
+        mtu: u32,
+        /// Whether larger packets are dropped without a word. Else an ICMP error says so.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        silent: bool,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+    },
+    /// The router drops fragments in one direction.
+    FragmentDrop {
+        /// From where.
+        from: Side,
+        /// To where.
+        to: Side,
+        /// Only of this family.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        family: Option<Family>,
+    },
+    /// The host answers no echo requests.
+    EchoIgnored {
         /// Which host.
         host: NodeId,
     },

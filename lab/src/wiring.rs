@@ -351,5 +351,5 @@ const CARRIER_POLL: Duration = Duration::from_millis(2);
 pub(crate) const HOST_DEVICE: &str = "eth0";
 const ADMIN_DEVICE: &str = "lab0";
 const ROUTER_ADMIN_LEG: &str = "admin";
-const SWITCH_ROUTER_PORT: &str = "router";
-const BRIDGE: &str = "br0";
+pub(crate) const SWITCH_ROUTER_PORT: &str = "router";
+pub(crate) const BRIDGE: &str = "br0";

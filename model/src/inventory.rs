@@ -137,6 +137,12 @@ pub struct Inventory {
     pub address_pools: Vec<AddressRange>,
     /// Whether node agent is asked for (1.33 and later).
     pub node_agent: bool,
+    /// Whether pods need no tunnel (`flatIPv4`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flat: bool,
+    /// Whether load balanced packets carry an option more (`forwardMode: dsr`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub direct_server_return: bool,
     /// Pod ranges, those of ClusterCIDRConfig documents included.
     pub pods: Vec<IpNet>,
     /// Service ranges.
@@ -274,6 +280,8 @@ impl Inventory {
             vantages: Vec::new(),
             load_balancer_mode: load_balancer.mode,
             load_balancer_type: load_balancer.kind,
+            flat: cluster.network.flat_ipv4,
+            direct_server_return: cluster.network.direct_server_return,
             control_plane_vip: Some(load_balancer.control_plane_vip),
             ingress_vip: load_balancer.ingress_vip,
             address_pools: load_balancer

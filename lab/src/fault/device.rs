@@ -177,7 +177,7 @@ impl Lab {
     }
 
     /// A host's port at the switch of its subnet.
-    fn port_of(&self, node: NodeId) -> Result<(Place, String), LabError> {
+    pub(super) fn port_of(&self, node: NodeId) -> Result<(Place, String), LabError> {
         let (host, _) = self.host(node)?;
         let port = wiring::switch_port(self.topology(), host.address).ok_or(LabError::NoSuchHost(node))?;
         Ok((Place::Switch(node), port))

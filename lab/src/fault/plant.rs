@@ -161,6 +161,8 @@ pub(crate) enum Planted {
         place: Place,
         before: Vec<(&'static str, String)>,
     },
+    /// Devices with the MTU that they had.
+    Mtus(Vec<(Place, String, u32)>),
     Full {
         host: NodeId,
         table: String,
@@ -235,6 +237,7 @@ impl Lab {
                 routes.iter().try_for_each(|route| network.delete_route(*route))
             }),
             Planted::Settings { place, before } => self.unset(*place, before),
+            Planted::Mtus(before) => self.restore_mtus(before),
             // The limit is restored when this is dropped.
             Planted::Full { host, table, .. } => {
                 filter::remove(self.namespace(*host)?, nft::Family::Inet, table)
@@ -293,7 +296,28 @@ impl Lab {
             | Fault::SwitchDrop { .. }
             | Fault::SourceNat { .. }
             | Fault::DestinationNat { .. }
+            | Fault::PathMtu { silent: true, .. }
+            | Fault::FragmentDrop { .. }
             | Fault::ConnectionLimit { .. } => self.plant_rules(id, fault),
+            Fault::PathMtu { to, mtu, family, .. } => self.narrow_route(*to, *mtu, *family),
+            Fault::Mtu { host, mtu } => self.set_mtus(vec![(
+                Place::Host(*host),
+                crate::wiring::HOST_DEVICE.to_owned(),
+                *mtu,
+            )]),
+            Fault::PortMtu { host, mtu } => {
+                let (place, port) = self.port_of(*host)?;
+                self.set_mtus(vec![(place, port, *mtu)])
+            }
+            Fault::NetworkMtu {
+                network,
+                mtu,
+                switch_only,
+            } => self.set_mtus(self.devices_of(*network, *mtu, *switch_only)?),
+            Fault::EchoIgnored { host } => {
+                let ipv6 = self.topology().speaks(Family::Ipv6);
+                self.set(Place::Host(*host), &setting::echo_ignored(ipv6))
+            }
             Fault::Isolated { hosts } => self.isolate(*hosts),
             Fault::RouterRoute { to, family, with } => {
                 self.misroute(Place::Router, *to, *family, device::target(*with))

@@ -5,7 +5,7 @@ use plumbline_model::{
     id::NodeId,
     port::{Family, PortSet},
 };
-use plumbline_sys::nft::{Action, Hook, Match, NewRule};
+use plumbline_sys::nft::{Action, Hook, IpVersion, Match, NewRule};
 
 use super::{
     Fault, FaultError, Side, Transport,
@@ -74,6 +74,21 @@ impl Lab {
                     })
                 }),
             },
+            Fault::PathMtu {
+                to,
+                mtu,
+                family,
+                from,
+                ..
+            } => {
+                let octets = u16::try_from(*mtu).unwrap_or(u16::MAX);
+                let longer = |version| Match::LongerThan(version, octets);
+                on_router(self.by_version(*from, *to, *family, longer))
+            }
+            Fault::FragmentDrop { from, to, family } => {
+                self.routed(*from, *to)?;
+                on_router(self.by_version(Some(*from), *to, *family, Match::Fragment))
+            }
             Fault::ConnectionLimit { host, most, .. } => {
                 let beyond = [Match::NewConnection, Match::MoreConnectionsThan(*most)];
                 let drop = |_| Some(Action::Drop);
@@ -89,6 +104,26 @@ impl Lab {
             return Err(nothing_to_match(fault));
         }
         Ok(filter)
+    }
+
+    /// Rules that drop what a condition of each family's own says.
+    fn by_version(
+        &self,
+        from: Option<Side>,
+        to: Side,
+        only: Option<Family>,
+        condition: impl Fn(IpVersion) -> Match,
+    ) -> Vec<NewRule> {
+        let families = [(Family::Ipv4, IpVersion::V4), (Family::Ipv6, IpVersion::V6)];
+        let meant = families
+            .into_iter()
+            .filter(|(family, _)| only.is_none_or(|only| only == *family));
+        meant
+            .flat_map(|(family, version)| {
+                let flow = asked(from, Some(to), Some(family), None, None);
+                flow.rules_by(self.topology(), &[condition(version)], |_| Some(Action::Drop))
+            })
+            .collect()
     }
 
     fn at_host(&self, host: NodeId, hook: Hook, fault: &Fault, action: Action) -> Filter {

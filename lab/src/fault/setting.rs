@@ -33,6 +33,15 @@ pub(super) fn icmp_rate_limit(interval_ms: u32) -> Vec<Setting> {
     ]
 }
 
+/// The kernel answers no echo requests; IPv6's setting is not there without IPv6.
+pub(super) fn echo_ignored(ipv6: bool) -> Vec<Setting> {
+    let mut settings = vec![("net/ipv4/icmp_echo_ignore_all", "1".to_owned())];
+    if ipv6 {
+        settings.push(("net/ipv6/icmp/echo_ignore_all", "1".to_owned()));
+    }
+    settings
+}
+
 impl Lab {
     pub(super) fn set(&self, place: Place, settings: &[Setting]) -> Result<Planted, FaultError> {
         let mut before = Vec::new();

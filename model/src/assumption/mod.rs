@@ -9,7 +9,9 @@
 
 mod firewall;
 mod l2;
+mod l3;
 mod mtu;
+mod paths;
 mod scene;
 mod settle;
 mod vip;
@@ -202,9 +204,54 @@ pub(crate) const RULES: &[Rule] = &[
         judge: l2::duplicate::judge,
     },
     Rule {
+        check: &l3::echo::CHECK,
+        group: Group::L3,
+        judge: l3::echo::judge,
+    },
+    Rule {
+        check: &l3::translation::CHECK,
+        group: Group::L3,
+        judge: l3::translation::judge,
+    },
+    Rule {
+        check: &l3::hops::CHECK,
+        group: Group::L3,
+        judge: l3::hops::judge,
+    },
+    Rule {
+        check: &mtu::interfaces::CHECK,
+        group: Group::Host,
+        judge: mtu::interfaces::judge,
+    },
+    Rule {
+        check: &mtu::path::CHECK,
+        group: Group::Host,
+        judge: mtu::path::judge,
+    },
+    Rule {
+        check: &mtu::overlay::CHECK,
+        group: Group::Host,
+        judge: mtu::overlay::judge,
+    },
+    Rule {
+        check: &mtu::told::CHECK,
+        group: Group::Host,
+        judge: mtu::told::judge,
+    },
+    Rule {
+        check: &mtu::flows::CHECK,
+        group: Group::Host,
+        judge: mtu::flows::judge,
+    },
+    Rule {
         check: &mtu::transfer::CHECK,
         group: Group::Host,
         judge: mtu::transfer::judge,
+    },
+    Rule {
+        check: &mtu::fragments::CHECK,
+        group: Group::Host,
+        judge: mtu::fragments::judge,
     },
     Rule {
         check: &vip::free::CHECK,

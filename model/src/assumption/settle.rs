@@ -63,6 +63,19 @@ impl Settled {
             mut evidence,
             explains,
         } = complaint;
+        // Two checks may come upon one cause, and then say the same of it.
+        let joined = self.findings.iter_mut().find(|finding| finding.cause == cause);
+        if let Some(finding) = joined {
+            finding.evidence.extend(evidence);
+            finding.evidence.sort_unstable();
+            finding.evidence.dedup();
+            finding.evidence.truncate(MAX_EVIDENCE);
+            if status == Status::Fail && finding.status == Status::Warn {
+                (finding.status, finding.severity) = (Status::Fail, FindingSeverity::Fail);
+                check.clone_into(&mut finding.check);
+            }
+            return;
+        }
         let is_consequence = |finding: &Finding| {
             finding.affects_total > 0
                 && explains.kinds.contains(&finding.cause.kind)

@@ -77,6 +77,8 @@ pub enum CauseKind {
     PmtudBlackHole,
     /// The path's MTU is too small.
     MtuTooSmall,
+    /// Interfaces of one network have different MTUs.
+    MtuMismatch,
     /// Some packets are lost.
     LossyPath,
     /// One member of an ECMP or LAG bundle fails.
@@ -105,7 +107,7 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind, in the order in which they were made known.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::HostFirewall,
         Self::PathFilter,
         Self::PathReject,
@@ -122,6 +124,7 @@ impl CauseKind {
         Self::VipTaken,
         Self::PmtudBlackHole,
         Self::MtuTooSmall,
+        Self::MtuMismatch,
         Self::LossyPath,
         Self::EcmpMember,
         Self::Latency,
@@ -159,6 +162,7 @@ impl CauseKind {
             Self::TunnelBroken => "tunnel_broken",
             Self::PmtudBlackHole => "pmtud_black_hole",
             Self::MtuTooSmall => "mtu_too_small",
+            Self::MtuMismatch => "mtu_mismatch",
             Self::LossyPath => "lossy_path",
             Self::EcmpMember => "ecmp_member",
             Self::Latency => "latency",

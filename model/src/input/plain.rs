@@ -180,6 +180,8 @@ fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<N
             LoadBalancerMode::Manual
         },
         load_balancer_type: LoadBalancerType::Layer2,
+        flat: false,
+        direct_server_return: false,
         control_plane_vip: None,
         ingress_vip: None,
         address_pools: Vec::new(),

@@ -127,6 +127,8 @@ impl Stage {
             vantages: Vec::new(),
             load_balancer_mode: LoadBalancerMode::Bundled,
             load_balancer_type: LoadBalancerType::Layer2,
+            flat: false,
+            direct_server_return: false,
             control_plane_vip: None,
             ingress_vip: None,
             address_pools: Vec::new(),

@@ -41,7 +41,7 @@ use super::{Post, Stop};
 
 /// Measures every path, and reports them in the errand's order.
 pub(super) fn measure(errand: &PathErrand, post: &Post, stop: &Stop) -> Vec<Record> {
-    let pace = Pace::new(errand.max_rate, stop);
+    let pace = Pace::new(errand.max_rate, errand.paths.len(), stop);
     let mtus = interface_mtus();
     let next = AtomicUsize::new(0);
     let seen: Mutex<Vec<(usize, PathSeen)>> = Mutex::default();
@@ -96,6 +96,7 @@ fn one(target: &PathTarget, post: &Post, pace: &Pace<'_>, mtus: &[(IpAddr, u32)]
         session: SessionId::of_member(post.own_index)?,
         mtus,
         pace,
+        datagrams: pace.datagrams,
         ends_at: Instant::now() + PATH_TIME,
     };
     way.walk()
@@ -124,14 +125,22 @@ pub(super) struct Pace<'a> {
     pacer: Mutex<Pacer>,
     started: Instant,
     stop: &'a Stop,
+    /// Datagrams of the largest size for each path.
+    datagrams: u32,
 }
 
 impl<'a> Pace<'a> {
-    fn new(max_rate: u32, stop: &'a Stop) -> Self {
+    fn new(max_rate: u32, paths: usize, stop: &'a Stop) -> Self {
+        let paths = u32::try_from(paths.max(1)).unwrap_or(u32::MAX);
+        let affordable = match max_rate {
+            0 => DATAGRAMS,
+            rate => rate.saturating_mul(DATAGRAM_SECONDS) / paths,
+        };
         Self {
             pacer: Mutex::new(Pacer::new(max_rate, (max_rate / BURST_SHARE).max(1))),
             started: Instant::now(),
             stop,
+            datagrams: affordable.clamp(FEWEST_DATAGRAMS, DATAGRAMS),
         }
     }
 
@@ -170,6 +179,12 @@ const PATH_TIME: Duration = Duration::from_secs(20);
 
 /// The whole errand takes no longer, whatever the peers do: what the coordinator waits for (`budget::errand`) is a minute.
 const ERRAND_TIME: Duration = Duration::from_secs(50);
+
+/// Datagrams of the largest size on one path: enough to meet each member of a bundle of eight some twenty times.
+const DATAGRAMS: u32 = 200;
+/// Fewer, where all paths' would take the rate longer than this; but so many that every source port has two.
+const DATAGRAM_SECONDS: u32 = 10;
+const FEWEST_DATAGRAMS: u32 = 32;
 
 /// So much of a second's packets may leave at once.
 const BURST_SHARE: u32 = 20;

@@ -67,6 +67,8 @@ pub(super) struct StampLine {
     asked: Vec<(u32, u16)>,
     /// What the last answer said of the way.
     hops: Option<Hops>,
+    /// ICMP errors that were met while sending: to be told with what is heard next.
+    met: Vec<TooBig>,
 }
 
 impl StampLine {
@@ -88,6 +90,7 @@ impl StampLine {
             keys: Vec::new(),
             asked: Vec::new(),
             hops: None,
+            met: Vec::new(),
         })
     }
 
@@ -166,12 +169,12 @@ impl Line for StampLine {
         let sequence = next_sequence().ok_or(Unsent::Otherwise)?;
         let question = self.question(key, sequence, octets);
         let to = SocketAddr::new(self.peer, port);
-        let is_sent = send(
+        send(
             octets,
+            &mut self.met,
             || self.socket.send_to(&question, to),
             || self.socket.take_icmp_error().map(|(error, _)| error),
-        );
-        is_sent?;
+        )?;
         if self.asked.len() >= REMEMBERED {
             self.asked.remove(0);
         }
@@ -180,8 +183,15 @@ impl Line for StampLine {
     }
 
     fn listen(&mut self, patience: Duration) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        await_any(&self.epoll, patience);
+        let mut heard: Vec<Heard> = self.met.drain(..).map(Heard::TooBig).collect();
+        await_any(
+            &self.epoll,
+            if heard.is_empty() {
+                patience
+            } else {
+                Duration::ZERO
+            },
+        );
         for _ in 0..MOST_ERRORS {
             let Some((error, to)) = self.socket.take_icmp_error() else {
                 break;
@@ -206,6 +216,7 @@ pub(super) struct EchoLine {
     epoll: Epoll,
     identifier: u16,
     sequence: u16,
+    met: Vec<TooBig>,
 }
 
 impl EchoLine {
@@ -221,6 +232,7 @@ impl EchoLine {
             epoll,
             identifier: u16::try_from(identifier & 0xffff).unwrap_or_default() ^ process_part(),
             sequence: 0,
+            met: Vec::new(),
         })
     }
 }
@@ -231,6 +243,7 @@ impl Line for EchoLine {
         let length = usize::try_from(octets).unwrap_or(0);
         send(
             octets,
+            &mut self.met,
             || {
                 self.socket
                     .send(self.peer, self.identifier, self.sequence, length)
@@ -241,8 +254,15 @@ impl Line for EchoLine {
     }
 
     fn listen(&mut self, patience: Duration) -> Vec<Heard> {
-        let mut heard = Vec::new();
-        await_any(&self.epoll, patience);
+        let mut heard: Vec<Heard> = self.met.drain(..).map(Heard::TooBig).collect();
+        await_any(
+            &self.epoll,
+            if heard.is_empty() {
+                patience
+            } else {
+                Duration::ZERO
+            },
+        );
         let errors = std::iter::from_fn(|| self.socket.take_icmp_error()).take(MOST_ERRORS);
         heard.extend(errors.filter_map(|error| too_big(&error)).map(Heard::TooBig));
         while let Ok(Some(answer)) = self.socket.receive() {
@@ -257,29 +277,33 @@ impl Line for EchoLine {
     }
 }
 
-/// Sends, and again where an error about an earlier packet was told in place of it.
+/// Sends, and again where an error about an earlier packet was told in place of it. What it said of sizes goes to `met`.
 fn send(
     octets: u32,
+    met: &mut Vec<TooBig>,
     mut send: impl FnMut() -> Result<(), Errno>,
     mut error: impl FnMut() -> Option<QueuedError>,
 ) -> Result<(), Unsent> {
     for _ in 0..MOST_ERRORS {
-        match send() {
+        let errno = match send() {
             Ok(()) => return Ok(()),
-            Err(Errno::MSGSIZE) => {
-                // What this host's own interface says is final. An ICMP error that came meanwhile is one about an earlier packet.
-                let queued = std::iter::from_fn(&mut error).take(MOST_ERRORS);
-                let own = queued.filter(|error| error.origin == Origin::Local).last();
+            // A socket that hears of errors is told of what a device drops at once; to the sender it is a packet that was lost.
+            Err(Errno::NOBUFS) => return Ok(()),
+            Err(errno) => errno,
+        };
+        let queued: Vec<QueuedError> = std::iter::from_fn(&mut error).take(MOST_ERRORS).collect();
+        met.extend(queued.iter().filter_map(too_big));
+        met.truncate(MOST_ERRORS);
+        match errno {
+            // What this host's own interface says is final.
+            Errno::MSGSIZE => {
+                let own = queued.iter().rfind(|error| error.origin == Origin::Local);
                 if let Some(own) = own {
                     return Err(Unsent::TooBig(own.info.min(octets)));
                 }
             }
-            Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) => {
-                if error().is_none() {
-                    return Err(Unsent::Otherwise);
-                }
-            }
-            Err(_) => return Err(Unsent::Otherwise),
+            Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH if !queued.is_empty() => {}
+            _ => return Err(Unsent::Otherwise),
         }
     }
     Err(Unsent::Otherwise)

@@ -34,6 +34,8 @@ pub(super) struct Way<'a> {
     pub(super) session: SessionId,
     pub(super) mtus: &'a [(IpAddr, u32)],
     pub(super) pace: &'a Pace<'a>,
+    /// Datagrams of the largest size that the rate has time for.
+    pub(super) datagrams: u32,
     pub(super) ends_at: Instant,
 }
 
@@ -251,7 +253,7 @@ impl Way<'_> {
         for flow in 0..FLOWS {
             let mut line = self.stamp_line(Handling::Whole).ok()?;
             line.turn_to(port, SessionKey::derive(&self.key, port));
-            let share = DATAGRAMS / FLOWS + u32::from(flow < DATAGRAMS % FLOWS);
+            let share = self.datagrams / FLOWS + u32::from(flow < self.datagrams % FLOWS);
             let answered = self.burst(&mut line, octets, share)?;
             seen.sent += share;
             seen.answered += answered;
@@ -400,8 +402,7 @@ const FRAGMENTED: u32 = 3028;
 const FRAGMENTED_BEYOND: u32 = 1000;
 const FRAGMENTED_ATTEMPTS: u32 = 6;
 
-/// Datagrams of the largest size, over so many source ports: ECMP and LAG choose a member by them.
-const DATAGRAMS: u32 = 200;
+/// Source ports of the datagrams of the largest size: ECMP and LAG choose a member by them.
 const FLOWS: u32 = 16;
 /// So many at once: what all nodes together send to one is well below what a socket holds unread.
 const AT_ONCE: u32 = 2;

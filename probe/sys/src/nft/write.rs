@@ -93,6 +93,10 @@ pub enum Match {
     NewConnection,
     /// More connections than this are tracked here at the same time. Comes after [`Self::NewConnection`].
     MoreConnectionsThan(u32),
+    /// The IP packet is of this version and has more octets than this, at most 65,534.
+    LongerThan(IpVersion, u16),
+    /// The packet is a fragment of an IP packet of this version.
+    Fragment(IpVersion),
     /// By chance, in `below` of `of` cases.
     Chance {
         /// Cases that match.

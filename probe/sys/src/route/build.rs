@@ -34,6 +34,13 @@ pub struct Route {
 pub enum RouteTarget {
     /// Hands them to a router.
     Via(IpAddr),
+    /// Hands them to whoever they are for on this link, up to a size: what is larger is answered with an ICMP error.
+    Link {
+        /// The link's index.
+        link: u32,
+        /// Octets of the largest IP packet.
+        mtu: u32,
+    },
     /// Drops them without a word.
     Blackhole,
     /// Answers with ICMP "administratively prohibited" (3/13).
@@ -320,11 +327,15 @@ fn route_message(kind: u16, flags: u16, route: Route) -> Message {
         AF_INET6
     };
     let action = match route.target {
-        RouteTarget::Via(_) => libc::RTN_UNICAST,
+        RouteTarget::Via(_) | RouteTarget::Link { .. } => libc::RTN_UNICAST,
         RouteTarget::Blackhole => libc::RTN_BLACKHOLE,
         RouteTarget::Prohibit => libc::RTN_PROHIBIT,
         RouteTarget::Unreachable => libc::RTN_UNREACHABLE,
         RouteTarget::Throw => libc::RTN_THROW,
+    };
+    let scope = match route.target {
+        RouteTarget::Link { .. } => libc::RT_SCOPE_LINK,
+        _ => libc::RT_SCOPE_UNIVERSE,
     };
     let mut fixed = [0; RTMSG_BYTES];
     fixed[..8].copy_from_slice(&[
@@ -334,7 +345,7 @@ fn route_message(kind: u16, flags: u16, route: Route) -> Message {
         0,
         libc::RT_TABLE_MAIN,
         libc::RTPROT_STATIC,
-        libc::RT_SCOPE_UNIVERSE,
+        scope,
         action,
     ]);
     Message::new(kind, flags, &fixed).with(|top| {
@@ -344,12 +355,18 @@ fn route_message(kind: u16, flags: u16, route: Route) -> Message {
         if let RouteTarget::Via(router) = route.target {
             put_ip(top, libc::RTA_GATEWAY, router);
         }
+        if let RouteTarget::Link { link, mtu } = route.target {
+            top.u32(libc::RTA_OIF, link).nested(libc::RTA_METRICS, |metrics| {
+                metrics.u32(RTAX_MTU, mtu);
+            });
+        }
     })
 }
 
 fn described(route: Route) -> String {
     let action = match route.target {
         RouteTarget::Via(router) => format!("via {router}"),
+        RouteTarget::Link { link, mtu } => format!("by device {link} with an MTU of {mtu}"),
         RouteTarget::Blackhole => "as a black hole".to_owned(),
         RouteTarget::Prohibit => "as prohibited".to_owned(),
         RouteTarget::Unreachable => "as unreachable".to_owned(),
@@ -357,6 +374,9 @@ fn described(route: Route) -> String {
     };
     format!("the route to {}/{} {action}", route.network, route.prefix)
 }
+
+/// `RTAX_MTU` of the kernel's headers, which libc lacks.
+const RTAX_MTU: u16 = 2;
 
 pub(super) fn put_ip(nest: &mut Nest, attribute: u16, address: IpAddr) {
     match address {

@@ -35,6 +35,8 @@ impl Match {
             Self::TcpReset => write_tcp_reset(list),
             Self::NewConnection => write_new_connection(list),
             Self::MoreConnectionsThan(count) => write_connection_limit(list, *count),
+            Self::LongerThan(version, octets) => write_longer_than(family, list, *version, *octets),
+            Self::Fragment(version) => write_fragment(family, list, *version),
             Self::Chance { below, of } => write_chance(list, *below, *of),
         }
     }
@@ -175,6 +177,38 @@ fn write_version(list: &mut Nest, family: Family, version: IpVersion) {
         Family::Ip | Family::Ip6 => {}
     }
 }
+
+/// The total length of an IPv4 header (RFC 791), or the payload length of an IPv6 header (RFC 8200), in the network's order.
+fn write_longer_than(family: Family, list: &mut Nest, version: IpVersion, octets: u16) {
+    write_version(list, family, version);
+    let (offset, least) = match version {
+        IpVersion::V4 => (2, octets.saturating_add(1)),
+        IpVersion::V6 => (4, octets.saturating_add(1).saturating_sub(IPV6_HEADER)),
+    };
+    write_payload(list, k::PAYLOAD_NETWORK, offset, 2);
+    write_compare(list, k::CMP_GTE, &least.to_be_bytes());
+}
+
+/// IPv4: neither flags nor offset are those of a whole packet, which may have "don't fragment" alone. IPv6: the next header.
+fn write_fragment(family: Family, list: &mut Nest, version: IpVersion) {
+    write_version(list, family, version);
+    match version {
+        IpVersion::V4 => {
+            write_payload(list, k::PAYLOAD_NETWORK, 6, 2);
+            for whole in [0x0000u16, 0x4000] {
+                write_compare(list, k::CMP_NEQ, &whole.to_be_bytes());
+            }
+        }
+        IpVersion::V6 => {
+            write_payload(list, k::PAYLOAD_NETWORK, 6, 1);
+            write_compare(list, k::CMP_EQ, &[FRAGMENT_HEADER]);
+        }
+    }
+}
+
+const IPV6_HEADER: u16 = 40;
+/// The next header of an IPv6 fragment (RFC 8200 section 4.5).
+const FRAGMENT_HEADER: u8 = 44;
 
 fn write_tcp_reset(list: &mut Nest) {
     write_payload(list, k::PAYLOAD_TRANSPORT, TCP_FLAGS_OFFSET, 1);

@@ -1,0 +1,144 @@
+//! L3-001: nodes reach each other, by ICMP as well.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    assumption::{
+        Complaint, Explains, Lack, Ruling, Scene,
+        paths::{self, Pair, Path, Spot, spots},
+    },
+    cause::{Cause, CauseKind, Fix},
+    id::NodeId,
+    observation::PathMethod,
+    port::Family,
+    report::check::Check,
+    verdict::Cell,
+};
+
+/// Nodes reach each other, by ICMP as well.
+pub(crate) const CHECK: Check = Check {
+    id: "L3-001",
+    asserts: "every node answers every other, by UDP or TCP and by ICMP echo",
+    how: "up to three small echo requests to each node, in both families, from an unprivileged socket where net.ipv4.ping_group_range \
+          allows it, else from a raw one; UDP and TCP by the port matrix",
+    needs: "net.ipv4.ping_group_range, or CAP_NET_RAW",
+    rule: "warns if echo requests stay without an answer where anything else is answered; where nothing is, the port matrix fails",
+    remedy: "let ICMP echo requests and their answers pass: people and health checks (Cilium's) look for nodes with them",
+    source: "RFC 1122 section 3.2.2.6, RFC 4890 section 4.3.1; cilium/cilium: System requirements, Firewall rules",
+};
+
+/// Judges every path; what several have in common is one complaint.
+pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    let all = paths::told(scene);
+    let mut rulings = Vec::new();
+    let denied: BTreeSet<NodeId> = all
+        .iter()
+        .filter(|path| path.seen.what.echo.denied)
+        .map(|path| path.src)
+        .collect();
+    for node in denied {
+        rulings.push(Ruling::not_measured(
+            scene.name(node),
+            Lack::Capability(node, "CAP_NET_RAW"),
+        ));
+    }
+    let asked: Vec<Path<'_>> = all
+        .into_iter()
+        .filter(|path| path.seen.what.echo.sent > 0)
+        .collect();
+    let is_answered = |path: &Path<'_>| path.seen.what.echo.answered > 0;
+    let is_blocked = |path: &&Path<'_>| !is_answered(path) && answers_otherwise(scene, path);
+    let judged = asked.iter().filter(|path| is_answered(path) || is_blocked(path));
+    let measured: BTreeSet<Pair> = judged.map(Path::pair).collect();
+    let blocked: Vec<&Path<'_>> = asked.iter().filter(is_blocked).collect();
+    let bad: BTreeSet<Pair> = blocked.iter().map(|path| path.pair()).collect();
+    rulings.extend(
+        spots(&measured, &bad, |node| paths::subnet(scene, node))
+            .into_iter()
+            .map(|spot| ruling(scene, spot, &blocked)),
+    );
+    let good: Vec<Path<'_>> = asked.iter().filter(|path| is_answered(path)).copied().collect();
+    rulings.extend(paths::passes(scene, &good, |paths| {
+        format!(
+            "{} echo requests are answered",
+            paths::families(paths.iter().copied())
+        )
+    }));
+    let mute: Vec<Path<'_>> = asked
+        .iter()
+        .filter(|path| !is_answered(path) && !answers_otherwise(scene, path))
+        .copied()
+        .collect();
+    rulings.extend(paths::mute(scene, &mute));
+    rulings.extend(paths::untold(scene));
+    rulings
+}
+
+/// Whether the destination answered anything else of the source in this family.
+fn answers_otherwise(scene: &Scene<'_>, path: &Path<'_>) -> bool {
+    let in_matrix = || {
+        scene.pairs.iter().any(|pair| {
+            let family: Family = pair.transport.0;
+            (pair.src, pair.dst, family) == (path.src, path.dst, path.family)
+                && pair.cells.iter().any(|cell: &Cell| cell.outcome.is_open())
+        })
+    };
+    matches!(path.seen.what.by, PathMethod::Stamp { .. }) || in_matrix()
+}
+
+fn ruling(scene: &Scene<'_>, spot: Spot, blocked: &[&Path<'_>]) -> Ruling {
+    let own: Vec<&Path<'_>> = blocked
+        .iter()
+        .copied()
+        .filter(|path| spot.pairs.contains(&path.pair()))
+        .collect();
+    let families = paths::families(own.iter().copied());
+    let (from, to) = (paths::side(scene, &spot.from), paths::side(scene, &spot.to));
+    let (subject, detail) = match spot.node {
+        Some(node) if spot.to == [node] || spot.both_ways => (
+            scene.name(node),
+            format!(
+                "{} answers no {families} echo requests (ping), though other packets pass",
+                scene.name(node)
+            ),
+        ),
+        Some(node) => (
+            scene.name(node),
+            format!(
+                "no {families} echo request (ping) of {} is answered, though other packets pass",
+                scene.name(node)
+            ),
+        ),
+        None => (
+            format!("{from} to {to}"),
+            format!(
+                "{families} echo requests (ping) from {from} to {to}{} are not answered, though other packets pass",
+                if spot.both_ways { " and back" } else { "" }
+            ),
+        ),
+    };
+    let complaint = Complaint {
+        cause: Cause {
+            kind: match spot.node {
+                Some(_) => CauseKind::HostFirewall,
+                None => CauseKind::PathFilter,
+            },
+            node: spot.node,
+            between: spot.node.is_none().then(|| [spot.from.clone(), spot.to.clone()]),
+            detail,
+        },
+        fix: Fix {
+            text: "Let echo requests pass in the packet filter (ICMP type 8, ICMPv6 type 128), and see that the kernel is not told to \
+                   ignore them (net.ipv4.icmp_echo_ignore_all, net.ipv6.icmp.echo_ignore_all)."
+                .to_owned(),
+            commands: spot
+                .node
+                .map(|node| format!("ssh {node} sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all"))
+                .into_iter()
+                .collect(),
+        },
+        evidence: own.iter().map(|path| path.seen.line).collect(),
+        explains: Explains::default(),
+    };
+    Ruling::warn(subject, complaint)
+}

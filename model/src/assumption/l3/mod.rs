@@ -1,0 +1,8 @@
+//! Checks of layer 3: reach by ICMP, translation, hops.
+
+pub(super) mod echo;
+pub(super) mod hops;
+pub(super) mod translation;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! What probes told of paths, in order, and where on a map of nodes and subnets that lies which several paths have in common.
+
+mod spot;
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use ipnet::IpNet;
+
+use crate::{
+    errand::{self, Errand, PathTarget},
+    id::NodeId,
+    ledger::Told,
+    observation::{Interface, PathMethod, PathSeen},
+    port::Family,
+};
+
+use super::{Lack, Ruling, Scene};
+
+pub(super) use self::spot::{Pair, Spot, spots};
+
+/// A planned path and what was told of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Path<'a> {
+    pub(super) src: NodeId,
+    pub(super) dst: NodeId,
+    pub(super) family: Family,
+    pub(super) seen: Told<&'a PathSeen>,
+}
+
+impl Path<'_> {
+    /// Who sends and who receives.
+    pub(super) fn pair(&self) -> Pair {
+        (self.src, self.dst)
+    }
+
+    /// Whether anything answered.
+    pub(super) fn is_measured(&self) -> bool {
+        matches!(self.seen.what.by, PathMethod::Stamp { .. } | PathMethod::Echo)
+    }
+}
+
+/// Every path that was told of, in the order of the plan.
+pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
+    let mut paths = Vec::new();
+    for (src, target) in planned(scene) {
+        let Ok(log) = scene.log(src) else { continue };
+        let of_target =
+            |told: &&Told<&'a PathSeen>| (told.what.dst, told.what.family) == (target.node, target.family);
+        if let Some(seen) = log.path.iter().find(of_target) {
+            paths.push(Path {
+                src,
+                dst: target.node,
+                family: target.family,
+                seen: *seen,
+            });
+        }
+    }
+    paths
+}
+
+/// One row for each node some of whose planned paths were not told of: why.
+pub(super) fn untold(scene: &Scene<'_>) -> Vec<Ruling> {
+    let mut missing: BTreeMap<NodeId, usize> = BTreeMap::new();
+    let known = told(scene);
+    let is_told = |src: NodeId, target: &PathTarget| {
+        known
+            .iter()
+            .any(|path| (path.src, path.dst, path.family) == (src, target.node, target.family))
+    };
+    for (src, target) in planned(scene) {
+        if !is_told(src, target) {
+            *missing.entry(src).or_default() += 1;
+        }
+    }
+    let ruling = |(src, count): (NodeId, usize)| {
+        let lack = scene.undone(src, errand::Kind::Path).unwrap_or_else(|| {
+            if scene.ledger.interrupted.is_some() {
+                Lack::ToldElsewhere("the run was stopped".to_owned())
+            } else {
+                let paths = if count == 1 { "path" } else { "paths" };
+                Lack::ToldElsewhere(format!(
+                    "the probe told nothing of {count} {paths}: its local policy forbids them, or time ran out"
+                ))
+            }
+        });
+        Ruling::not_measured(scene.name(src), lack)
+    };
+    missing.into_iter().map(ruling).collect()
+}
+
+/// One row for each node from which something is as it should be: to how many nodes.
+pub(super) fn passes(
+    scene: &Scene<'_>,
+    good: &[Path<'_>],
+    said: impl Fn(&[&Path<'_>]) -> String,
+) -> Vec<Ruling> {
+    let mut by_source: BTreeMap<NodeId, Vec<&Path<'_>>> = BTreeMap::new();
+    for path in good {
+        by_source.entry(path.src).or_default().push(path);
+    }
+    let ruling = |(src, paths): (NodeId, Vec<&Path<'_>>)| {
+        let detail = said(&paths);
+        let mut to: Vec<NodeId> = paths.into_iter().map(|path| path.dst).collect();
+        to.dedup();
+        let subject = match to.as_slice() {
+            [one] => format!("{} to {}", scene.name(src), scene.name(*one)),
+            all => format!("{} to {} nodes", scene.name(src), all.len()),
+        };
+        Ruling::pass(subject, detail)
+    };
+    by_source.into_iter().map(ruling).collect()
+}
+
+/// Rows of paths on which nothing answered, one for each node that asked.
+pub(super) fn mute(scene: &Scene<'_>, paths: &[Path<'_>]) -> Vec<Ruling> {
+    let mut by_source: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    for path in paths
+        .iter()
+        .filter(|path| path.seen.what.by == PathMethod::Nothing)
+    {
+        by_source.entry(path.src).or_default().push(path.dst);
+    }
+    let ruling = |(src, mut to): (NodeId, Vec<NodeId>)| {
+        to.dedup();
+        let subject = match to.as_slice() {
+            [one] => format!("{} to {}", scene.name(src), scene.name(*one)),
+            all => format!("{} to {} nodes", scene.name(src), all.len()),
+        };
+        let why = "nothing answers there, neither a responder over UDP nor ICMP echo".to_owned();
+        Ruling::not_measured(subject, Lack::ToldElsewhere(why))
+    };
+    by_source.into_iter().map(ruling).collect()
+}
+
+fn planned<'s>(scene: &'s Scene<'_>) -> impl Iterator<Item = (NodeId, &'s PathTarget)> {
+    scene.plan.errands.iter().flat_map(|(src, errands)| {
+        errands
+            .iter()
+            .filter_map(|errand| match errand {
+                Errand::Path(errand) => Some(&errand.paths),
+                _ => None,
+            })
+            .flatten()
+            .map(move |target| (*src, target))
+    })
+}
+
+/// The interface that a node's data address of a family is on.
+pub(super) fn interface<'a>(scene: &Scene<'a>, node: NodeId, family: Family) -> Option<&'a Interface> {
+    let address = scene.ledger.data_address(node, family)?;
+    let facts = scene.facts(node).ok()?.what;
+    facts.interfaces.iter().find(|interface| {
+        let mut own = interface.addresses.iter();
+        own.any(|own| own.parse::<IpNet>().is_ok_and(|own| own.addr() == address))
+    })
+}
+
+/// The subnet of a node's listed address; that of its address alone where no probe told.
+pub(super) fn subnet(scene: &Scene<'_>, node: NodeId) -> Option<IpNet> {
+    let address = node.address()?;
+    let told = interface(scene, node, Family::of(address));
+    let own = told
+        .into_iter()
+        .flat_map(|interface| &interface.addresses)
+        .filter_map(|own| own.parse::<IpNet>().ok())
+        .find(|own| own.addr() == address);
+    let assumed = || {
+        let length = match address {
+            IpAddr::V4(_) => 24,
+            IpAddr::V6(_) => 64,
+        };
+        IpNet::new(address, length).ok()
+    };
+    own.or_else(assumed).map(|own| own.trunc())
+}
+
+/// Some nodes for a person: a subnet if they are all of it, a few names, or how many.
+pub(super) fn side(scene: &Scene<'_>, nodes: &[NodeId]) -> String {
+    if let [one] = nodes {
+        return scene.name(*one);
+    }
+    let first = nodes.first().and_then(|node| subnet(scene, *node));
+    let of_subnet: Vec<NodeId> = scene
+        .nodes()
+        .filter(|node| subnet(scene, *node) == first)
+        .collect();
+    if let Some(subnet) = first.filter(|_| of_subnet == nodes) {
+        return subnet.to_string();
+    }
+    match nodes {
+        [] => "nobody".to_owned(),
+        [init @ .., last] if nodes.len() <= MOST_NAMED => {
+            let init: Vec<String> = init.iter().map(|node| scene.name(*node)).collect();
+            format!("{} and {}", init.join(", "), scene.name(*last))
+        }
+        _ => {
+            let subnets: std::collections::BTreeSet<IpNet> =
+                nodes.iter().filter_map(|node| subnet(scene, *node)).collect();
+            let subnets: Vec<String> = subnets.iter().map(IpNet::to_string).collect();
+            format!("{} nodes ({})", nodes.len(), subnets.join(", "))
+        }
+    }
+}
+
+/// The families of some paths, for a person.
+pub(super) fn families<'p>(paths: impl IntoIterator<Item = &'p Path<'p>>) -> &'static str {
+    let (mut v4, mut v6) = (false, false);
+    for path in paths {
+        match path.family {
+            Family::Ipv4 => v4 = true,
+            Family::Ipv6 => v6 = true,
+        }
+    }
+    match (v4, v6) {
+        (true, true) => "IPv4 and IPv6",
+        (false, true) => "IPv6",
+        _ => "IPv4",
+    }
+}
+
+/// Nodes that a sentence names one by one.
+const MOST_NAMED: usize = 3;
