@@ -1,5 +1,7 @@
 //! The cluster file's nodes with their roles: what the port tables are applied to.
 
+mod outward;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -16,6 +18,8 @@ use crate::{
     profile::Source,
     version::Version,
 };
+
+pub use self::outward::{Outward, Server};
 
 /// What kind of cluster the file describes (`spec.type`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +151,9 @@ pub struct Inventory {
     pub pods: Vec<IpNet>,
     /// Service ranges.
     pub services: Vec<IpNet>,
+    /// What it needs beyond its own nodes.
+    #[serde(default)]
+    pub outward: Outward,
 }
 
 /// The profile of clusters that `bmctl` makes.
@@ -292,6 +299,7 @@ impl Inventory {
             node_agent: cluster.node_agent,
             pods,
             services: cluster.network.services.clone(),
+            outward: Outward::of(cluster),
         }
     }
 }

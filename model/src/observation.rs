@@ -21,7 +21,11 @@ use crate::{
 };
 
 pub use self::{
-    dialled::Dialled,
+    dialled::{
+        Answered, Asking, Connected, Dialled, Issued, MAX_CHAIN, MAX_DNS_ANSWERS, MAX_SITE_ADDRESSES,
+        NameSeen, NoConnection, PeerOutcome, PeerSeen, Resolver, ResponseCode, SiteOutcome, SiteSeen,
+        TlsFailure, Unasked, Unresolved, Untrusted,
+    },
     firewalls::{
         Backend, FirewallManager, FirewallSettings, Firewalld, InstalledManager, Opened, Policy, Target,
         Unread, Zone,

@@ -22,6 +22,7 @@ mod spec;
 use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::check::{Checking, Dialect, LaidNode, Layout, List, beside, layout as check_layout};
 pub use self::{
@@ -195,7 +196,7 @@ pub struct NodePool {
 }
 
 /// A BGP peer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpPeer {
     /// Its address (IPv4 only).
     pub address: IpAddr,
@@ -210,7 +211,7 @@ pub struct BgpPeer {
 }
 
 /// Whose BGP sessions a peer is for, and so from which addresses they come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BgpUse {
     /// `spec.loadBalancer.bgpPeers`: from control plane nodes; for Services too, unless other peers are for them.
     ControlPlane,

@@ -22,7 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    dial::DialErrand,
+    dial::{
+        Anchors, Depth, DialErrand, DialTarget, Login, MAX_DIAL_HOST, MAX_DIAL_ROOT, MAX_DIAL_ROOTS,
+        MAX_DIAL_TARGETS, MAX_DIALS_A_SECOND, PeerTarget, ProxyServer, Question, RecordType, Site, Via,
+    },
     hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
     link::{GATEWAYS, LinkErrand, MAX_LINK_ADDRESSES, MAX_LINK_PEERS},
     path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},

@@ -34,7 +34,7 @@ use super::{
 use crate::{
     cluster::Checks,
     id::{NodeId, Role},
-    inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node},
+    inventory::{Inventory, LoadBalancerMode, LoadBalancerType, Node, Outward},
     source::{Complaints, Placed, Refused, SourceText},
     version::Version,
     yaml::{
@@ -188,6 +188,7 @@ fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<N
         node_agent: false,
         pods: Vec::new(),
         services: Vec::new(),
+        outward: Outward::default(),
     }
 }
 

@@ -135,6 +135,7 @@ impl Stage {
             node_agent: false,
             pods: Vec::new(),
             services: Vec::new(),
+            outward: crate::inventory::Outward::default(),
         };
         Self {
             plan: Plan {

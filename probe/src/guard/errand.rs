@@ -6,6 +6,7 @@ use plumbline_proto::convert::Roster;
 use super::{Guard, Standing};
 
 mod active;
+mod dial;
 mod path;
 
 impl Guard {
@@ -29,7 +30,8 @@ impl Guard {
                 .permit_tunnel(&tunnel, roster, standing)
                 .map(|()| Errand::Tunnel(tunnel)),
             Errand::Path(errand) => Ok(Errand::Path(self.permit_path(errand, roster))),
-            Errand::Inspect | Errand::Listen | Errand::Link(_) | Errand::Dial(_) => Ok(errand),
+            Errand::Dial(errand) => self.permit_dial(errand, standing).map(Errand::Dial),
+            Errand::Inspect | Errand::Listen | Errand::Link(_) => Ok(errand),
         }
     }
 }

@@ -9,6 +9,8 @@
 //! max_duration_s: 600           # how long one assignment goes on at all
 //! capture: false                # no packet is captured here
 //! active: false                 # no VIP is taken here or asked for, and no tunnel made, whatever `--active` says
+//! dial: false                   # nobody outside the roster is asked: sites, name servers, routers; true if `networks` is not
+//!                               # there, else false
 //! ```
 
 use std::{
@@ -43,6 +45,8 @@ pub struct Policy {
     pub(super) capture: bool,
     /// Whether what `--active` asks for may be done: VIPs taken and asked for, tunnels made.
     pub(super) active: bool,
+    /// Whether others than members of the roster may be connected to: sites, name servers, routers.
+    pub(super) dial: bool,
 }
 
 /// Why a policy file is not used. A probe does not start without the policy it was given.
@@ -120,6 +124,7 @@ impl Policy {
             None => Ok(None),
         };
         Ok(Self {
+            dial: written.dial.unwrap_or(written.networks.is_none()),
             networks: written.networks,
             ports: written.ports,
             max_rate: rate("max_rate", written.max_rate)?,
@@ -160,6 +165,7 @@ impl Default for Policy {
             max_duration: MAX_DURATION,
             capture: true,
             active: true,
+            dial: true,
         }
     }
 }
@@ -176,6 +182,7 @@ struct Written {
     max_duration_s: Option<u32>,
     capture: Option<bool>,
     active: Option<bool>,
+    dial: Option<bool>,
 }
 
 /// A page of policy has a few hundred octets.

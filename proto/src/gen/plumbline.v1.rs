@@ -413,8 +413,90 @@ pub struct Link {
     pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Ask names and addresses outside the roster.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Dial {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Dial {
+    #[prost(message, repeated, tag = "1")]
+    pub targets: ::prost::alloc::vec::Vec<DialTarget>,
+    /// The proxy through which sites are reached that say so.
+    #[prost(message, optional, tag = "2")]
+    pub proxy: ::core::option::Option<DialProxy>,
+    /// Certificates in PEM on which chains may stand besides the public roots.
+    #[prost(string, repeated, tag = "3")]
+    pub roots: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One target of a Dial.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DialTarget {
+    #[prost(oneof = "dial_target::Target", tags = "1, 2, 3")]
+    pub target: ::core::option::Option<dial_target::Target>,
+}
+/// Nested message and enum types in `DialTarget`.
+pub mod dial_target {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(message, tag = "1")]
+        Site(super::DialSite),
+        #[prost(message, tag = "2")]
+        Question(super::DialQuestion),
+        #[prost(message, tag = "3")]
+        Peer(super::DialPeer),
+    }
+}
+/// A server that speaks TLS.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DialSite {
+    /// Its name, or an address as text.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    /// Through the proxy.
+    #[prost(bool, tag = "3")]
+    pub through_proxy: bool,
+    /// Its chain may stand on the certificates given, too.
+    #[prost(bool, tag = "4")]
+    pub given_roots: bool,
+}
+/// A question for name servers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DialQuestion {
+    /// 4 or 16 octets; empty for the host's own name servers.
+    #[prost(bytes = "vec", tag = "1")]
+    pub server: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// Type of record (RFC 1035 section 3.2.2): 1 A, 12 PTR, 28 AAAA.
+    #[prost(uint32, tag = "3")]
+    pub record: u32,
+}
+/// A router that speaks BGP.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DialPeer {
+    /// 4 or 16 octets.
+    #[prost(bytes = "vec", tag = "1")]
+    pub address: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub local_as: u32,
+    #[prost(uint32, tag = "3")]
+    pub peer_as: u32,
+    /// Send an OPEN, rather than connect alone.
+    #[prost(bool, tag = "4")]
+    pub open: bool,
+}
+/// An HTTP proxy.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DialProxy {
+    /// Its name, or an address as text.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    /// Both empty if the proxy asks for neither.
+    #[prost(string, tag = "3")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub password: ::prost::alloc::string::String,
+}
 /// Measure what the paths to members carry.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Path {

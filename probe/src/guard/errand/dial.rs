@@ -1,0 +1,71 @@
+//! Errand dial: strangers, whom the coordinator names. What the policy leaves of them.
+
+use plumbline_model::{
+    errand::{Depth, DialErrand, DialTarget, Via},
+    observation::UndoneWhy,
+};
+
+use crate::guard::{Guard, Standing, address};
+
+impl Guard {
+    /// What of the errand may be done. What is left out is missing in what is reported.
+    ///
+    /// # Errors
+    /// If the policy allows no strangers at all.
+    pub(super) fn permit_dial(
+        &self,
+        mut errand: DialErrand,
+        standing: &Standing,
+    ) -> Result<DialErrand, UndoneWhy> {
+        if !self.policy.dial {
+            return Err(UndoneWhy::Policy);
+        }
+        let allows_proxy = errand.proxy.as_ref().is_some_and(|proxy| {
+            let literal = proxy.host.parse();
+            self.policy.allows_port(proxy.port)
+                && literal.map_or(true, |address| address::check(address, false).is_ok())
+        });
+        errand.targets.retain(|target| match target {
+            DialTarget::Site(site) if site.via == Via::Proxy => allows_proxy,
+            target => self.permits_target(target),
+        });
+        for target in &mut errand.targets {
+            if let DialTarget::Peer(peer) = target
+                && (!self.policy.active || matches!(standing, Standing::Live { .. }))
+            {
+                // A node that runs has sessions of its own.
+                peer.depth = Depth::Connect;
+            }
+        }
+        if errand.targets.is_empty() {
+            return Err(UndoneWhy::Policy);
+        }
+        Ok(errand)
+    }
+
+    fn permits_target(&self, target: &DialTarget) -> bool {
+        let allows = |address, port| {
+            address::check(address, false).is_ok()
+                && self.policy.allows_network(address)
+                && self.policy.allows_port(port)
+        };
+        match target {
+            // Nobody can tell by its name where it is: where networks are listed, `dial` has to be written.
+            DialTarget::Site(site) => match site.host.parse() {
+                Ok(address) => allows(address, site.port),
+                Err(_) => self.policy.allows_port(site.port),
+            },
+            DialTarget::Question(question) => match question.server {
+                Some(server) => allows(server, DNS_PORT),
+                None => self.policy.allows_port(DNS_PORT),
+            },
+            DialTarget::Peer(peer) => allows(peer.address, BGP_PORT),
+        }
+    }
+}
+
+/// RFC 1035 section 4.2.
+const DNS_PORT: u16 = 53;
+
+/// RFC 4271 section 8.2.1.
+const BGP_PORT: u16 = 179;
