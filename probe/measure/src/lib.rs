@@ -7,6 +7,8 @@
 pub mod arp;
 pub mod attempt;
 pub mod banner;
+pub mod connect;
+pub mod dns;
 pub mod hello;
 pub mod inquiry;
 pub mod ndp;
