@@ -199,6 +199,16 @@ pub(crate) const RULES: &[Rule] = &[
         judge: firewall::zone_ports::judge,
     },
     Rule {
+        check: &firewall::drift::CHECK,
+        group: Group::Host,
+        judge: firewall::drift::judge,
+    },
+    Rule {
+        check: &firewall::pod_sources::CHECK,
+        group: Group::Host,
+        judge: firewall::pod_sources::judge,
+    },
+    Rule {
         check: &l2::duplicate::CHECK,
         group: Group::L2,
         judge: l2::duplicate::judge,

@@ -8,6 +8,7 @@ mod xml;
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -19,25 +20,25 @@ use super::life::process_here;
 
 /// What files and processes tell of the packet filter's managers. Takes some milliseconds, and blocks.
 pub fn firewalls() -> FirewallSettings {
-    let started = |name: &str| process_here(name).map(|process| started_ticks(&process));
-    let mut settings = FirewallSettings {
-        cilium_agent_started_ticks: started("cilium-agent").flatten(),
-        ..settings_at(Path::new("/"), started("firewalld").is_some())
-    };
-    if let Some(firewalld) = &mut settings.firewalld {
-        firewalld.started_ticks = started("firewalld").flatten();
+    let firewalld = process_here("firewalld");
+    let mut settings = settings_at(Path::new("/"), firewalld.as_deref().map(root_of).as_deref());
+    settings.cilium_agent_started_ticks =
+        process_here("cilium-agent").and_then(|process| started_ticks(&process));
+    if let (Some(own), Some(process)) = (&mut settings.firewalld, firewalld) {
+        own.started_ticks = started_ticks(&process);
     }
     settings
 }
 
-fn settings_at(root: &Path, firewalld_runs: bool) -> FirewallSettings {
+/// What is told by a system's files below `root`, and by those that a firewalld sees that runs.
+fn settings_at(root: &Path, firewalld_root: Option<&Path>) -> FirewallSettings {
     let mut unread = Vec::new();
     let mut settings = FirewallSettings {
         managers: managers(root, &mut unread),
         ..FirewallSettings::default()
     };
-    if firewalld_runs {
-        settings.firewalld = Some(firewalld::read(root, &mut unread));
+    if let Some(firewalld_root) = firewalld_root {
+        settings.firewalld = Some(firewalld::read(firewalld_root, &mut unread));
         settings.reloaders = reloaders::find(root);
     }
     unread.sort();
@@ -45,6 +46,18 @@ fn settings_at(root: &Path, firewalld_runs: bool) -> FirewallSettings {
     unread.truncate(MAX_UNREAD);
     settings.unread = unread;
     settings
+}
+
+/// The root of the files that a process sees, which may have a mount namespace of its own; ours if we may not look into it, or
+/// if it is not root's: anybody may call a program firewalld, and show it any files.
+fn root_of(process: &Path) -> PathBuf {
+    let own = process.join("root");
+    let is_roots = fs::metadata(process).is_ok_and(|process| process.uid() == 0);
+    if is_roots && fs::metadata(own.join("etc")).is_ok() {
+        own
+    } else {
+        PathBuf::from("/")
+    }
 }
 
 /// proc(5), `/proc/PID/stat`: field 22; the name before may hold anything, and ends at the last parenthesis.

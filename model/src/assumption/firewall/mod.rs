@@ -4,8 +4,11 @@
 //! What is in force is asked of the kernel's own rules ([`node::NodeFilter`]); what firewalld would load comes from its files.
 //! Where the port matrix has measured, it is the matrix that complains: here stands a row then.
 
+mod asked;
+pub(super) mod drift;
 pub(super) mod managers;
 mod node;
+pub(super) mod pod_sources;
 pub(super) mod zone_ports;
 
 #[cfg(test)]

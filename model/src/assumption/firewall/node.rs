@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::{
     cause::{Cause, CauseKind, Fix},
     errand,
-    firewall::{Connection, Judge, Judgement, Manager, Packet, Passage, Place, Ruleset},
+    firewall::{Judge, Judgement, Manager, Packet, Passage, Ruleset},
     id::NodeId,
     inventory::Inventory,
     observation::{FirewallSettings, Firewalld, HostFacts},
@@ -74,20 +74,12 @@ pub(super) fn is_gdc(inventory: &Inventory) -> bool {
 pub(super) struct Openings {
     /// Let in.
     pub(super) open: PortSet,
-    /// Stopped.
+    /// Stopped by a chain of firewalld.
     pub(super) stopped: PortSet,
-    /// Where the first of them is.
-    pub(super) place: Option<Place>,
-}
-
-impl Openings {
-    /// firewalld's zone, if a chain of one stopped something.
-    pub(super) fn zone(&self) -> Option<&str> {
-        match &self.place.as_ref()?.manager {
-            Manager::Firewalld { zone } => zone.as_deref(),
-            Manager::Iptables { .. } | Manager::Nftables => None,
-        }
-    }
+    /// Stopped by another manager's chain.
+    pub(super) stopped_otherwise: PortSet,
+    /// The zone of firewalld that stops.
+    pub(super) zone: Option<String>,
 }
 
 impl<'a> NodeFilter<'a> {
@@ -148,35 +140,39 @@ impl<'a> NodeFilter<'a> {
                 .any(|interface| interface.name == name)
     }
 
-    /// What becomes of packets of a transport from an address to this node's data address, by port.
+    /// What becomes of packets of a transport from an address to this node's data address, by port: by all its rules.
     pub(super) fn openings(
         &self,
         source: IpAddr,
         destination: IpAddr,
         protocol: Protocol,
     ) -> Option<Openings> {
-        let packet = Packet::incoming(self.interface()?, protocol, source, destination, 1);
-        openings(self.judge.as_ref()?, &packet)
+        self.openings_by(self.judge.as_ref()?, source, destination, protocol)
     }
 
-    /// The same by the rules of firewalld alone.
-    pub(super) fn firewalld_openings(
+    /// The same by some rules.
+    pub(super) fn openings_by(
         &self,
+        judge: &Judge<'_>,
         source: IpAddr,
         destination: IpAddr,
         protocol: Protocol,
     ) -> Option<Openings> {
-        let whole = self.ruleset?;
-        let is_firewalld = |table: &&crate::firewall::Table| table.name == "firewalld";
-        let own = Ruleset {
-            tables: whole.tables.iter().filter(is_firewalld).cloned().collect(),
-            ..whole.clone()
-        };
-        if own.tables.is_empty() {
-            return None;
-        }
         let packet = Packet::incoming(self.interface()?, protocol, source, destination, 1);
-        openings(&Judge::new(&own), &packet)
+        openings(judge, &packet)
+    }
+
+    /// The rules of firewalld alone, which other managers' cannot blur; `None` if it has none in nf_tables under its own name.
+    pub(super) fn firewalld_alone(&self) -> Option<Ruleset> {
+        let whole = self.ruleset?;
+        let is_own = |table: &&crate::firewall::Table| table.name == "firewalld";
+        let tables: Vec<_> = whole.tables.iter().filter(is_own).cloned().collect();
+        (!tables.is_empty()).then(|| Ruleset {
+            tables,
+            interfaces: whole.interfaces.clone(),
+            generation: whole.generation,
+            legacy_tables: Vec::new(),
+        })
     }
 
     /// What becomes of a packet of a protocol without ports that comes in by the data interface.
@@ -194,20 +190,8 @@ impl<'a> NodeFilter<'a> {
     }
 
     /// What becomes of the first packet of a connection that passes through this node.
-    pub(super) fn judge_forwarded(
-        &self,
-        (from, source): (&str, IpAddr),
-        (to, destination): (&str, IpAddr),
-    ) -> Option<Judgement> {
-        let packet = Packet {
-            passage: Passage::Forwarded {
-                from: from.to_owned(),
-                to: to.to_owned(),
-            },
-            connection: Connection::New,
-            ..Packet::incoming_syn(from, source, destination, FORWARDED_PORT)
-        };
-        Some(self.judge.as_ref()?.evaluate(&packet))
+    pub(super) fn judge_forwarded(&self, from: (&str, IpAddr), to: (&str, IpAddr)) -> Option<Judgement> {
+        Some(self.judge.as_ref()?.evaluate(&forwarded(from, to)))
     }
 
     /// A complaint about this node's packet filter.
@@ -296,18 +280,33 @@ pub(super) fn family_of(range: &IpNet) -> Family {
     Family::of(range.network())
 }
 
+/// The first packet of a connection that passes through a host.
+pub(super) fn forwarded((from, source): (&str, IpAddr), (to, destination): (&str, IpAddr)) -> Packet {
+    Packet {
+        passage: Passage::Forwarded {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        },
+        ..Packet::incoming_syn(from, source, destination, FORWARDED_PORT)
+    }
+}
+
 fn openings(judge: &Judge<'_>, packet: &Packet) -> Option<Openings> {
     let mut openings = Openings {
         open: PortSet::new(),
         stopped: PortSet::new(),
-        place: None,
+        stopped_otherwise: PortSet::new(),
+        zone: None,
     };
     for (range, judgement) in judge.by_port(packet)? {
-        if judgement.accepts() {
-            openings.open.insert(range);
-        } else if let Some(place) = judgement.stopped_at() {
-            openings.stopped.insert(range);
-            openings.place.get_or_insert_with(|| place.clone());
+        match judgement.stopped_at().map(|place| &place.manager) {
+            Some(Manager::Firewalld { zone }) => {
+                openings.stopped.insert(range);
+                openings.zone = openings.zone.take().or_else(|| zone.clone());
+            }
+            Some(Manager::Iptables { .. } | Manager::Nftables) => openings.stopped_otherwise.insert(range),
+            None if judgement.accepts() => openings.open.insert(range),
+            None => {}
         }
     }
     Some(openings)

@@ -1,5 +1,5 @@
 //! Rules about packet filters over a real firewalld's rules (zone public with 22/tcp, 10250/tcp and more, zone k8s-pods for
-//! 192.168.0.0/16) on the nodes of a hand-made run.
+//! 192.168.5.0/24) on the nodes of a hand-made run.
 
 use super::{super::Opinion, *};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     evidence::Group,
     firewall::Ruleset,
     ledger::Ledger,
-    observation::{FirewallSettings, Firewalld, Record, Zone},
+    observation::{FirewallSettings, Firewalld, Record, Target, Zone},
     report::stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, node, ports},
 };
 
@@ -192,4 +192,141 @@ fn without_the_right_to_read_rules_a_zone_is_not_measured_and_the_capability_is_
         rulings[0].opinion,
         Opinion::NotMeasured(Lack::Capability(who, "CAP_NET_ADMIN")) if who == node(W1)
     ));
+}
+
+const FIREWALLD: &str = include_str!("../../firewall/fixtures/firewalld.json");
+
+/// A real firewalld's rules: zone public lets in 22, 10250 and 30000 to 32767, 192.168.5.0/24 is a source of a zone that
+/// accepts.
+fn real_rules() -> Ruleset {
+    serde_json::from_str(FIREWALLD).unwrap()
+}
+
+/// The zone of pods.
+fn pods(target: Target) -> Zone {
+    Zone {
+        name: "k8s-pods".to_owned(),
+        target,
+        sources: vec!["192.168.5.0/24".parse().unwrap()],
+        ..Zone::default()
+    }
+}
+
+#[test]
+fn ports_on_disk_alone_that_are_stopped_are_a_reload_that_nobody_did() {
+    let disk = firewalld(vec![zone("public", "22,4240,10250")]);
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), disk);
+    let told = complaint(judged(&stage, drift::judge));
+    assert!(
+        told.cause
+            .detail
+            .contains("4240/tcp, 10250/tcp are in it, and stopped"),
+        "{}",
+        told.cause.detail
+    );
+    assert_eq!(told.fix.commands, ["firewall-cmd --reload"]);
+    // It is told once.
+    assert_eq!(said(&judged(&stage, zone_ports::judge)), "-");
+}
+
+#[test]
+fn on_a_live_node_nobody_is_told_to_reload() {
+    let disk = firewalld(vec![zone("public", "22,4240,10250")]);
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), disk).live(W1);
+    let told = complaint(judged(&stage, drift::judge));
+    assert_eq!(
+        told.fix.commands,
+        [
+            "firewall-cmd --zone=public --add-port=4240/tcp",
+            "firewall-cmd --zone=public --add-port=10250/tcp"
+        ]
+    );
+    assert!(told.fix.text.contains("do not reload"), "{}", told.fix.text);
+}
+
+#[test]
+fn ports_that_the_next_start_would_shut_are_a_warning() {
+    let disk = firewalld(vec![zone("public", "22,4240")]);
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[22, 4240, 10250]), disk);
+    let rulings = judged(&stage, drift::judge);
+    assert_eq!(said(&rulings), "w");
+    assert_eq!(
+        complaint(rulings).fix.commands,
+        ["firewall-cmd --permanent --zone=public --add-port=10250/tcp"]
+    );
+}
+
+#[test]
+fn ports_that_rich_rules_may_open_are_no_drift() {
+    let mut public = zone("public", "22,4240");
+    public.sometimes.tcp = ports("10250");
+    let stage = with_firewalld(
+        stage(),
+        firewalld_that_accepts(&[22, 4240, 10250]),
+        firewalld(vec![public]),
+    );
+    assert_eq!(said(&judged(&stage, drift::judge)), "p");
+}
+
+#[test]
+fn ports_missing_from_both_configurations_are_told_with_those_that_were_not_loaded() {
+    let disk = firewalld(vec![zone("public", "22,4240")]);
+    let stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), disk);
+    assert_eq!(said(&judged(&stage, drift::judge)), "-");
+    let told = complaint(judged(&stage, zone_ports::judge));
+    assert!(
+        told.cause.detail.contains("4240/tcp, 10250/tcp"),
+        "{}",
+        told.cause.detail
+    );
+}
+
+#[test]
+fn pods_whose_zone_accepts_everything_pass() {
+    let disk = firewalld(vec![pods(Target::Accept), zone("public", "22")]);
+    let mut stage = with_firewalld(stage(), real_rules(), disk);
+    stage.inventory.pods = vec!["192.168.5.0/24".parse().unwrap()];
+    assert_eq!(said(&judged(&stage, pod_sources::judge)), "p");
+}
+
+#[test]
+fn pods_without_a_zone_are_stopped_and_added_to_zone_trusted() {
+    let mut stage = with_firewalld(stage(), real_rules(), firewalld(vec![zone("public", "22")]));
+    stage.inventory.pods = vec!["172.16.0.0/16".parse().unwrap()];
+    let rulings = judged(&stage, pod_sources::judge);
+    assert_eq!(said(&rulings), "f");
+    assert_eq!(
+        complaint(rulings).fix.commands,
+        [
+            "firewall-cmd --zone=trusted --add-source=172.16.0.0/16",
+            "firewall-cmd --permanent --zone=trusted --add-source=172.16.0.0/16"
+        ]
+    );
+}
+
+#[test]
+fn pods_whose_zone_is_gone_with_the_next_start_are_a_warning() {
+    let mut stage = with_firewalld(stage(), real_rules(), firewalld(vec![zone("public", "22")]));
+    stage.inventory.pods = vec!["192.168.5.0/24".parse().unwrap()];
+    let rulings = judged(&stage, pod_sources::judge);
+    assert_eq!(said(&rulings), "w");
+    assert_eq!(
+        complaint(rulings).fix.commands,
+        ["firewall-cmd --permanent --zone=trusted --add-source=192.168.5.0/24"]
+    );
+}
+
+#[test]
+fn pods_whose_zone_on_disk_forgot_its_target_are_moved_to_zone_trusted() {
+    let disk = firewalld(vec![pods(Target::Default), zone("public", "22")]);
+    let mut stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), disk);
+    stage.inventory.pods = vec!["192.168.5.0/24".parse().unwrap()];
+    let told = complaint(judged(&stage, pod_sources::judge));
+    assert_eq!(
+        told.fix.commands,
+        [
+            "firewall-cmd --zone=trusted --change-source=192.168.5.0/24",
+            "firewall-cmd --permanent --zone=trusted --change-source=192.168.5.0/24"
+        ]
+    );
 }

@@ -18,7 +18,7 @@ fn root(files: &[(&str, &str)]) -> TempDir {
 
 fn load(files: &[(&str, &str)]) -> (Firewalld, Vec<Unread>) {
     let root = root(files);
-    let settings = settings_at(root.path(), true);
+    let settings = settings_at(root.path(), Some(root.path()));
     (settings.firewalld.unwrap(), settings.unread)
 }
 
@@ -163,7 +163,7 @@ fn managers_are_known_by_their_units_and_ufw_by_its_settings() {
         ("etc/ufw/ufw.conf", "# comment\nENABLED=yes\nLOGLEVEL=low\n"),
     ];
     let root = root(&files);
-    let enabled: Vec<(FirewallManager, bool)> = settings_at(root.path(), false)
+    let enabled: Vec<(FirewallManager, bool)> = settings_at(root.path(), None)
         .managers
         .iter()
         .map(|installed| (installed.manager, installed.is_enabled))
@@ -191,7 +191,7 @@ fn a_file_that_reloads_firewalld_is_found_where_it_runs() {
         ),
         ("etc/cron.d/harmless", "# firewall-cmd --reload\n"),
     ]);
-    let reloaders = settings_at(root.path(), true).reloaders;
+    let reloaders = settings_at(root.path(), Some(root.path())).reloaders;
     assert_eq!(
         reloaders,
         [
@@ -199,7 +199,7 @@ fn a_file_that_reloads_firewalld_is_found_where_it_runs() {
             "/etc/cron.d/compliance"
         ]
     );
-    assert!(settings_at(root.path(), false).reloaders.is_empty());
+    assert!(settings_at(root.path(), None).reloaders.is_empty());
 }
 
 #[test]

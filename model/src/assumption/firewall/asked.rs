@@ -1,0 +1,176 @@
+//! Which ports the tables ask of a node, and from where.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::{super::Scene, node::NodeFilter};
+use crate::{
+    evidence::Group,
+    observation::Life,
+    plan::{Expect, Plan},
+    port::{Family, PortSet, Protocol},
+    profile::Severity,
+};
+
+/// What one address asks of a node over one transport.
+pub(super) struct Asked {
+    pub(super) protocol: Protocol,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) ports: PortSet,
+    /// Those of them whose failure fails the run.
+    pub(super) that_fail: PortSet,
+}
+
+/// The plan with the port tables in it, if they were not asked for.
+pub(super) fn whole_plan(scene: &Scene<'_>) -> Option<Plan> {
+    if scene.asks_for(Group::Reach) {
+        return None;
+    }
+    let mut parameters = scene.ledger.run.parameters.clone();
+    parameters.groups.push(Group::Reach);
+    parameters.groups.sort_unstable();
+    Some(Plan::new(scene.inventory, scene.profiles, &parameters))
+}
+
+/// What a plan asks of a node, ascending by transport and source.
+pub(super) fn asked(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>) -> Vec<Asked> {
+    let mut out = Vec::new();
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let Some(destination) = scene.ledger.data_address(node.id, family) else {
+            continue;
+        };
+        for protocol in TRANSPORTS {
+            let by_source = by_source(scene, plan, node, (family, protocol));
+            out.extend(by_source.into_iter().map(|(source, (ports, that_fail))| Asked {
+                protocol,
+                source,
+                destination,
+                ports,
+                that_fail,
+            }));
+        }
+    }
+    out
+}
+
+fn by_source(
+    scene: &Scene<'_>,
+    plan: &Plan,
+    node: &NodeFilter<'_>,
+    (family, protocol): (Family, Protocol),
+) -> BTreeMap<IpAddr, (PortSet, PortSet)> {
+    // What only Services would serve is not asked of a live node that has none.
+    let unserved = match node.facts.life {
+        Life::Live => plan.service_ports_at(node.id, family, protocol),
+        Life::Bare => PortSet::new(),
+    };
+    let blocks = plan.blocks.iter().filter(|block| {
+        (block.family, block.protocol, block.expect) == (family, protocol, Expect::Open)
+            && block.destinations.binary_search(&node.id).is_ok()
+    });
+    let mut by_source: BTreeMap<IpAddr, (PortSet, PortSet)> = BTreeMap::new();
+    for block in blocks {
+        let ports = block.ports.difference(&unserved);
+        let sources = block.sources.iter().filter(|source| **source != node.id);
+        let addresses = sources.filter_map(|source| scene.ledger.data_address(*source, family));
+        for source in addresses.take(MAX_SOURCES) {
+            let (all, that_fail) = by_source.entry(source).or_default();
+            all.extend(&ports);
+            if block.severity == Severity::Fail {
+                that_fail.extend(&ports);
+            }
+        }
+    }
+    by_source
+}
+
+/// Ports of both transports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Ports {
+    pub(super) tcp: PortSet,
+    pub(super) udp: PortSet,
+}
+
+impl Ports {
+    pub(super) fn is_empty(&self) -> bool {
+        self.tcp.is_empty() && self.udp.is_empty()
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.tcp.count() + self.udp.count()
+    }
+
+    pub(super) fn of(&self, protocol: Protocol) -> &PortSet {
+        match protocol {
+            Protocol::Udp => &self.udp,
+            _ => &self.tcp,
+        }
+    }
+
+    pub(super) fn extend(&mut self, protocol: Protocol, ports: &PortSet) {
+        match protocol {
+            Protocol::Udp => self.udp.extend(ports),
+            _ => self.tcp.extend(ports),
+        }
+    }
+
+    pub(super) fn difference(&self, other: &Self) -> Self {
+        Self {
+            tcp: self.tcp.difference(&other.tcp),
+            udp: self.udp.difference(&other.udp),
+        }
+    }
+
+    /// `22/tcp, 6081/udp`.
+    pub(super) fn said(&self) -> String {
+        let of = |protocol: Protocol| {
+            let ranges = self.of(protocol).ranges().iter();
+            ranges.map(move |range| format!("{range}/{protocol}"))
+        };
+        let all: Vec<String> = TRANSPORTS.into_iter().flat_map(of).collect();
+        all.join(", ")
+    }
+
+    /// Commands that add them to a zone of firewalld: at once, for the next start, or both.
+    pub(super) fn add_to(&self, zone: Option<&str>, when: &[When]) -> Vec<String> {
+        let zone = zone.map(|zone| format!(" --zone={zone}")).unwrap_or_default();
+        let mut commands = Vec::new();
+        for when in when {
+            for protocol in TRANSPORTS {
+                for range in self.of(protocol).ranges() {
+                    commands.push(format!(
+                        "firewall-cmd{}{zone} --add-port={range}/{protocol}",
+                        when.option()
+                    ));
+                }
+            }
+        }
+        commands
+    }
+}
+
+/// Which configuration of firewalld a command changes (firewall-cmd(1)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// The runtime one.
+    AtOnce,
+    /// The permanent one.
+    Permanent,
+}
+
+impl When {
+    pub(super) const BOTH: [Self; 2] = [Self::AtOnce, Self::Permanent];
+
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::AtOnce => "",
+            Self::Permanent => " --permanent",
+        }
+    }
+}
+
+/// Transports with ports.
+pub(super) const TRANSPORTS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
+/// Sources of one rule that are asked about: a zone treats all of one network alike, and the port matrix asks for all.
+const MAX_SOURCES: usize = 4;
