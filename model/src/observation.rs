@@ -31,7 +31,10 @@ pub use self::{
         Unread, Zone,
     },
     held::{Answer, CallerHeard, Comparison, Held, HeldSeen, InUse, Kept, Reached, Stretch},
-    host::HostSettings,
+    host::{
+        Bond, BondMember, Busiest, ClockState, Device, DeviceCounters, HostSettings, Machine, ModuleState,
+        NeighborEntries, PersistedSysctl, RouteEntry, RouteHop, TimeSource, Way,
+    },
     link::{Asked, LinkSeen, MAX_ANSWERS, Subject},
     overheard::{Advert, MAX_ADVERTISED, MAX_ADVERTS, MAX_STRANGERS, Overheard, Speaker, Speech},
     path::{EchoSeen, FlowsSeen, Hops, MAX_SIZES, MAX_TOLD, PathMethod, PathSeen, SizeSeen, TooBig},

@@ -80,8 +80,8 @@ pub(super) const SURVEYING: Duration = Duration::from_secs(20);
 /// How long a sound probe may take for an errand, from its being told.
 pub(super) fn errand(errand: &Errand) -> Duration {
     let at_it = match errand {
-        Errand::Inspect => Duration::from_secs(15),
-        Errand::Listen => Duration::ZERO,
+        // They end when they are released.
+        Errand::Inspect | Errand::Listen => Duration::ZERO,
         Errand::Link(errand) => Duration::from_secs(errand.most_seconds().into()),
         Errand::Dial(_) | Errand::Path(_) => Duration::from_secs(60),
         // Probing before it, and the address is gone with its lease at the latest.

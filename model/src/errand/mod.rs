@@ -3,7 +3,7 @@
 //!
 //! | errand | when | what it may send |
 //! |---|---|---|
-//! | inspect | at the start | nothing |
+//! | inspect | from the start to the release of the ports, to see what devices count meanwhile | nothing |
 //! | listen | from the start to the release of the ports | nothing |
 //! | link | beside the port matrix | ARP and ND, [`MAX_LINK_PACKETS_A_SECOND`] a second |
 //! | dial | beside the port matrix | connections to names and addresses that the inputs give, one at a time |
@@ -158,9 +158,9 @@ impl Errand {
     /// Whether it goes on until it is released, instead of ending by itself.
     pub fn is_open_ended(&self) -> bool {
         match self {
-            Self::Listen => true,
+            Self::Inspect | Self::Listen => true,
             Self::Hold(errand) => !errand.takes(),
-            Self::Inspect | Self::Link(_) | Self::Dial(_) | Self::Path(_) | Self::Tunnel(_) => false,
+            Self::Link(_) | Self::Dial(_) | Self::Path(_) | Self::Tunnel(_) => false,
         }
     }
 }

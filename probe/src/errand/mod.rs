@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use plumbline_model::{
@@ -69,6 +70,13 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Blocks until it has.
+    fn wait(&self) {
+        while !self.is_asked_for() {
+            std::thread::sleep(LOOK_AT_STOP);
+        }
+    }
+
     fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -112,7 +120,7 @@ pub fn start(errand: errand::Errand, post: &Post) -> Result<Errand, UndoneWhy> {
     let stop = Stop::default();
     let (post, stopped) = (post.clone(), stop.clone());
     let work: Box<dyn FnOnce() -> Vec<Record> + Send> = match errand {
-        errand::Errand::Inspect => Box::new(inspect::inspect),
+        errand::Errand::Inspect => Box::new(move || inspect::inspect(&post, &stopped)),
         errand::Errand::Listen => {
             let listening = listen::open(&post)?;
             Box::new(move || listening.until(&stopped))
@@ -172,3 +180,6 @@ impl Drop for Errand {
         self.stop.ask();
     }
 }
+
+/// How often a thread that only waits looks whether it has to end: half of the time within which it must.
+const LOOK_AT_STOP: Duration = Duration::from_millis(50);

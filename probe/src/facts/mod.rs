@@ -11,6 +11,7 @@ pub mod listeners;
 mod network;
 mod node_ports;
 mod ruleset;
+pub mod settings;
 
 use plumbline_model::{
     canonical,

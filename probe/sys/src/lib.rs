@@ -9,9 +9,11 @@
 )]
 
 pub mod capture;
+pub mod clock;
 mod control;
 pub mod echo;
 pub mod epoll;
+pub mod ethtool;
 pub mod foreign_file;
 pub mod icmp_error;
 pub mod limits;

@@ -9,14 +9,18 @@ use std::{
 use crate::netlink::{self, Attributes, Message, Protocol, Reply, Socket};
 
 mod build;
+mod device;
 mod divert;
 mod neighbor;
+mod table;
 #[cfg(test)]
 mod tests;
 
 pub use build::{Route, RouteTarget, Tunnel, TunnelKind, VethPeer};
+pub use device::{Bond, Device, Member, Statistics};
 pub use divert::{Diversion, listen_for_diverted};
 pub use neighbor::{Neighbor, NextHop};
+pub use table::{Entry, Hop, Way};
 
 /// Why a question about the network's configuration, or a change to it, failed.
 #[derive(Debug, thiserror::Error)]

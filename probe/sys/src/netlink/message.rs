@@ -55,7 +55,7 @@ impl Message {
         self.flags & NLM_F_ACK != 0
     }
 
-    pub(super) fn encode(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub(crate) fn encode(&self, sequence: u32, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.body.oversized {
             return Err(Error::Oversized);
         }
