@@ -8,12 +8,14 @@
 #![allow(dead_code, reason = "rules land one by one")]
 
 mod firewall;
+mod inspected;
 mod l2;
 mod l3;
 mod mtu;
 mod paths;
 mod scene;
 mod settle;
+mod system;
 mod vip;
 
 use crate::{
@@ -209,6 +211,11 @@ pub(crate) const RULES: &[Rule] = &[
         judge: firewall::pod_sources::judge,
     },
     Rule {
+        check: &l2::device::CHECK,
+        group: Group::L2,
+        judge: l2::device::judge,
+    },
+    Rule {
         check: &l2::duplicate::CHECK,
         group: Group::L2,
         judge: l2::duplicate::judge,
@@ -224,9 +231,19 @@ pub(crate) const RULES: &[Rule] = &[
         judge: l3::translation::judge,
     },
     Rule {
+        check: &l3::default_route::CHECK,
+        group: Group::L3,
+        judge: l3::default_route::judge,
+    },
+    Rule {
         check: &l3::hops::CHECK,
         group: Group::L3,
         judge: l3::hops::judge,
+    },
+    Rule {
+        check: &l3::pod_routes::CHECK,
+        group: Group::L3,
+        judge: l3::pod_routes::judge,
     },
     Rule {
         check: &mtu::interfaces::CHECK,
@@ -262,6 +279,16 @@ pub(crate) const RULES: &[Rule] = &[
         check: &mtu::fragments::CHECK,
         group: Group::Host,
         judge: mtu::fragments::judge,
+    },
+    Rule {
+        check: &system::reverse_path::CHECK,
+        group: Group::Host,
+        judge: system::reverse_path::judge,
+    },
+    Rule {
+        check: &system::clock::CHECK,
+        group: Group::Host,
+        judge: system::clock::judge,
     },
     Rule {
         check: &vip::free::CHECK,

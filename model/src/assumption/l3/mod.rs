@@ -1,7 +1,9 @@
 //! Checks of layer 3: reach by ICMP, translation, hops.
 
+pub(super) mod default_route;
 pub(super) mod echo;
 pub(super) mod hops;
+pub(super) mod pod_routes;
 pub(super) mod translation;
 
 #[cfg(test)]
