@@ -29,9 +29,16 @@ impl<'a> Scene<'a> {
         (told, silent)
     }
 
-    /// Whether hosts share a kernel, a clock and a disk, so that what is of the machine says nothing of a node.
-    pub(super) fn is_lab(&self) -> bool {
-        self.ledger.run.parameters.swarm == SwarmKind::Lab
+    /// Whether a node is a machine of its own, as far as is known: no other node runs on its kernel, and it is no namespace of a
+    /// greater one. What is of the machine (its clock, files, modules) says nothing of a node that is only a part of it.
+    pub(super) fn is_machine(&self, node: NodeId, host: &HostSettings) -> bool {
+        let is_same = |other: &Told<&HostSettings>| {
+            host.machine.boot.is_some() && other.what.machine.boot == host.machine.boot
+        };
+        let mut others = self.plan.participants.iter().filter(|other| **other != node);
+        self.ledger.run.parameters.swarm != SwarmKind::Lab
+            && host.machine.is_part != Some(true)
+            && !others.any(|other| self.host(*other).as_ref().is_ok_and(is_same))
     }
 }
 

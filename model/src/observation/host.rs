@@ -99,6 +99,12 @@ pub struct Machine {
     /// The same of the firmware's product UUID, which only root may read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product_uuid: Option<String>,
+    /// The same of the kernel's boot id (random(4)): equal where nodes are containers of one kernel, with one clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Whether the host is a part of a machine: a user namespace, or a network namespace other than that of the first process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_part: Option<bool>,
 }
 
 /// A network device.

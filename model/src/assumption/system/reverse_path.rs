@@ -35,8 +35,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::fail(name, complaint));
             continue;
         }
-        // Hosts of a lab have the files of its machine.
-        let file = reset_by(host.what).filter(|_| !scene.is_lab());
+        // Hosts of a lab and containers have the files of their machine.
+        let file = reset_by(host.what).filter(|_| scene.is_machine(node, host.what));
         rulings.push(match file {
             Some(file) => Ruling::warn(
                 name.clone(),

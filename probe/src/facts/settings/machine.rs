@@ -21,6 +21,7 @@ pub(super) fn machine(root: &Root, run: &RunId) -> Machine {
         let value = value.to_lowercase();
         (!is_placeholder(&value)).then(|| digest(run, what, &value))
     };
+    let boot = root.line("proc/sys/kernel/random/boot_id");
     let product = root.line("sys/class/dmi/id/product_uuid");
     Machine {
         os: field(&release, "ID"),
@@ -29,7 +30,20 @@ pub(super) fn machine(root: &Root, run: &RunId) -> Machine {
             .line("etc/machine-id")
             .and_then(|id| digest("machine-id", id)),
         product_uuid: product.and_then(|uuid| digest("product-uuid", uuid)),
+        boot: boot.and_then(|id| digest("boot-id", id)),
+        is_part: is_part(root),
     }
+}
+
+/// In the machine's own user namespace every id is itself. Only root may see which namespaces the first process has; in a
+/// container that one is the container's own, so that nothing is found.
+fn is_part(root: &Root) -> Option<bool> {
+    let ids = root.line("proc/self/uid_map")?;
+    if !ids.split_ascii_whitespace().eq(["0", "0", "4294967295"]) {
+        return Some(true);
+    }
+    let [first, own] = ["proc/1/ns/net", "proc/thread-self/ns/net"].map(|path| root.link(path));
+    Some(first? != own?)
 }
 
 fn digest(run: &RunId, what: &str, value: &str) -> String {

@@ -45,6 +45,11 @@ impl Root {
         names
     }
 
+    /// To what a symbolic link leads.
+    pub(super) fn link(&self, path: &str) -> Option<PathBuf> {
+        fs::read_link(self.path(path)).ok()
+    }
+
     /// Whether there is something of this name.
     pub(super) fn has(&self, path: &str) -> bool {
         fs::symlink_metadata(self.path(path)).is_ok()

@@ -79,6 +79,26 @@ fn what_images_carry_in_place_of_an_identifier_is_none() {
 }
 
 #[test]
+fn a_namespace_of_a_machine_is_a_part_of_it_and_who_may_not_see_knows_nothing() {
+    const ALL: &str = "         0          0 4294967295\n";
+    let of = |ids: &str, first: Option<&str>| {
+        let host = Host::new().file("proc/self/uid_map", ids);
+        for (place, to) in [("1", first), ("thread-self", Some("net:[2]"))] {
+            let directory = host.0.path().join("proc").join(place).join("ns");
+            fs::create_dir_all(&directory).unwrap();
+            if let Some(to) = to {
+                symlink(to, directory.join("net")).unwrap();
+            }
+        }
+        machine::machine(&host.root(), &run(1)).is_part
+    };
+    assert_eq!(of("0 1000 1\n", None), Some(true));
+    assert_eq!(of(ALL, Some("net:[1]")), Some(true));
+    assert_eq!(of(ALL, Some("net:[2]")), Some(false));
+    assert_eq!(of(ALL, None), None);
+}
+
+#[test]
 fn the_system_is_known_by_its_id_and_version() {
     let host = Host::new().file(
         "etc/os-release",
