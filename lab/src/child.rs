@@ -14,7 +14,7 @@ use plumbline_model::id::NodeId;
 use plumbline_sys::ns::NetNs;
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::LabError;
+use crate::{LabError, fault::Skew};
 
 /// What to start on a host.
 #[derive(Debug)]
@@ -38,7 +38,12 @@ pub struct LabChild {
 }
 
 impl LabChild {
-    pub(crate) fn spawn(node: NodeId, namespace: &NetNs, program: Program) -> Result<Self, LabError> {
+    pub(crate) fn spawn(
+        node: NodeId,
+        namespace: &NetNs,
+        program: Program,
+        skew: Option<&Skew>,
+    ) -> Result<Self, LabError> {
         let Program {
             path,
             args,
@@ -51,6 +56,7 @@ impl LabChild {
         let mut command = Command::new(path);
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::null());
         command.stderr(stderr.map_or_else(Stdio::inherit, Stdio::from));
+        command.envs(skew.into_iter().flat_map(Skew::environment));
         let mut process = start(node, namespace, &mut command)?;
         // Dropped at the end of this block, which is the end of file for the program.
         if let Some(mut pipe) = process.stdin.take() {

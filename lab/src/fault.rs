@@ -8,6 +8,7 @@ use plumbline_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod clock;
 mod conntrack;
 mod device;
 mod filter;
@@ -20,6 +21,7 @@ mod side;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use clock::Skew;
 pub(crate) use plant::Planted;
 pub use plant::{FaultError, FaultId};
 pub(crate) use setting::{NO_TYPE, NO_TYPE_6};
@@ -400,6 +402,14 @@ pub enum Fault {
         family: Option<Family>,
         /// The TCP ports.
         ports: PortSet,
+    },
+    /// The host's clock is wrong, for programs that are started there from then on: their wall clock alone, since intervals
+    /// are the same everywhere. Needs libfaketime, and programs that are linked dynamically.
+    ClockSkew {
+        /// Which host.
+        host: NodeId,
+        /// How far it is ahead, in milliseconds; negative for behind.
+        ms: i64,
     },
     /// The programs on the host stop (SIGSTOP); its kernel goes on.
     Freeze {

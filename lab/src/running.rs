@@ -143,7 +143,7 @@ impl Lab {
     /// # Errors
     /// If there is no such host or the program cannot be started.
     pub fn spawn_in(&mut self, node: NodeId, program: Program) -> Result<LabChild, LabError> {
-        let child = LabChild::spawn(node, self.namespace(node)?, program)?;
+        let child = LabChild::spawn(node, self.namespace(node)?, program, self.skew(node))?;
         self.children.push(child.clone());
         Ok(child)
     }

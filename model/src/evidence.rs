@@ -244,6 +244,18 @@ pub enum SwarmEvent {
         /// Its sequence number.
         seq: u64,
     },
+    /// How far a probe's wall clock is from the coordinator's: the exchange with the shortest round trip of several over the
+    /// control stream (RFC 5905 section 8).
+    Clock {
+        /// Who.
+        node: NodeId,
+        /// The node's clock minus the coordinator's, in microseconds; wrong by half of the round trip at most.
+        offset_us: i64,
+        /// What that exchange took on the way, in microseconds.
+        round_trip_us: u64,
+        /// How many exchanges it was chosen from.
+        samples: u32,
+    },
     /// The run was interrupted by its user.
     Interrupted,
     /// The last line: the run is over.

@@ -58,6 +58,8 @@ pub(crate) struct NodeLog<'a> {
     pub(crate) lost: Option<Told<(LostWhy, u64)>>,
     pub(crate) late: Option<u32>,
     pub(crate) refused: Option<Told<&'a str>>,
+    /// How far its clock is from the coordinator's.
+    pub(crate) clock: Option<Told<Clock>>,
     /// The facts of the beginning: what counters and tables are compared with.
     pub(crate) facts_first: Option<Told<&'a HostFacts>>,
     /// The last facts.
@@ -101,6 +103,14 @@ pub(crate) enum Arm<'a> {
     Ready,
     /// It could not be bound.
     Refused(&'a BindFailure),
+}
+
+/// A probe's wall clock against the coordinator's, as [`crate::evidence::SwarmEvent::Clock`] has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Clock {
+    pub(crate) offset_us: i64,
+    pub(crate) round_trip_us: u64,
+    pub(crate) samples: u32,
 }
 
 /// What a responder counted from one source.

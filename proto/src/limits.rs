@@ -51,3 +51,6 @@ pub const HEARTBEATS: (Duration, Duration) = (Duration::from_millis(100), Durati
 /// Octets of a sentence from the peer that is logged or shown (refusals, reasons, versions); control characters are
 /// replaced, the rest is cut.
 pub const MAX_TEXT_BYTES: usize = 512;
+
+/// The last microsecond of the year 9999: a wall clock beyond it is none, and differences up to it fit an `i64` with room.
+pub const MAX_UNIX_US: u64 = 253_402_300_799_999_999;

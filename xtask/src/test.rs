@@ -9,10 +9,11 @@ use crate::{Task, cargo, run};
 
 /// Foreign programs that tests compare with, and their Debian packages: openssl, ssh-keygen and jq verify reports, nft and
 /// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's, chromium shows the page of
-/// a report, npm fetches the rules of accessibility that it is held against, and jsonschema and xmllint hold report.json and
+/// a report, faketime sets a lab host's clock, npm fetches the rules of accessibility that it is held against, and jsonschema and xmllint hold report.json and
 /// JUnit XML against their schemas.
-const FOREIGN: [Foreign; 10] = [
+const FOREIGN: [Foreign; 11] = [
     ("chromium", "chromium"),
+    ("faketime", "faketime"),
     ("iptables", "iptables"),
     ("jq", "jq"),
     ("jsonschema", "python3-jsonschema"),
@@ -24,6 +25,7 @@ const FOREIGN: [Foreign; 10] = [
     ("xmllint", "libxml2-utils"),
 ];
 const SSHD: &str = "sshd";
+const BIRD: &str = "bird";
 const NPM: &str = "npm";
 /// Where the rules of accessibility are pinned.
 const BROWSER: &str = "tests/browser";
@@ -88,9 +90,9 @@ fn install_packages() {
     let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
     println!("test: missing {}", programs.join(", "));
     let can_install = Path::new("/usr/bin/apt-get").exists() && is_root();
-    // Nobody gets an SSH server unasked that would be started.
+    // Nobody gets an SSH server or a routing daemon unasked that would be started.
     let may_install =
-        |(program, _): &Foreign| can_install && (*program != SSHD || Path::new(POLICY).exists());
+        |(program, _): &Foreign| can_install && (![SSHD, BIRD].contains(program) || Path::new(POLICY).exists());
     let (wanted, by_hand): (Vec<Foreign>, Vec<Foreign>) = missing.into_iter().partition(may_install);
     if !by_hand.is_empty() {
         let packages = packages(&by_hand).join(" ");

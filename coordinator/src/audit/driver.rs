@@ -10,7 +10,9 @@ use plumbline_model::{
     evidence::{Payload, SwarmEvent, SwarmRecord},
     id::{NodeId, RunId},
 };
-use plumbline_proto::convert::{Assignment, Digest, Invalid, ProgressState, Roster, ToProbe, Welcome, Work};
+use plumbline_proto::convert::{
+    Assignment, ClockAnswer, Digest, Invalid, ProgressState, Roster, ToProbe, Welcome, Work,
+};
 use tokio::time::MissedTickBehavior;
 
 use super::{
@@ -21,8 +23,8 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    conductor::{Action, Conductor, Event, HEARTBEAT, LEASE, Moment, Phase},
-    service::{Incoming, Outbox, Service, SessionId, SignedBatch},
+    conductor::{Action, Conductor, Event, Exchange, HEARTBEAT, LEASE, Moment, Phase},
+    service::{Incoming, Outbox, Service, SessionId, SignedBatch, unix_us},
 };
 
 /// Why a run ended before its end.
@@ -69,6 +71,8 @@ pub(super) struct State {
     remind_after: Duration,
     complaints: u32,
     interrupted: bool,
+    /// The last question about the time to each probe: its number, and when it left, in microseconds since 1970.
+    clocks_asked: BTreeMap<NodeId, (u32, u64)>,
 }
 
 impl State {
@@ -84,6 +88,7 @@ impl State {
             remind_after: FIRST_REMINDER,
             complaints: 0,
             interrupted: false,
+            clocks_asked: BTreeMap::new(),
         }
     }
 }
@@ -163,6 +168,11 @@ impl Driver<'_> {
                     reason,
                 });
             }
+            Incoming::ClockAnswer {
+                node,
+                answer,
+                heard_unix_us,
+            } => self.clock_answer(node, answer, heard_unix_us),
             Incoming::Batch(batch) => self.batch(*batch)?,
             Incoming::NotAdmitted {
                 node,
@@ -191,6 +201,24 @@ impl Driver<'_> {
             }
         }
         Ok(())
+    }
+
+    fn clock_answer(&mut self, node: NodeId, answer: ClockAnswer, heard_us: u64) {
+        let asked = self.state.clocks_asked.get(&node);
+        let event = match asked {
+            Some((number, asked_us)) if *number == answer.number => Event::ClockTold {
+                node,
+                number: answer.number,
+                exchange: Exchange {
+                    asked_us: *asked_us,
+                    read_us: answer.received_unix_us,
+                    written_us: answer.sent_unix_us,
+                    heard_us,
+                },
+            },
+            _ => Event::Heard(node),
+        };
+        self.tell(event);
     }
 
     fn opened(&mut self, node: NodeId, session: SessionId, outbox: Outbox) {
@@ -354,6 +382,10 @@ impl Driver<'_> {
                     let wire = assignment.to_wire(roster).map_err(RunError::Roster)?;
                     self.send(node, ToProbe::Assignment(wire));
                 }
+                Action::AskClock { node, number } => {
+                    self.state.clocks_asked.insert(node, (number, unix_us()));
+                    self.send(node, ToProbe::ClockQuestion { number });
+                }
                 Action::Release { node, assignment } => self.send(node, ToProbe::Release { assignment }),
                 Action::Finish { node, reason } => {
                     self.send(
@@ -431,6 +463,7 @@ impl Driver<'_> {
             }
             SwarmEvent::Roster { .. }
             | SwarmEvent::Closed { .. }
+            | SwarmEvent::Clock { .. }
             | SwarmEvent::Duplicate { .. }
             | SwarmEvent::Interrupted
             | SwarmEvent::Finished { .. } => {}

@@ -76,6 +76,7 @@ impl Conductor {
                         self.actions.push_back(Action::Release { node, assignment });
                     }
                 }
+                self.ask_clock(node);
             }
             Presence::Lost(_) => {
                 seat.presence = Presence::Late;

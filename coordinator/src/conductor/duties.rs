@@ -97,6 +97,12 @@ impl Duties {
         of_all.filter(|(_, errand)| errand.moment() == moment).collect()
     }
 
+    /// Whether a participant has an errand of a kind.
+    pub(super) fn has_errand(&self, node: NodeId, kind: errand::Kind) -> bool {
+        let duty = self.0.get(&node);
+        duty.is_some_and(|duty| duty.errands.iter().any(|errand| errand.kind() == kind))
+    }
+
     /// The ports that a node must answer on.
     pub(super) fn answers_on(&self, node: NodeId, transport: Transport) -> Option<&PortSet> {
         let sets = &self.0.get(&node)?.arm;

@@ -11,7 +11,9 @@ use plumbline_proto::convert::{ProgressState, Work};
 
 use serde::Serialize;
 
-use super::{budget::Pace, clock::Moment, duties::Duties, headroom::Tight, narrowing::SharedRanges};
+use super::{
+    budget::Pace, clock::Moment, duties::Duties, headroom::Tight, narrowing::SharedRanges, offsets::Exchange,
+};
 
 /// What a run is made of.
 #[derive(Debug)]
@@ -73,6 +75,15 @@ pub(crate) enum Event {
         /// In the probe's words.
         reason: String,
     },
+    /// A probe told what time it is, and when it was asked and heard by the coordinator's own clock.
+    ClockTold {
+        /// Who.
+        node: NodeId,
+        /// The number of the question.
+        number: u32,
+        /// When.
+        exchange: Exchange,
+    },
     /// Time passed.
     Tick,
     /// The user wants the run to end now.
@@ -95,6 +106,13 @@ pub(crate) enum Action {
         assignment: u32,
         /// What to do.
         work: Work,
+    },
+    /// Ask a probe what time it is.
+    AskClock {
+        /// Whom.
+        node: NodeId,
+        /// The number of the question within its session, from 1.
+        number: u32,
     },
     /// Tell a probe that an assignment is over.
     Release {

@@ -43,6 +43,7 @@ mod event;
 mod failures;
 mod headroom;
 mod narrowing;
+mod offsets;
 mod responders;
 mod seat;
 mod second_look;
@@ -75,6 +76,7 @@ pub(crate) use self::{
     duties::Duties,
     event::{Action, Event, Phase, Settings},
     narrowing::SharedRanges,
+    offsets::Exchange,
 };
 
 /// One run.
@@ -220,6 +222,11 @@ impl Conductor {
                     self.record(SwarmEvent::Refused { node, reason });
                 }
             }
+            Event::ClockTold {
+                node,
+                number,
+                exchange,
+            } => self.clock_told(now, node, number, exchange),
             Event::Tick => {}
             Event::Interrupted => self.interrupted(now),
         }
@@ -276,7 +283,9 @@ impl Conductor {
                 Presence::Expected | Presence::Away { .. } => false,
                 Presence::NotJoined | Presence::Lost(_) | Presence::Late | Presence::Gone => true,
             }),
-            Phase::Arming | Phase::Looking => every_task(|task| task.told.is_some()),
+            // Nothing else is sent yet, which is the best moment to compare clocks.
+            Phase::Arming => every_task(|task| task.told.is_some()) && !self.is_asking_clocks(),
+            Phase::Looking => every_task(|task| task.told.is_some()),
             Phase::Examining => every_task(|task| !errands::ends(&task.work)),
             Phase::InTurn => self.turn_is_over(),
             // Arms and looks stay until they are released.
@@ -330,7 +339,10 @@ impl Conductor {
     fn leave(&mut self, now: Awake) {
         match self.phase {
             Phase::Joining => self.begin_arming(now),
-            Phase::Arming => self.begin_asking(now),
+            Phase::Arming => {
+                self.line_up_clocks();
+                self.begin_asking(now);
+            }
             Phase::Asking | Phase::Narrowing => self.narrow(now),
             Phase::Examining => self.begin_looking(now),
             Phase::Looking => self.begin_asking_again(now),

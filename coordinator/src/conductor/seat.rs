@@ -19,7 +19,7 @@ use plumbline_model::{
 };
 use plumbline_proto::convert::{ProgressState, Work};
 
-use super::clock::Awake;
+use super::{clock::Awake, offsets::Series};
 
 /// Whether a probe can be counted on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub(super) struct Seat {
     pub(super) is_live: bool,
     /// Its host's connection tracking as it stood when the probe joined; absent where the kernel does not track.
     pub(super) conntrack: Option<Conntrack>,
+    /// Its clock.
+    pub(super) clock: Series,
     /// The highest batch that the probe says it has closed.
     pub(super) closed_seq: u64,
     /// The highest batch that was stored.
@@ -79,6 +81,7 @@ impl Seat {
             captures: false,
             is_live: false,
             conntrack: None,
+            clock: Series::default(),
             closed_seq: 0,
             stored_seq: 0,
             heard: Awake::default(),

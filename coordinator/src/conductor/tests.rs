@@ -1,3 +1,4 @@
+mod clocks;
 mod disorder;
 mod duties;
 mod interrupt;

@@ -24,7 +24,7 @@ mod tests;
 use std::{
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use plumbline_identity::enrol::Admission;
@@ -33,7 +33,7 @@ use plumbline_model::{
     id::{NodeId, RunId},
 };
 use plumbline_proto::{
-    convert::{Progress, ToProbe},
+    convert::{ClockAnswer, Progress, ToProbe},
     v1,
 };
 use rustls::ServerConfig;
@@ -108,6 +108,15 @@ pub(crate) enum Incoming {
         assignment: u32,
         /// Why.
         reason: String,
+    },
+    /// What time it is there.
+    ClockAnswer {
+        /// Who.
+        node: NodeId,
+        /// What it says.
+        answer: ClockAnswer,
+        /// When it was heard, in microseconds since 1970 (UTC).
+        heard_unix_us: u64,
     },
     /// Testimony.
     Batch(Box<SignedBatch>),
@@ -252,6 +261,12 @@ impl Shared {
         let node = admission.is_member(&peer.tls_key_sha256())?;
         admission.members().find(|member| member.node == node).cloned()
     }
+}
+
+/// The wall clock, in microseconds since 1970 (UTC); 0 before that.
+pub(crate) fn unix_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Depth of the way to the driver. A probe closes a batch every few hundred milliseconds; a thousand of them at once make the

@@ -19,7 +19,7 @@ use plumbline_proto::{
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, Streaming};
 
-use super::{Incoming, Outbox, SessionId, SignedBatch};
+use super::{Incoming, Outbox, SessionId, SignedBatch, unix_us};
 
 /// What a session knows about itself.
 #[derive(Debug)]
@@ -131,6 +131,11 @@ impl Session {
                 node,
                 assignment,
                 reason,
+            },
+            FromProbe::ClockAnswer(answer) => Incoming::ClockAnswer {
+                node,
+                answer,
+                heard_unix_us: unix_us(),
             },
             FromProbe::Batch(batch) => match signed_batch(batch, &self.run, node, &self.key) {
                 Ok(batch) => Incoming::Batch(Box::new(batch)),

@@ -201,10 +201,7 @@ async fn dial(string: &JoinString, key: &TlsKey) -> (Channel, [u8; 32]) {
 }
 
 fn now_unix_s() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The next event that is not a sign of life.

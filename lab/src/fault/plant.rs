@@ -22,6 +22,7 @@ use plumbline_sys::{
 
 use super::{
     Fault, RejectWith, Side, Transport,
+    clock::{self, Skew},
     conntrack::Full,
     device::{self, Change, Stranger},
     filter,
@@ -116,6 +117,13 @@ pub enum FaultError {
         /// How many were asked for.
         ports: u32,
     },
+    /// No library that tells programs another time.
+    #[error(
+        "set the clock of a host: no {} below {}; is libfaketime installed?",
+        clock::LIBRARY,
+        clock::FOLDER
+    )]
+    NoFaketime,
     /// There is nothing to stop or kill.
     #[error("stop the programs on {0}: none was started through the lab")]
     NoProgram(NodeId),
@@ -176,6 +184,10 @@ pub(crate) enum Planted {
     Frozen {
         host: NodeId,
         programs: Vec<LabChild>,
+    },
+    Skewed {
+        host: NodeId,
+        skew: Skew,
     },
     Killed,
     Unplugged {
@@ -256,6 +268,8 @@ impl Lab {
                     .thaw()
                     .map_err(|source| FaultError::Signal { host: *host, source })
             }),
+            // Programs that run keep the time that they were started with.
+            Planted::Skewed { .. } => Ok(()),
             Planted::Killed => Err(FaultError::Permanent(id)),
             Planted::Unplugged { place, port } => self.change(*place, |network| network.set_up(port, true)),
             Planted::Isolated { place, ports } => self.change(*place, |network| {
@@ -345,6 +359,11 @@ impl Lab {
                 Ok(Planted::Full { host, table, _full })
             }
             Fault::MissingIpv6 { host } => self.lose_ipv6(*host),
+            Fault::ClockSkew { host, ms } => {
+                self.namespace(*host)?;
+                let skew = Skew::of(*ms).ok_or(FaultError::NoFaketime)?;
+                Ok(Planted::Skewed { host: *host, skew })
+            }
             Fault::DuplicateAddress { host, by, family } => self.duplicate_address(id, *host, *by, *family),
             Fault::DuplicateMac { host, of } => self.duplicate_mac(*host, *of),
             Fault::PortTaken {
@@ -423,6 +442,14 @@ impl Lab {
                 .try_for_each(|(diversion, _)| network.divert(diversion))
         })?;
         Ok(Planted::Impostors(impostors))
+    }
+
+    /// What programs on a host have to be told for their clock to be the host's.
+    pub(crate) fn skew(&self, host: NodeId) -> Option<&Skew> {
+        self.planted.values().find_map(|planted| match planted {
+            Planted::Skewed { host: of, skew } if *of == host => Some(skew),
+            _ => None,
+        })
     }
 
     pub(super) fn place(&self, place: Place) -> Result<&NetNs, LabError> {

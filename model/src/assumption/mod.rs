@@ -16,6 +16,7 @@ mod paths;
 mod scene;
 mod settle;
 mod system;
+mod time;
 mod vip;
 
 use crate::{
@@ -284,6 +285,11 @@ pub(crate) const RULES: &[Rule] = &[
         check: &system::reverse_path::CHECK,
         group: Group::Host,
         judge: system::reverse_path::judge,
+    },
+    Rule {
+        check: &time::offset::CHECK,
+        group: Group::Host,
+        judge: time::offset::judge,
     },
     Rule {
         check: &system::clock::CHECK,

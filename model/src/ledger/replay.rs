@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Arm, Heard, Ledger, Look, NodeLog, Seen, Told, Transport};
+use super::{Arm, Clock, Heard, Ledger, Look, NodeLog, Seen, Told, Transport};
 use crate::{
     evidence::{Batch, Entry, RunRecord, SwarmEvent, SwarmRecord},
     firewall::Judge,
@@ -124,6 +124,19 @@ impl<'a> Replay<'a> {
             SwarmEvent::Closed { node, last_seq } => {
                 let closed = self.closed.entry(*node).or_default();
                 *closed = (*closed).max(*last_seq);
+            }
+            SwarmEvent::Clock {
+                node,
+                offset_us,
+                round_trip_us,
+                samples,
+            } => {
+                let what = Clock {
+                    offset_us: *offset_us,
+                    round_trip_us: *round_trip_us,
+                    samples: *samples,
+                };
+                self.log(*node).clock.get_or_insert(Told { what, line });
             }
             SwarmEvent::Duplicate { .. } => self.ledger.duplicate_batches += 1,
             SwarmEvent::Interrupted => {

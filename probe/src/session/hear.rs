@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use plumbline_model::observation::Life;
 use plumbline_proto::{
-    convert::{Assignment, FromProbe, Roster, ToProbe, Welcome, Work, roster_of},
+    convert::{Assignment, ClockAnswer, FromProbe, Roster, ToProbe, Welcome, Work, roster_of},
     v1,
 };
 use tracing::{debug, warn};
 
-use super::{AcceptedRoster, End, Session, outbox::NeverClosed};
+use super::{AcceptedRoster, End, Session, outbox::NeverClosed, unix_us};
 use crate::{
     error_chain::chain,
     facts,
@@ -34,6 +34,14 @@ impl Session {
                 }
             }
             ToProbe::Finish { reason } => return Some(End::Finished { reason }),
+            ToProbe::ClockQuestion { number } => {
+                let received_unix_us = unix_us();
+                self.say(FromProbe::ClockAnswer(ClockAnswer {
+                    number,
+                    received_unix_us,
+                    sent_unix_us: received_unix_us,
+                }));
+            }
             ToProbe::Heartbeat => {}
         }
         None

@@ -43,7 +43,7 @@ use plumbline_identity::{
 };
 use plumbline_model::observation::{HostFacts, Record};
 use plumbline_proto::{
-    convert::{FromProbe, Hello, Progress, ProgressState, Roster, Welcome},
+    convert::{ClockAnswer, FromProbe, Hello, Progress, ProgressState, Roster, Welcome},
     v1,
 };
 use tokio::{sync::mpsc, time::Instant};
@@ -386,6 +386,14 @@ impl Session {
             Some(batch) => FromProbe::Batch(batch),
             None => self.queue.pop().unwrap_or(FromProbe::Heartbeat),
         };
+        let message = match message {
+            // What it waited for testimony to leave is no part of the round trip.
+            FromProbe::ClockAnswer(answer) => FromProbe::ClockAnswer(ClockAnswer {
+                sent_unix_us: unix_us(),
+                ..answer
+            }),
+            other => other,
+        };
         room.send(message.into());
     }
 
@@ -434,6 +442,12 @@ async fn room_in(outgoing: Option<&mpsc::Sender<v1::FromProbe>>) -> Option<mpsc:
 
 fn hexadecimal(octets: [u8; 32]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Microseconds since 1970 by the wall clock; 0 before that.
+fn unix_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds since 1970 by the wall clock; 0 before that.

@@ -5,10 +5,19 @@ use std::collections::{BTreeMap, VecDeque};
 
 use plumbline_proto::convert::{FromProbe, Progress, ProgressState};
 
+/// What of which the latest says everything that the earlier ones would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    /// How far a running assignment is.
+    Progress(u32),
+    /// What time it is.
+    Clock,
+}
+
 /// Messages for the present session, and the assignments that are over.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Bounded: of several reports on a running assignment only the latest waits, everything else is said once.
+    /// Bounded: of several reports on a running assignment, and of several questions for the time, only the latest waits; everything else is said once.
     waiting: VecDeque<FromProbe>,
     /// So that an assignment that is given again is answered and not done again.
     settled: BTreeMap<u32, Settled>,
@@ -37,18 +46,19 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, message: FromProbe) {
-        let running = |message: &FromProbe| match message {
+        let replaced = |message: &FromProbe| match message {
             FromProbe::Progress(Progress {
                 assignment,
                 state: ProgressState::Running,
                 ..
-            }) => Some(*assignment),
+            }) => Some(Replaced::Progress(*assignment)),
+            FromProbe::ClockAnswer(_) => Some(Replaced::Clock),
             _ => None,
         };
-        let same = running(&message).and_then(|id| {
+        let same = replaced(&message).and_then(|kind| {
             self.waiting
                 .iter_mut()
-                .find(|waiting| running(waiting) == Some(id))
+                .find(|waiting| replaced(waiting) == Some(kind))
         });
         match same {
             Some(waiting) => *waiting = message,

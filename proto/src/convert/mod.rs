@@ -23,7 +23,9 @@ use std::{fmt, time::Duration};
 pub use assignment::{ArmPorts, Ask, Assignment, Watch, Work, roster_of};
 pub use join::{Join, JoinAccepted};
 pub use roster::{Digest, Roster};
-pub use stream::{BatchEnvelope, FromProbe, Hello, Progress, ProgressState, ToProbe, Welcome, sanitised};
+pub use stream::{
+    BatchEnvelope, ClockAnswer, FromProbe, Hello, Progress, ProgressState, ToProbe, Welcome, sanitised,
+};
 
 use crate::limits;
 

@@ -29,6 +29,19 @@ pub enum FromProbe {
         /// Why, fit to be shown.
         reason: String,
     },
+    /// What time it is.
+    ClockAnswer(ClockAnswer),
+}
+
+/// The probe's wall clock, in microseconds since 1970 (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockAnswer {
+    /// Of the question.
+    pub number: u32,
+    /// When the question was read.
+    pub received_unix_us: u64,
+    /// When the answer was written.
+    pub sent_unix_us: u64,
 }
 
 /// The first message of every session.
@@ -106,6 +119,11 @@ pub enum ToProbe {
     },
     /// A sign of life.
     Heartbeat,
+    /// What time is it?
+    ClockQuestion {
+        /// From 1, ascending within a session.
+        number: u32,
+    },
 }
 
 /// The answer to [`Hello`].
@@ -152,6 +170,9 @@ impl TryFrom<v1::FromProbe> for FromProbe {
                     assignment: refusal.assignment,
                     reason: sanitised(&refusal.reason),
                 },
+                Message::ClockAnswer(answer) => {
+                    Self::ClockAnswer(answer.try_into().map_err(|e: Invalid| e.within("clock_answer"))?)
+                }
             },
         )
     }
@@ -174,6 +195,11 @@ impl From<FromProbe> for v1::FromProbe {
             FromProbe::Progress(progress) => Message::Progress(progress.into()),
             FromProbe::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
             FromProbe::Refusal { assignment, reason } => Message::Refusal(v1::Refusal { assignment, reason }),
+            FromProbe::ClockAnswer(answer) => Message::ClockAnswer(v1::ClockAnswer {
+                number: answer.number,
+                received_unix_us: answer.received_unix_us,
+                sent_unix_us: answer.sent_unix_us,
+            }),
         };
         Self {
             message: Some(message),
@@ -213,6 +239,27 @@ impl TryFrom<v1::BatchEnvelope> for BatchEnvelope {
         Ok(Self {
             seq: wire.seq,
             envelope: wire.envelope,
+        })
+    }
+}
+
+impl TryFrom<v1::ClockAnswer> for ClockAnswer {
+    type Error = Invalid;
+
+    fn try_from(wire: v1::ClockAnswer) -> Result<Self, Invalid> {
+        let time = |field, found| match found {
+            0..=limits::MAX_UNIX_US => Ok(found),
+            _ => Err(FieldError::OutOfRange {
+                found,
+                least: 0,
+                most: limits::MAX_UNIX_US,
+            }
+            .at(field)),
+        };
+        Ok(Self {
+            number: in_range("number", wire.number, 1, u32::MAX)?,
+            received_unix_us: time("received_unix_us", wire.received_unix_us)?,
+            sent_unix_us: time("sent_unix_us", wire.sent_unix_us)?,
         })
     }
 }
@@ -288,6 +335,9 @@ impl TryFrom<v1::ToProbe> for ToProbe {
                     reason: sanitised(&finish.reason),
                 },
                 Message::Heartbeat(v1::Heartbeat {}) => Self::Heartbeat,
+                Message::ClockQuestion(question) => Self::ClockQuestion {
+                    number: in_range("number", question.number, 1, u32::MAX)?,
+                },
             },
         )
     }
@@ -304,6 +354,7 @@ impl From<ToProbe> for v1::ToProbe {
             ToProbe::Release { assignment } => Message::Release(v1::Release { assignment }),
             ToProbe::Finish { reason } => Message::Finish(v1::Finish { reason }),
             ToProbe::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+            ToProbe::ClockQuestion { number } => Message::ClockQuestion(v1::ClockQuestion { number }),
         };
         Self {
             message: Some(message),

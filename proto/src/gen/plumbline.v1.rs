@@ -43,7 +43,7 @@ pub struct JoinReply {
 /// From the probe.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FromProbe {
-    #[prost(oneof = "from_probe::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "from_probe::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<from_probe::Message>,
 }
 /// Nested message and enum types in `FromProbe`.
@@ -60,6 +60,8 @@ pub mod from_probe {
         Heartbeat(super::Heartbeat),
         #[prost(message, tag = "5")]
         Refusal(super::Refusal),
+        #[prost(message, tag = "6")]
+        ClockAnswer(super::ClockAnswer),
     }
 }
 /// The first message of every session.
@@ -162,7 +164,7 @@ pub struct Refusal {
 /// From the coordinator.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ToProbe {
-    #[prost(oneof = "to_probe::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "to_probe::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<to_probe::Message>,
 }
 /// Nested message and enum types in `ToProbe`.
@@ -183,6 +185,8 @@ pub mod to_probe {
         Finish(super::Finish),
         #[prost(message, tag = "7")]
         Heartbeat(super::Heartbeat),
+        #[prost(message, tag = "8")]
+        ClockQuestion(super::ClockQuestion),
     }
 }
 /// The answer to Hello.
@@ -557,6 +561,26 @@ pub struct Tunnel {
     /// Take the transfer, rather than send it.
     #[prost(bool, tag = "5")]
     pub take: bool,
+}
+/// What time is it? Asked some times after Welcome, one at a time; the coordinator keeps when it asked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockQuestion {
+    /// From 1, ascending within a session.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+}
+/// The probe's wall clock, in microseconds since 1970 (UTC).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClockAnswer {
+    /// Of the question.
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    /// When the question was read.
+    #[prost(uint64, tag = "2")]
+    pub received_unix_us: u64,
+    /// When this was written.
+    #[prost(uint64, tag = "3")]
+    pub sent_unix_us: u64,
 }
 /// Batches up to this sequence number are stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -16,7 +16,7 @@ use plumbline_model::{
 use plumbline_proto::convert::{ArmPorts, Ask, ProgressState, Work};
 
 use crate::conductor::{
-    Action, Conductor, Duties, Event, Moment, Pace, Phase, Settings, SharedRanges, duties::Duty,
+    Action, Conductor, Duties, Event, Exchange, Moment, Pace, Phase, Settings, SharedRanges, duties::Duty,
 };
 
 pub(super) fn node(last: u8) -> NodeId {
@@ -100,6 +100,14 @@ pub(super) fn mesh_of(
     }
 }
 
+/// A clock that is 90 s ahead, asked over a path that takes 1 ms there and 1 ms back.
+const AHEAD: Exchange = Exchange {
+    asked_us: 1_000_000,
+    read_us: 91_001_000,
+    written_us: 91_001_000,
+    heard_us: 1_002_000,
+};
+
 /// One test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Test {
@@ -142,6 +150,8 @@ pub(super) struct Rehearsal {
     pub(super) holds_turns: bool,
     /// Whose connection tracking was told to be tight.
     pub(super) tight: Vec<NodeId>,
+    /// How often somebody was asked what time it is.
+    pub(super) clocks_asked: u32,
     /// What was released, in this order.
     pub(super) releases: Vec<(NodeId, u32)>,
     /// What a test comes to.
@@ -165,6 +175,7 @@ impl Rehearsal {
             busy: BTreeSet::new(),
             holds_turns: false,
             tight: Vec::new(),
+            clocks_asked: 0,
             releases: Vec::new(),
             network: Box::new(|_| Signal::Verified),
             refused: BTreeMap::new(),
@@ -286,7 +297,18 @@ impl Rehearsal {
                 Action::Finish { node, .. } if !self.frozen.contains(&node) => {
                     self.tell(Event::SessionEnded(node));
                 }
-                Action::Release { .. } | Action::Finish { .. } | Action::PublishRoster(..) => {}
+                Action::AskClock { node, number } if !self.frozen.contains(&node) => {
+                    self.clocks_asked += 1;
+                    self.tell(Event::ClockTold {
+                        node,
+                        number,
+                        exchange: AHEAD,
+                    });
+                }
+                Action::AskClock { .. }
+                | Action::Release { .. }
+                | Action::Finish { .. }
+                | Action::PublishRoster(..) => {}
                 Action::Tight(tight) => self.tight.push(tight.node),
             }
         }

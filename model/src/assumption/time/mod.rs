@@ -1,0 +1,5 @@
+//! Clocks.
+
+pub(crate) mod offset;
+#[cfg(test)]
+mod tests;
