@@ -114,7 +114,7 @@ fn control(sums: &mut Sums, roster: &Roster, probes: usize, slowest: u64) {
     let count = probes as u64;
     let took = Duration::from_secs(seconds_of(slowest)) + AROUND;
     let join = v1::JoinRequest {
-        protocol: 1,
+        protocol: plumbline_proto::PROTOCOL,
         run: "0".repeat(16),
         node: "10.40.1.1".to_owned(),
         signing_key: vec![0; 65],

@@ -36,7 +36,7 @@ use crate::{
 pub use refused::{JoinRefused, KeyFault, KeyKind};
 
 /// The version of the control protocol that this build speaks.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What a probe says to be let in, as it came off the wire: nothing of it has been looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

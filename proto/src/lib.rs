@@ -10,7 +10,7 @@ pub mod limits;
 pub use convert::{FieldError, Invalid};
 
 /// The version of the protocol. A coordinator refuses a probe of another.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The generated messages and services.
 #[expect(

@@ -9,9 +9,10 @@ use crate::{Task, cargo, run};
 
 /// Foreign programs that tests compare with, and their Debian packages: openssl, ssh-keygen and jq verify reports, nft and
 /// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's, chromium shows the page of
-/// a report, faketime sets a lab host's clock, npm fetches the rules of accessibility that it is held against, and jsonschema and xmllint hold report.json and
-/// JUnit XML against their schemas.
-const FOREIGN: [Foreign; 11] = [
+/// a report, npm fetches the rules of accessibility that it is held against, jsonschema and xmllint hold report.json and JUnit
+/// XML against their schemas, faketime brings the library that sets a lab host's clock, and bird is a lab's BGP peer.
+const FOREIGN: [Foreign; 12] = [
+    ("bird", "bird2"),
     ("chromium", "chromium"),
     ("faketime", "faketime"),
     ("iptables", "iptables"),

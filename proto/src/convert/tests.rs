@@ -3,7 +3,7 @@ use std::time::Duration;
 use plumbline_model::{evidence::Member, id::NodeId};
 
 use super::*;
-use crate::v1;
+use crate::{PROTOCOL, v1};
 
 fn member(node: &str) -> Member {
     Member {
@@ -394,7 +394,7 @@ fn a_strangers_text_reaches_a_log_short_and_without_control_characters() {
 #[test]
 fn a_join_of_wrong_form_is_refused_before_anything_is_proven() {
     let join = || v1::JoinRequest {
-        protocol: 1,
+        protocol: PROTOCOL,
         run: "0123456789abcdef".into(),
         node: "10.0.0.2".into(),
         signing_key: vec![4; 65],
