@@ -92,8 +92,9 @@ fn install_packages() {
     println!("test: missing {}", programs.join(", "));
     let can_install = Path::new("/usr/bin/apt-get").exists() && is_root();
     // Nobody gets an SSH server or a routing daemon unasked that would be started.
-    let may_install =
-        |(program, _): &Foreign| can_install && (![SSHD, BIRD].contains(program) || Path::new(POLICY).exists());
+    let may_install = |(program, _): &Foreign| {
+        can_install && (![SSHD, BIRD].contains(program) || Path::new(POLICY).exists())
+    };
     let (wanted, by_hand): (Vec<Foreign>, Vec<Foreign>) = missing.into_iter().partition(may_install);
     if !by_hand.is_empty() {
         let packages = packages(&by_hand).join(" ");
