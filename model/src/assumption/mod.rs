@@ -75,6 +75,8 @@ pub(crate) enum Lack {
     Capability(NodeId, &'static str),
     /// Something that another check tells of, or that makes nothing incomplete: a row only.
     ToldElsewhere(String),
+    /// It fails, and the finding of another check tells of it: a failing row only.
+    FailsElsewhere(String),
     /// Another reason, at a node or at none: a finding of its own.
     Other(Option<NodeId>, String),
 }
@@ -113,7 +115,28 @@ pub(crate) enum Pairs {
     Between(Vec<NodeId>, Vec<NodeId>),
     /// Those from one side to the other and back.
     Among(Vec<NodeId>, Vec<NodeId>),
+    /// Those of a host whose address others have, too: who takes the one for the other may be anybody, whatever else fails is
+    /// explained between the two only.
+    Doubled(NodeId, Vec<NodeId>),
 }
+
+impl Explains {
+    /// Whether a cause of this kind, of a test of this pair, is a consequence.
+    pub(crate) fn have(&self, kind: CauseKind, src: NodeId, dst: NodeId) -> bool {
+        let is_mistaken = MISTAKEN.contains(&kind);
+        match &self.pairs {
+            Pairs::Doubled(owner, _) if is_mistaken && (src == *owner || dst == *owner) => true,
+            pairs => self.kinds.contains(&kind) && pairs.have(src, dst),
+        }
+    }
+}
+
+/// What comes of taking one host for another.
+const MISTAKEN: [CauseKind; 3] = [
+    CauseKind::DuplicateAddress,
+    CauseKind::WrongResponder,
+    CauseKind::ProxyArp,
+];
 
 impl Pairs {
     /// Whether a pair is one of them.
@@ -124,6 +147,9 @@ impl Pairs {
             Self::Touching(nodes) => nodes.contains(&src) || nodes.contains(&dst),
             Self::Between(from, to) => between(from, to),
             Self::Among(one, other) => between(one, other) || between(other, one),
+            Self::Doubled(owner, twins) => {
+                src == *owner && twins.contains(&dst) || dst == *owner && twins.contains(&src)
+            }
         }
     }
 }
@@ -156,6 +182,11 @@ impl Ruling {
         }
     }
 
+    /// It is wrong, and another check has a finding of it.
+    pub(crate) fn told(subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::not_measured(subject, Lack::FailsElsewhere(detail.into()))
+    }
+
     /// It is wrong.
     pub(crate) fn fail(subject: impl Into<String>, complaint: Complaint) -> Self {
         Self {
@@ -171,6 +202,7 @@ impl Ruling {
             Opinion::Pass => Status::Pass,
             Opinion::Warn(_) => Status::Warn,
             Opinion::Fail(_) => Status::Fail,
+            Opinion::NotMeasured(Lack::FailsElsewhere(_)) => Status::Fail,
             Opinion::NotMeasured(_) => Status::NotMeasured,
         }
     }
@@ -184,7 +216,7 @@ impl Lack {
             Self::LiveNode => "not made of live nodes".to_owned(),
             Self::ProbeGone(_) => "the probe did not join or was lost".to_owned(),
             Self::Capability(_, capability) => format!("the probe lacks {capability}"),
-            Self::ToldElsewhere(why) | Self::Other(_, why) => why.clone(),
+            Self::ToldElsewhere(why) | Self::FailsElsewhere(why) | Self::Other(_, why) => why.clone(),
         }
     }
 }

@@ -26,6 +26,7 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
         rows: Vec::new(),
     };
     let mut lacking: BTreeMap<(NodeId, &'static str), BTreeSet<&'static str>> = BTreeMap::new();
+    let mut others: BTreeMap<(Option<NodeId>, String), BTreeSet<&'static str>> = BTreeMap::new();
     for rule in RULES.iter().filter(|rule| scene.asks_for(rule.group)) {
         for ruling in (rule.judge)(scene) {
             settled.rows.push(row(rule.check.id, &ruling));
@@ -34,7 +35,11 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
                 Opinion::Fail(complaint) => settled.complain(rule.check.id, Status::Fail, complaint),
                 Opinion::Warn(complaint) => settled.complain(rule.check.id, Status::Warn, complaint),
                 Opinion::NotMeasured(
-                    Lack::NotActive | Lack::LiveNode | Lack::ProbeGone(_) | Lack::ToldElsewhere(_),
+                    Lack::NotActive
+                    | Lack::LiveNode
+                    | Lack::ProbeGone(_)
+                    | Lack::ToldElsewhere(_)
+                    | Lack::FailsElsewhere(_),
                 ) => {}
                 Opinion::NotMeasured(Lack::Capability(node, capability)) => {
                     lacking
@@ -43,7 +48,7 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
                         .insert(rule.check.id);
                 }
                 Opinion::NotMeasured(Lack::Other(node, why)) => {
-                    settled.unmeasured(rule.check.id, node, why);
+                    others.entry((node, why)).or_default().insert(rule.check.id);
                 }
             }
         }
@@ -51,11 +56,15 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
     for ((node, capability), checks) in lacking {
         settled.lacks(scene, node, capability, &checks);
     }
+    for ((node, why), checks) in others {
+        settled.unmeasured(scene, node, &why, &checks);
+    }
     settled
 }
 
 impl Settled {
-    /// Takes a complaint, with the tests of the causes that it explains. A complaint of the same cause as an earlier one joins it.
+    /// Takes a complaint, with the tests of the causes that it explains. A complaint of the same cause as an earlier one joins
+    /// it: several checks may see one fault. It weighs as much as the heaviest of what it explains.
     fn complain(&mut self, check: &'static str, status: Status, complaint: Complaint) {
         let Complaint {
             cause,
@@ -82,13 +91,19 @@ impl Settled {
                 && finding
                     .affects
                     .iter()
-                    .all(|affect| explains.pairs.have(affect.src, affect.dst))
+                    .all(|affect| explains.have(finding.cause.kind, affect.src, affect.dst))
         };
         let mut affects = Vec::new();
         let (mut affects_total, mut attempts) = (0, 0);
+        let (mut status, mut check) = (status, check.to_owned());
         let mut kept = Vec::with_capacity(self.findings.len());
         for finding in std::mem::take(&mut self.findings) {
-            if is_consequence(&finding) {
+            let is_same = finding.cause == cause;
+            if is_same {
+                check.clone_from(&finding.check);
+            }
+            if is_same || is_consequence(&finding) {
+                status = status.max(finding.status);
                 affects_total += finding.affects_total;
                 attempts += finding.attempts;
                 affects.extend(finding.affects);
@@ -106,7 +121,7 @@ impl Settled {
         evidence.truncate(MAX_EVIDENCE);
         self.findings.push(Finding {
             id: String::new(),
-            check: check.to_owned(),
+            check,
             status,
             severity: match status {
                 Status::Fail => FindingSeverity::Fail,
@@ -123,11 +138,21 @@ impl Settled {
         });
     }
 
-    fn unmeasured(&mut self, check: &'static str, node: Option<NodeId>, why: String) {
+    fn unmeasured(
+        &mut self,
+        scene: &Scene<'_>,
+        node: Option<NodeId>,
+        why: &str,
+        checks: &BTreeSet<&'static str>,
+    ) {
+        let Some(first) = checks.first() else { return };
+        let listed: Vec<&str> = checks.iter().copied().collect();
+        let (listed, were) = (listed.join(", "), if listed.len() == 1 { "was" } else { "were" });
+        let place = node.map_or_else(String::new, |node| format!(" on {}", scene.name(node)));
         self.findings.push(not_measured(
-            check,
+            first,
             node,
-            format!("{check} was not measured: {why}"),
+            format!("{listed} {were} not measured{place}: {why}"),
             Fix {
                 text: String::new(),
                 commands: Vec::new(),

@@ -459,6 +459,12 @@ impl Stage {
         self
     }
 
+    /// The cluster is another one.
+    pub(crate) fn with_inventory(mut self, amend: impl FnOnce(&mut Inventory)) -> Self {
+        amend(&mut self.inventory);
+        self
+    }
+
     pub(crate) fn entries(&self) -> Vec<Entry> {
         numbered(self.payloads())
     }

@@ -1,11 +1,15 @@
 //! L2-005: no other host has a node's address.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
-use super::answers::{macs, members_with, proxies, questions};
+use super::survey::{Answer, Survey, cut_short, lacking};
 use crate::{
     assumption::{Complaint, Explains, Pairs, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
+    errand,
     id::NodeId,
     observation::Subject,
     report::check::Check,
@@ -17,62 +21,88 @@ pub(crate) const CHECK: Check = Check {
     asserts: "no other host on the link has a node's address",
     how: "each node asks on its link for its own addresses, by ARP probes (sender 0.0.0.0) and neighbour solicitations from its \
           link-local address, three times a second apart, and keeps every link address that answers; nobody learns anything from \
-          the questions",
+          the questions; what answers others who ask for the node counts, too",
     needs: "CAP_NET_RAW",
     rule: "fails if a link address answers that is none of the node's own; what a gateway, or somebody who answers for several \
-           addresses, answers is proxy ARP and not judged here",
+           addresses, answers is proxy ARP and not judged here; not measured of a node that could not ask three times",
     remedy: "find the host with that link address in the switches' tables and give it another address",
     source: "RFC 5227 section 2.1.1; RFC 4862 section 5.4",
 };
 
-/// Link addresses that answer for a node's own addresses, which of these, and the lines that tell.
-type Doubled<'a> = (BTreeSet<&'a str>, Vec<String>, BTreeSet<u32>);
-
-/// Judges every node's own addresses; one duplicate is one complaint, whatever the number of its families.
-pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    let proxies = proxies(scene);
-    let mut by_node: BTreeMap<NodeId, Doubled<'_>> = BTreeMap::new();
-    for (node, told, asked) in questions(scene) {
-        if asked.subject != Subject::Own || asked.sent == 0 {
-            continue;
-        }
-        let entry = by_node.entry(node).or_default();
-        entry.2.insert(told.line);
-        let own = macs(scene, node);
-        let others = asked.macs.iter().map(String::as_str);
-        // Of a host that told no link address any may be its own.
-        let others: Vec<&str> = others
-            .filter(|mac| !own.is_empty() && !own.contains(mac) && !proxies.contains(mac))
-            .collect();
-        if !others.is_empty() {
-            entry.0.extend(others);
-            entry.1.push(asked.address.to_string());
-        }
-    }
-    by_node
-        .into_iter()
-        .map(|(node, (others, addresses, lines))| {
-            let subject = scene.name(node);
-            if others.is_empty() {
-                return Ruling::pass(subject, "nobody else answers for its addresses");
-            }
-            Ruling::fail(subject, complaint(scene, node, &others, &addresses, lines))
-        })
-        .collect()
+/// What is known of a node's own addresses.
+#[derive(Default)]
+struct Doubled<'a> {
+    /// Link addresses that answer for them and are none of its own.
+    others: BTreeSet<&'a str>,
+    /// For which of them.
+    addresses: BTreeSet<IpAddr>,
+    lines: BTreeSet<u32>,
+    /// Whether the node itself asked for each often enough.
+    is_whole: bool,
 }
 
-fn complaint(
-    scene: &Scene<'_>,
-    owner: NodeId,
-    others: &BTreeSet<&str>,
-    addresses: &[String],
-    lines: BTreeSet<u32>,
-) -> Complaint {
-    let members: BTreeSet<NodeId> = others.iter().flat_map(|mac| members_with(scene, mac)).collect();
+/// Judges every node's own addresses; one duplicate is one complaint, whatever the number of its families and observers.
+pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    let survey = Survey::of(scene);
+    let mut by_node: BTreeMap<NodeId, Doubled<'_>> = BTreeMap::new();
+    for (asker, told, asked) in survey.questions() {
+        let owner = match asked.subject {
+            Subject::Own => asker,
+            Subject::Peer { node } => node,
+            Subject::Gateway | Subject::Spare => continue,
+        };
+        let answer = survey.answer(told, asked, owner);
+        let is_own = asked.subject == Subject::Own;
+        if is_own {
+            let entry = by_node.entry(owner).or_insert_with(|| Doubled {
+                is_whole: true,
+                ..Doubled::default()
+            });
+            entry.is_whole &= answer != Answer::Unasked;
+            entry.lines.insert(told.line);
+        }
+        let Answer::By { others, .. } = answer else {
+            continue;
+        };
+        let others: Vec<&str> = others.into_iter().filter(|mac| !survey.is_proxy(mac)).collect();
+        if !others.is_empty() {
+            let entry = by_node.entry(owner).or_default();
+            entry.others.extend(others);
+            entry.addresses.insert(asked.address);
+            entry.lines.insert(told.line);
+        }
+    }
+    let mut rulings: Vec<Ruling> = by_node
+        .into_iter()
+        .map(|(node, doubled)| {
+            let subject = scene.name(node);
+            if !doubled.others.is_empty() {
+                Ruling::fail(subject, complaint(scene, &survey, node, doubled))
+            } else if doubled.is_whole {
+                Ruling::pass(subject, "nobody else answers for its addresses")
+            } else {
+                Ruling::not_measured(subject, cut_short())
+            }
+        })
+        .collect();
+    rulings.extend(lacking(scene, errand::Kind::Link, |_| true));
+    rulings
+}
+
+fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, owner: NodeId, doubled: Doubled<'_>) -> Complaint {
+    let Doubled {
+        others,
+        addresses,
+        lines,
+        ..
+    } = doubled;
+    let members = others.iter().flat_map(|mac| survey.members_with(mac));
+    let members: BTreeSet<NodeId> = members.copied().collect();
     let macs: Vec<&str> = others.iter().copied().collect();
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let places: Vec<(NodeId, String, String)> = members
         .iter()
-        .flat_map(|member| places(scene, *member, addresses))
+        .flat_map(|member| places(scene, *member, &addresses))
         .collect();
     let interface_of = |member: &NodeId| {
         let place = places.iter().find(|(node, _, _)| node == member);
@@ -99,7 +129,6 @@ fn complaint(
         let sides = [vec![owner], members.iter().copied().collect()];
         (None, Some(sides), detail)
     };
-    let touched: Vec<NodeId> = std::iter::once(owner).chain(members).collect();
     Complaint {
         cause: Cause {
             kind: CauseKind::DuplicateAddress,
@@ -119,7 +148,7 @@ fn complaint(
         evidence: lines.into_iter().collect(),
         explains: Explains {
             kinds: EXPLAINED,
-            pairs: Pairs::Touching(touched),
+            pairs: Pairs::Doubled(owner, members.into_iter().collect()),
         },
     }
 }
@@ -138,8 +167,8 @@ fn places(scene: &Scene<'_>, member: NodeId, addresses: &[String]) -> Vec<(NodeI
     .collect()
 }
 
-/// What tests between and toward the two come to: answers by the wrong one, or none, since the twin takes those to the owner for
-/// its own.
+/// What tests toward the owner come to that meet the twin, and between the two whatever does not leave the twin, which takes the
+/// owner's address for its own.
 const EXPLAINED: &[CauseKind] = &[
     CauseKind::DuplicateAddress,
     CauseKind::WrongResponder,

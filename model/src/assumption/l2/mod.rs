@@ -1,5 +1,8 @@
 //! Checks of layer 2.
 
-pub(super) mod answers;
 pub(super) mod device;
 pub(super) mod duplicate;
+pub(super) mod survey;
+
+#[cfg(test)]
+mod tests;

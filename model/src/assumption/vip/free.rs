@@ -8,10 +8,11 @@ use std::{
 use crate::{
     assumption::{
         Complaint, Explains, Pairs, Ruling, Scene,
-        l2::answers::{members_with, proxies, questions},
+        l2::survey::{Survey, cut_short, lacking},
     },
     cause::{Cause, CauseKind, Fix},
-    id::NodeId,
+    errand::{self, vips},
+    id::{NodeId, Role},
     observation::{Life, Subject},
     report::check::Check,
 };
@@ -31,50 +32,77 @@ pub(crate) const CHECK: Check = Check {
 
 /// Judges each address that was asked for; what one host has taken is one complaint.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    let is_live = |node| scene.facts(node).is_ok_and(|facts| facts.what.life == Life::Live);
-    if scene.nodes().any(is_live) {
+    if is_live(scene) {
         return Vec::new();
     }
-    let gateways = proxies(scene);
-    let mut asked: BTreeMap<IpAddr, (BTreeSet<&str>, BTreeSet<u32>)> = BTreeMap::new();
-    for (_, told, question) in questions(scene) {
-        let is_silent = question.macs.is_empty();
-        if question.subject != Subject::Spare || question.sent == 0 || told.what.unfinished && is_silent {
+    let survey = Survey::of(scene);
+    let mut asked: BTreeMap<IpAddr, Vip<'_>> = BTreeMap::new();
+    for (_, told, question) in survey.questions() {
+        if question.subject != Subject::Spare || question.not_on_link {
             continue;
         }
-        let entry = asked.entry(question.address).or_default();
-        entry.1.insert(told.line);
+        let vip = asked.entry(question.address).or_default();
+        vip.lines.insert(told.line);
+        vip.is_asked |= !told.what.unfinished && question.sent > 0;
         let answers = question.macs.iter().map(String::as_str);
-        entry.0.extend(answers.filter(|mac| !gateways.contains(mac)));
+        vip.macs.extend(answers.filter(|mac| !survey.is_proxy(mac)));
     }
     let mut taken: BTreeMap<BTreeSet<&str>, (Vec<IpAddr>, BTreeSet<u32>)> = BTreeMap::new();
     let mut rulings = Vec::new();
-    for (address, (macs, lines)) in asked {
-        if macs.is_empty() {
+    for (address, vip) in asked {
+        if !vip.macs.is_empty() {
+            let entry = taken.entry(vip.macs).or_default();
+            entry.0.push(address);
+            entry.1.extend(vip.lines);
+        } else if vip.is_asked {
             rulings.push(Ruling::pass(address.to_string(), "nobody answers for it"));
         } else {
-            let entry = taken.entry(macs).or_default();
-            entry.0.push(address);
-            entry.1.extend(lines);
+            rulings.push(Ruling::not_measured(address.to_string(), cut_short()));
         }
     }
     for (macs, (addresses, lines)) in taken {
         let said: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         rulings.push(Ruling::fail(
             said.join(", "),
-            complaint(scene, &macs, &said, lines),
+            complaint(scene, &survey, &macs, &said, lines),
         ));
+    }
+    if !vips(scene.inventory).is_empty() {
+        rulings.extend(lacking(scene, errand::Kind::Link, |node| balances(scene, node)));
     }
     rulings
 }
 
+/// What is known of an address that nobody should have.
+#[derive(Default)]
+struct Vip<'a> {
+    macs: BTreeSet<&'a str>,
+    lines: BTreeSet<u32>,
+    /// Whether a node asked for it to the end.
+    is_asked: bool,
+}
+
+/// Whether a node of the cluster is live: its VIPs are in use then.
+pub(super) fn is_live(scene: &Scene<'_>) -> bool {
+    let is_live = |node| scene.facts(node).is_ok_and(|facts| facts.what.life == Life::Live);
+    scene.nodes().any(is_live)
+}
+
+/// Whether a node announces VIPs.
+pub(super) fn balances(scene: &Scene<'_>, node: NodeId) -> bool {
+    let known = scene.inventory.node(node);
+    known.is_some_and(|node| node.roles.contains(&Role::LoadBalancer))
+}
+
 fn complaint(
     scene: &Scene<'_>,
+    survey: &Survey<'_>,
     macs: &BTreeSet<&str>,
     addresses: &[String],
     lines: BTreeSet<u32>,
 ) -> Complaint {
-    let members: BTreeSet<NodeId> = macs.iter().flat_map(|mac| members_with(scene, mac)).collect();
+    let members = macs.iter().flat_map(|mac| survey.members_with(mac));
+    let members: BTreeSet<NodeId> = members.copied().collect();
     let macs: Vec<&str> = macs.iter().copied().collect();
     let (said, macs) = (addresses.join(", "), macs.join(", "));
     let who = if members.is_empty() {
