@@ -249,9 +249,44 @@ pub(crate) const RULES: &[Rule] = &[
         judge: l2::device::judge,
     },
     Rule {
+        check: &l2::adjacent::CHECK,
+        group: Group::L2,
+        judge: l2::adjacent::judge,
+    },
+    Rule {
+        check: &l2::proxy::CHECK,
+        group: Group::L2,
+        judge: l2::proxy::judge,
+    },
+    Rule {
+        check: &l2::domain::CHECK,
+        group: Group::L2,
+        judge: l2::domain::judge,
+    },
+    Rule {
         check: &l2::duplicate::CHECK,
         group: Group::L2,
         judge: l2::duplicate::judge,
+    },
+    Rule {
+        check: &l2::same_mac::CHECK,
+        group: Group::L2,
+        judge: l2::same_mac::judge,
+    },
+    Rule {
+        check: &l2::gateway::CHECK,
+        group: Group::L2,
+        judge: l2::gateway::judge,
+    },
+    Rule {
+        check: &l2::virtual_router::CHECK,
+        group: Group::L2,
+        judge: l2::virtual_router::judge,
+    },
+    Rule {
+        check: &l2::flux::CHECK,
+        group: Group::L2,
+        judge: l2::flux::judge,
     },
     Rule {
         check: &l3::echo::CHECK,
@@ -334,9 +369,19 @@ pub(crate) const RULES: &[Rule] = &[
         judge: vip::free::judge,
     },
     Rule {
+        check: &vip::on_link::CHECK,
+        group: Group::L2,
+        judge: vip::on_link::judge,
+    },
+    Rule {
         check: &vip::usable::CHECK,
         group: Group::L2,
         judge: vip::usable::judge,
+    },
+    Rule {
+        check: &vip::single::CHECK,
+        group: Group::L2,
+        judge: vip::single::judge,
     },
     Rule {
         check: &vip::failover::CHECK,

@@ -9,6 +9,7 @@ use crate::{
     observation::{FirewallSettings, HostFacts, HostSettings, UndoneWhy},
     plan::Plan,
     profile::Profile,
+    report::Finding,
     verdict::PairVerdict,
 };
 
@@ -23,6 +24,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) ledger: &'a Ledger<'a>,
     /// What came of the port matrix.
     pub(crate) pairs: &'a [PairVerdict],
+    /// What the checks over the files found.
+    pub(crate) configured: &'a [Finding],
 }
 
 impl<'a> Scene<'a> {

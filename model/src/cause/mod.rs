@@ -73,6 +73,8 @@ pub enum CauseKind {
     VipUnreachable,
     /// What travels through a tunnel does not arrive whole.
     TunnelBroken,
+    /// A virtual router of others (VRRP) where the cluster announces its VIPs.
+    ForeignVrrp,
     /// Large packets vanish without an ICMP error.
     PmtudBlackHole,
     /// The path's MTU is too small.
@@ -107,7 +109,7 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind, in the order in which they were made known.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::HostFirewall,
         Self::PathFilter,
         Self::PathReject,
@@ -139,6 +141,7 @@ impl CauseKind {
         Self::Unmeasured,
         Self::VipUnreachable,
         Self::TunnelBroken,
+        Self::ForeignVrrp,
     ];
 
     /// Its word, as report.json has it.
@@ -160,6 +163,7 @@ impl CauseKind {
             Self::VipTaken => "vip_taken",
             Self::VipUnreachable => "vip_unreachable",
             Self::TunnelBroken => "tunnel_broken",
+            Self::ForeignVrrp => "foreign_vrrp",
             Self::PmtudBlackHole => "pmtud_black_hole",
             Self::MtuTooSmall => "mtu_too_small",
             Self::MtuMismatch => "mtu_mismatch",

@@ -31,7 +31,11 @@ pub use self::{
     path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
     tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };
-pub(crate) use self::{hold::vips as carried_vips, link::vips, tunnel::overlay_of};
+pub(crate) use self::{
+    hold::vips as carried_vips,
+    link::{announces_on_link, must_be_adjacent, vips},
+    tunnel::overlay_of,
+};
 use crate::{
     evidence::{Group, Parameters},
     id::NodeId,

@@ -58,6 +58,7 @@ pub(super) fn judge(
     );
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
+    let configured = config::configured(understood, profiles, ledger);
     let assumptions = settle(
         &Scene {
             inventory,
@@ -65,12 +66,12 @@ pub(super) fn judge(
             plan,
             ledger,
             pairs: &pairs,
+            configured: &configured.findings,
         },
         explain(plan, ledger, &pairs),
     );
     let mut findings = assumptions.findings;
     withhold(ledger, &mut findings);
-    let configured = config::configured(understood, profiles, ledger);
     findings.extend(configured.findings);
     let reachability = reachability(plan, &pairs);
     let started_unix_ms = ledger.run.started_unix_ms;

@@ -1,8 +1,18 @@
 //! Checks of layer 2.
 
+pub(super) mod adjacent;
+mod apart;
 pub(super) mod device;
+pub(super) mod domain;
 pub(super) mod duplicate;
-pub(super) mod survey;
+pub(super) mod flux;
+pub(super) mod gateway;
+pub(super) mod proxy;
+pub(super) mod same_mac;
+mod survey;
+pub(super) mod virtual_router;
+
+pub(super) use self::survey::{Survey, cut_short, data_interface, lacking};
 
 #[cfg(test)]
 mod tests;

@@ -17,7 +17,9 @@ use crate::{
     },
 };
 
+mod apart;
 mod duplicate;
+mod others;
 
 const A: &str = "10.0.0.1";
 const B: &str = "10.0.0.2";

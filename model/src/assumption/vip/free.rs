@@ -8,7 +8,7 @@ use std::{
 use crate::{
     assumption::{
         Complaint, Explains, Pairs, Ruling, Scene,
-        l2::survey::{Survey, cut_short, lacking},
+        l2::{Survey, cut_short, lacking},
     },
     cause::{Cause, CauseKind, Fix},
     errand::{self, vips},
@@ -89,7 +89,7 @@ pub(super) fn is_live(scene: &Scene<'_>) -> bool {
 }
 
 /// Whether a node announces VIPs.
-pub(super) fn balances(scene: &Scene<'_>, node: NodeId) -> bool {
+pub(in crate::assumption) fn balances(scene: &Scene<'_>, node: NodeId) -> bool {
     let known = scene.inventory.node(node);
     known.is_some_and(|node| node.roles.contains(&Role::LoadBalancer))
 }

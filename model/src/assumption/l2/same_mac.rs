@@ -1,0 +1,115 @@
+//! L2-006: no two nodes of a link have one link address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::{
+    apart::listed,
+    survey::{Survey, data_interface},
+};
+use crate::{
+    assumption::{Complaint, Explains, Pairs, Ruling, Scene},
+    cause::{Cause, CauseKind, Fix},
+    id::NodeId,
+    port::Family,
+    report::check::Check,
+};
+
+/// Link addresses are unique.
+pub(crate) const CHECK: Check = Check {
+    id: "L2-006",
+    asserts: "no two nodes of a subnet have the same link address",
+    how: "what the probes tell of their data interfaces is compared; nothing is sent",
+    needs: "nothing",
+    rule: "fails if two nodes of one subnet have one link address on their data interfaces",
+    remedy: "give the clone a link address of its own: in the hypervisor, or in the host's network configuration",
+    source: "IEEE 802.1Q section 8.8: a switch keeps one port for a link address, so that of two hosts now the one and now the other \
+             is reached",
+};
+
+/// One ruling a link address that several have, and one for each subnet without.
+pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    let survey = Survey::of(scene);
+    let mut subnets: BTreeMap<IpNet, BTreeMap<&str, Vec<NodeId>>> = BTreeMap::new();
+    for node in scene.nodes() {
+        let Some(address) = node.address() else { continue };
+        let Some((interface, prefix)) = data_interface(scene, node, Family::of(address)) else {
+            continue;
+        };
+        // What it had when it asked is newer than what it told when it joined.
+        let asked_with = survey.seen.get(&node).map(|told| told.what.mac.as_str());
+        let mac = asked_with.unwrap_or(&interface.mac);
+        if !mac.is_empty() && !address.is_loopback() {
+            let by_mac = subnets.entry(prefix.trunc()).or_default();
+            by_mac.entry(mac).or_default().push(node);
+        }
+    }
+    let mut rulings = Vec::new();
+    for (subnet, by_mac) in &subnets {
+        let count: usize = by_mac.values().map(Vec::len).sum();
+        let twins: Vec<_> = by_mac.iter().filter(|(_, nodes)| nodes.len() > 1).collect();
+        if twins.is_empty() && count > 1 {
+            rulings.push(Ruling::pass(
+                subnet.to_string(),
+                format!("{count} nodes, each with a link address of its own"),
+            ));
+        }
+        for (mac, nodes) in twins {
+            rulings.push(Ruling::fail(
+                listed(scene, nodes),
+                complaint(scene, &survey, mac, nodes),
+            ));
+        }
+    }
+    rulings
+}
+
+fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, mac: &str, nodes: &[NodeId]) -> Complaint {
+    let names = listed(scene, nodes);
+    let (first, rest) = nodes.split_at(1);
+    let shows = nodes.iter().filter_map(|node| {
+        let (interface, _) = data_interface(scene, *node, Family::of(node.address()?))?;
+        Some(format!("ssh {node} ip link show {}", interface.name))
+    });
+    let facts = nodes
+        .iter()
+        .filter_map(|node| Some(scene.facts(*node).ok()?.line));
+    let mut evidence: BTreeSet<u32> = survey.lines(nodes.iter().copied());
+    evidence.extend(facts);
+    Complaint {
+        cause: Cause {
+            kind: CauseKind::DuplicateMac,
+            node: None,
+            between: Some([first.to_vec(), rest.to_vec()]),
+            detail: format!(
+                "{names} have the same link address {mac}: the switch sends what is for one of them now to the one and now to the other"
+            ),
+        },
+        fix: Fix {
+            text: format!(
+                "Give all but one of {names} a link address of its own, in the hypervisor or in the network configuration \
+                 (MACADDR, cloned-mac-address); clones of an image often keep it."
+            ),
+            commands: shows.collect(),
+        },
+        evidence: evidence.into_iter().collect(),
+        explains: Explains {
+            kinds: MISDIRECTED,
+            pairs: Pairs::Touching(nodes.to_vec()),
+        },
+    }
+}
+
+/// What tests with hosts come to whose frames go now to the one and now to the other.
+const MISDIRECTED: &[CauseKind] = &[
+    CauseKind::DuplicateMac,
+    CauseKind::DuplicateAddress,
+    CauseKind::WrongResponder,
+    CauseKind::PathFilter,
+    CauseKind::PathReject,
+    CauseKind::ReturnPathFilter,
+    CauseKind::NotAdjacent,
+    CauseKind::LossyPath,
+    CauseKind::HostSetting,
+];

@@ -1,0 +1,128 @@
+//! VIP-004: on a live cluster one host answers for each VIP.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use super::free::{balances, is_live};
+use crate::{
+    assumption::{
+        Complaint, Explains, Lack, Ruling, Scene,
+        l2::{Survey, lacking},
+    },
+    cause::{Cause, CauseKind, Fix},
+    errand::{self, vips},
+    id::NodeId,
+    observation::Subject,
+    report::check::Check,
+};
+
+/// A VIP is on one host.
+pub(crate) const CHECK: Check = Check {
+    id: "VIP-004",
+    asserts: "on a live cluster one host has each VIP",
+    how: "as VIP-001; to what answers the nodes are added whose probes tell that they have the VIP",
+    needs: "CAP_NET_RAW",
+    rule: "fails if more than one host has or answers for it; not made before installation; where nobody answers it is not in use yet, or \
+           the node that has it was the only one to ask, and nothing is said",
+    remedy: "look at the VRRP or speaker state of the load balancer nodes, and at what keeps their advertisements from each other (port \
+             7946, VRRP); upgrade to 1.32 or later, which gives them distinct priorities",
+    source: "RFC 9568 section 6: two masters of one virtual router do not hear each other; the vendor's release notes of 1.32",
+};
+
+/// One ruling a VIP.
+pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    let vips = vips(scene.inventory);
+    if !is_live(scene) || vips.is_empty() {
+        return Vec::new();
+    }
+    let survey = Survey::of(scene);
+    let mut rulings = Vec::new();
+    let mut split: BTreeMap<(Vec<NodeId>, Vec<&str>), Vec<IpAddr>> = BTreeMap::new();
+    for vip in vips {
+        let mut members: BTreeSet<NodeId> = scene.nodes().filter(|node| has(scene, *node, vip)).collect();
+        let mut strangers = BTreeSet::new();
+        let questions = survey
+            .questions()
+            .filter(|(_, _, asked)| asked.address == vip && asked.subject == Subject::Spare);
+        for mac in questions.flat_map(|(_, _, asked)| asked.macs.iter().map(String::as_str)) {
+            match survey.members_with(mac) {
+                [] if survey.is_proxy(mac) => {}
+                [] => {
+                    strangers.insert(mac);
+                }
+                [first, ..] => {
+                    members.insert(*first);
+                }
+            }
+        }
+        match members.len() + strangers.len() {
+            0 => rulings.push(Ruling::not_measured(
+                vip.to_string(),
+                Lack::ToldElsewhere("nobody has it so far".to_owned()),
+            )),
+            1 => rulings.push(Ruling::pass(vip.to_string(), "one host has it")),
+            _ => {
+                let hosts = (members.into_iter().collect(), strangers.into_iter().collect());
+                split.entry(hosts).or_default().push(vip);
+            }
+        }
+    }
+    for ((members, strangers), vips) in split {
+        let said: Vec<String> = vips.iter().map(ToString::to_string).collect();
+        let said = said.join(", ");
+        let lines = survey.lines(scene.nodes().filter(|node| balances(scene, *node)));
+        rulings.push(Ruling::fail(
+            said.clone(),
+            complaint(scene, &said, &members, &strangers, lines),
+        ));
+    }
+    rulings.extend(lacking(scene, errand::Kind::Link, |node| balances(scene, node)));
+    rulings
+}
+
+/// Whether a node has an address by its own word.
+fn has(scene: &Scene<'_>, node: NodeId, vip: IpAddr) -> bool {
+    let facts = scene.facts(node).ok().map(|told| told.what);
+    let interfaces = facts.map_or(&[][..], |facts| &facts.interfaces).iter();
+    // The pool's addresses of kube-proxy's IPVS mode are on a dummy interface everywhere, and answered for by nobody.
+    interfaces
+        .filter(|interface| interface.name != "kube-ipvs0" && interface.name != "lo")
+        .flat_map(|interface| &interface.addresses)
+        .any(|text| text.split('/').next().and_then(|text| text.parse().ok()) == Some(vip))
+}
+
+fn complaint(
+    scene: &Scene<'_>,
+    vips: &str,
+    members: &[NodeId],
+    strangers: &[&str],
+    lines: BTreeSet<u32>,
+) -> Complaint {
+    let named = members.iter().map(|member| scene.name(*member));
+    let unnamed = strangers
+        .iter()
+        .map(|mac| format!("a host that is no node, with the link address {mac}"));
+    let hosts: Vec<String> = named.chain(unnamed).collect();
+    let hosts = hosts.join(" and ");
+    Complaint {
+        cause: Cause {
+            kind: CauseKind::DuplicateAddress,
+            node: members.first().copied().filter(|_| members.len() == 1),
+            between: (members.len() > 1).then(|| [members[..1].to_vec(), members[1..].to_vec()]),
+            detail: format!("{vips} is on several hosts at once: {hosts}; clients reach now the one and now the other"),
+        },
+        fix: Fix {
+            text: "Find out why the load balancers do not hear each other (VRRP, TCP and UDP 7946, one layer 2 domain), and have all but \
+                   one give the address back."
+                .to_owned(),
+            commands: members
+                .iter()
+                .map(|member| format!("ssh {member} ip address show to {}", vips.split(',').next().unwrap_or(vips)))
+                .collect(),
+        },
+        evidence: lines.into_iter().collect(),
+        explains: Explains::default(),
+    }
+}
