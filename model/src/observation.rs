@@ -23,8 +23,8 @@ use crate::{
 pub use self::{
     dialled::{
         Answered, Asking, Connected, Dialled, Issued, MAX_CHAIN, MAX_DNS_ANSWERS, MAX_SITE_ADDRESSES,
-        NameSeen, NoConnection, PeerOutcome, PeerSeen, Resolver, ResponseCode, SiteOutcome, SiteSeen,
-        TlsFailure, Unasked, Unresolved, Untrusted,
+        NameSeen, NoConnection, PeerOutcome, PeerSeen, PeerWord, Resolver, ResponseCode, SiteOutcome,
+        SiteSeen, TlsFailure, Unasked, Unresolved, Untrusted,
     },
     firewalls::{
         Backend, FirewallManager, FirewallSettings, Firewalld, InstalledManager, Opened, Policy, Target,

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -47,6 +48,9 @@ pub struct Scenario {
     /// Shell commands that are run on hosts before the audit: a packet filter as its administrator would write it.
     #[serde(default)]
     pub prepare: Vec<Preparation>,
+    /// BGP speakers on the router.
+    #[serde(default)]
+    pub bgp: Vec<BgpSpeaker>,
     /// What happens while the audit runs.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -66,6 +70,19 @@ pub struct Scenario {
 
 fn once() -> u32 {
     1
+}
+
+/// A BGP speaker on the router, a real one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BgpSpeaker {
+    /// Where it listens.
+    pub address: IpAddr,
+    /// Its autonomous system.
+    #[serde(rename = "as")]
+    pub asn: u32,
+    /// Whom it takes connections from, and of which autonomous systems it expects them to be.
+    pub neighbors: BTreeMap<IpAddr, u32>,
 }
 
 /// Commands on a host.

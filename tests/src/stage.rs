@@ -27,6 +27,7 @@ use plumbline_model::{
 use crate::scenario::{Life, Place, Preparation, Scenario};
 
 pub mod live;
+pub mod routers;
 mod script;
 
 /// The longest that any scenario may take: what hangs is a failure, not a wait.

@@ -21,7 +21,7 @@ use std::{
 use plumbline_lab::{Entered, Lab};
 use plumbline_tests::{
     scenario::{Scenario, tests_dir},
-    stage::{self, Programs, live::Living},
+    stage::{self, Programs, live::Living, routers::Router},
     stand_in::{self, STAND_IN},
 };
 
@@ -199,7 +199,12 @@ fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(
     for live in &scenario.live {
         living.push(Living::start(&mut lab, live, work.path())?);
     }
+    let mut routers = Vec::new();
+    for speaker in &scenario.bgp {
+        routers.push(Router::start(&lab, speaker, work.path())?);
+    }
     let outcome = stage::audit(&mut lab, programs, scenario, work.path())?;
+    drop(routers);
     let mut differences = match &outcome.report {
         Some(report) => scenario.expect.differences(outcome.exit, report),
         None => vec!["no report".to_owned()],

@@ -314,6 +314,11 @@ pub(crate) const RULES: &[Rule] = &[
         judge: l3::pod_routes::judge,
     },
     Rule {
+        check: &l3::bgp::CHECK,
+        group: Group::L3,
+        judge: l3::bgp::judge,
+    },
+    Rule {
         check: &mtu::interfaces::CHECK,
         group: Group::Host,
         judge: mtu::interfaces::judge,

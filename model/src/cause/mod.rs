@@ -75,6 +75,8 @@ pub enum CauseKind {
     TunnelBroken,
     /// A virtual router of others (VRRP) where the cluster announces its VIPs.
     ForeignVrrp,
+    /// A router does not speak BGP as the file has it.
+    BgpPeer,
     /// Large packets vanish without an ICMP error.
     PmtudBlackHole,
     /// The path's MTU is too small.
@@ -109,7 +111,7 @@ pub enum CauseKind {
 
 impl CauseKind {
     /// Every kind, in the order in which they were made known.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::HostFirewall,
         Self::PathFilter,
         Self::PathReject,
@@ -142,6 +144,7 @@ impl CauseKind {
         Self::VipUnreachable,
         Self::TunnelBroken,
         Self::ForeignVrrp,
+        Self::BgpPeer,
     ];
 
     /// Its word, as report.json has it.
@@ -164,6 +167,7 @@ impl CauseKind {
             Self::VipUnreachable => "vip_unreachable",
             Self::TunnelBroken => "tunnel_broken",
             Self::ForeignVrrp => "foreign_vrrp",
+            Self::BgpPeer => "bgp_peer",
             Self::PmtudBlackHole => "pmtud_black_hole",
             Self::MtuTooSmall => "mtu_too_small",
             Self::MtuMismatch => "mtu_mismatch",

@@ -7,6 +7,7 @@
 pub mod arp;
 pub mod attempt;
 pub mod banner;
+pub mod bgp;
 pub mod connect;
 pub mod dns;
 pub mod hello;

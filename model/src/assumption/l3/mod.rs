@@ -1,5 +1,6 @@
 //! Checks of layer 3: reach by ICMP, translation, hops.
 
+pub(super) mod bgp;
 pub(super) mod default_route;
 pub(super) mod echo;
 pub(super) mod hops;

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`Site`] | a TCP connection and a TLS handshake, through the proxy where the inputs say so; no request |
 //! | [`Question`] | one DNS question over UDP and one over TCP, to each of the host's own name servers or to the one given |
-//! | [`PeerTarget`] | a TCP connection to a router's BGP port; with `--active`, from a bare node, an OPEN and a NOTIFICATION |
+//! | [`PeerTarget`] | from a bare node, a TCP connection to a router's BGP port; with `--active` an OPEN and a NOTIFICATION |
 
 mod names;
 mod peers;
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Commission, Errand, Errands};
 
 pub use self::peers::{Depth, PeerTarget};
+pub(crate) use self::peers::{bgp_sessions, has_bgp_session};
 
 /// Whom to ask outside the roster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     name::{Answered, Asking, MAX_DNS_ANSWERS, NameSeen, Resolver, ResponseCode},
-    peer::{PeerOutcome, PeerSeen},
+    peer::{PeerOutcome, PeerSeen, PeerWord},
     site::{
         Connected, Issued, MAX_CHAIN, MAX_SITE_ADDRESSES, SiteOutcome, SiteSeen, TlsFailure, Unresolved,
         Untrusted,

@@ -1,10 +1,364 @@
-//! A router that speaks BGP.
+//! A router that speaks BGP: a connection, what it says by itself, and, if asked for, an OPEN and what it says to that.
+//!
+//! ```text
+//!   probe                                   router
+//!     SYN ---------------------------------->
+//!     <---------------------------------- OPEN          (or nothing until it hears one, or the end)
+//!     OPEN --------------------------------->           only with Depth::Open
+//!     <------------------- KEEPALIVE, or NOTIFICATION
+//!     NOTIFICATION (cease) ----------------->           instead of the KEEPALIVE that would make it a session
+//!     FIN ---------------------------------->
+//! ```
+//!
+//! No session comes to be, since no KEEPALIVE is ever sent. A host on which somebody speaks BGP is left alone: a router may take
+//! a second connection of the same host for its restart, and end the session that it has (RFC 4724 section 4.2).
+//! One thread a router with a runtime of its own, which ends within [`LONGEST_NAP`] of being told to stop.
 
-use plumbline_model::{errand::PeerTarget, observation::Dialled};
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use plumbline_measure::bgp::{LONGEST, Message, Notification, Open, PORT};
+use plumbline_model::{
+    errand::{Depth, PeerTarget},
+    observation::{Dialled, NoConnection, PeerOutcome, PeerSeen, PeerWord},
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use crate::errand::Stop;
 
 /// Connects to a router.
-pub(super) fn connect(_peer: &PeerTarget, _stop: &Stop) -> Option<Dialled> {
-    None
+pub(super) fn connect(peer: &PeerTarget, stop: &Stop) -> Option<Dialled> {
+    // Whoever calls may be inside a runtime, in which no other can be entered.
+    let outcome = std::thread::scope(|scope| scope.spawn(|| run(peer, stop)).join().ok()?);
+    outcome.map(|outcome| {
+        Dialled::Peer(PeerSeen {
+            address: peer.address,
+            outcome,
+        })
+    })
+}
+
+fn run(peer: &PeerTarget, stop: &Stop) -> Option<PeerOutcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .ok()?;
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = visit(peer) => Some(outcome),
+            () = stopped(stop) => None,
+        }
+    })
+}
+
+async fn stopped(stop: &Stop) {
+    while !stop.is_asked_for() {
+        sleep(LONGEST_NAP).await;
+    }
+}
+
+/// Tries again what did not come to be: a router that has just closed a connection may want a moment.
+async fn visit(peer: &PeerTarget) -> PeerOutcome {
+    let mut outcome = once(peer).await;
+    for _ in 1..ATTEMPTS {
+        let is_settled = match &outcome {
+            PeerOutcome::NoConnection { .. } => false,
+            PeerOutcome::Connected { said, .. } => {
+                let ended = [PeerWord::Closed, PeerWord::Reset];
+                !ended.contains(said) && !matches!(said, PeerWord::Notification { .. })
+            }
+            PeerOutcome::Unasked { .. } | PeerOutcome::Occupied => true,
+        };
+        if is_settled {
+            break;
+        }
+        sleep(PAUSE).await;
+        outcome = once(peer).await;
+    }
+    outcome
+}
+
+async fn once(peer: &PeerTarget) -> PeerOutcome {
+    if is_spoken_here() {
+        return PeerOutcome::Occupied;
+    }
+    let connecting = TcpStream::connect(SocketAddr::new(peer.address, PORT));
+    let stream = match timeout(CONNECT_TIME, connecting).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return PeerOutcome::NoConnection {
+                why: no_connection(&error),
+            };
+        }
+        Err(_) => {
+            return PeerOutcome::NoConnection {
+                why: NoConnection::Silent,
+            };
+        }
+    };
+    let identifier = match stream.local_addr().map(|local| local.ip()) {
+        Ok(IpAddr::V4(address)) => address,
+        _ => Ipv4Addr::LOCALHOST,
+    };
+    let introduced = (peer.depth == Depth::Open).then_some(Open {
+        asn: peer.local_as,
+        hold_time_s: HOLD_TIME_S,
+        identifier,
+    });
+    converse(stream, introduced).await
+}
+
+/// Hears what a router says by itself, and what it says to an OPEN.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, introduced: Option<Open>) -> PeerOutcome {
+    let mut line = Line {
+        stream,
+        heard: Vec::new(),
+    };
+    let mut said = line.word().await;
+    let mut answered = None;
+    if let Some(open) = introduced
+        && matches!(said, PeerWord::Open { .. } | PeerWord::Nothing)
+    {
+        if line.send(&open.encode()).await.is_ok() {
+            let mut answer = line.word().await;
+            if let (PeerWord::Nothing, PeerWord::Open { .. }) = (said, answer) {
+                said = answer;
+                answer = line.word().await;
+            }
+            answered = Some(answer);
+        }
+        // Nobody waits for what becomes of it.
+        let _ = line.send(&Notification::ADMINISTRATIVE_RESET.encode()).await;
+    }
+    let _ = timeout(GOODBYE_TIME, line.stream.shutdown()).await;
+    PeerOutcome::Connected { said, answered }
+}
+
+/// A connection, and what came over it that was not read as a message yet.
+struct Line<S> {
+    stream: S,
+    heard: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
+    /// The next message, or what came instead of it.
+    async fn word(&mut self) -> PeerWord {
+        timeout(WORD_TIME, self.next()).await.unwrap_or(PeerWord::Nothing)
+    }
+
+    async fn next(&mut self) -> PeerWord {
+        loop {
+            match Message::read(&self.heard) {
+                Ok(Some((message, length))) => {
+                    self.heard.drain(..length);
+                    return word(message);
+                }
+                Ok(None) if self.heard.len() < LONGEST => {}
+                Ok(None) | Err(_) => return PeerWord::Garbage,
+            }
+            let mut octets = [0; 512];
+            match self.stream.read(&mut octets).await {
+                Ok(0) if self.heard.is_empty() => return PeerWord::Closed,
+                Ok(0) => return PeerWord::Garbage,
+                Ok(length) => self.heard.extend(octets.iter().take(length)),
+                Err(_) => return PeerWord::Reset,
+            }
+        }
+    }
+
+    async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        let sending = self.stream.write_all(octets);
+        timeout(GOODBYE_TIME, sending).await.map_err(io::Error::other)?
+    }
+}
+
+fn word(message: Message) -> PeerWord {
+    match message {
+        Message::Open(open) => PeerWord::Open {
+            asn: open.asn,
+            hold_time_s: open.hold_time_s,
+            identifier: open.identifier,
+        },
+        Message::Keepalive => PeerWord::Keepalive,
+        Message::Notification(notification) => PeerWord::Notification {
+            code: notification.code,
+            subcode: notification.subcode,
+        },
+        // Nobody sends routes to whom it did not greet.
+        Message::Update | Message::Other(_) => PeerWord::Garbage,
+    }
+}
+
+fn no_connection(error: &io::Error) -> NoConnection {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoConnection::Refused,
+        io::ErrorKind::TimedOut => NoConnection::Silent,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => NoConnection::Unreachable,
+        io::ErrorKind::PermissionDenied => NoConnection::Denied,
+        _ => NoConnection::Other {
+            errno: error
+                .raw_os_error()
+                .and_then(|errno| u32::try_from(errno).ok())
+                .unwrap_or(0),
+        },
+    }
+}
+
+/// Whether somebody on this host listens at the port of BGP or is connected to another's. Whoever cannot tell is careful only
+/// where the kernel has such a table.
+fn is_spoken_here() -> bool {
+    ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|table| speaks(&table))
+}
+
+/// As proc_net_tcp(5) has it: `  0: 0100007F:00B3 00000000:0000 0A ...`. What is closed waits in states of its own.
+fn speaks(table: &str) -> bool {
+    table.lines().skip(1).any(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let is_bgp = |end: Option<&str>| {
+            let port = end.and_then(|end| end.rsplit_once(':')).map(|(_, port)| port);
+            port.and_then(|port| u16::from_str_radix(port, 16).ok()) == Some(PORT)
+        };
+        let (local, remote) = (is_bgp(words.next()), is_bgp(words.next()));
+        (local || remote)
+            && words
+                .next()
+                .is_some_and(|state| [ESTABLISHED, LISTEN].contains(&state))
+    })
+}
+
+const ESTABLISHED: &str = "01";
+const LISTEN: &str = "0A";
+
+/// A lost SYN is sent again after one second.
+const CONNECT_TIME: Duration = Duration::from_secs(3);
+/// How long a router may take for a word. Those that speak first do so at once; the rest is for a busy one.
+const WORD_TIME: Duration = Duration::from_secs(3);
+/// Connections to one router at most.
+const ATTEMPTS: u32 = 2;
+/// Between them.
+const PAUSE: Duration = Duration::from_secs(1);
+/// For what nobody waits for.
+const GOODBYE_TIME: Duration = Duration::from_millis(200);
+/// RFC 4271 section 10 suggests it.
+const HOLD_TIME_S: u16 = 90;
+/// How soon it is noticed that the errand has to stop.
+const LONGEST_NAP: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    const THEIRS: Open = Open {
+        asn: 65_000,
+        hold_time_s: 180,
+        identifier: Ipv4Addr::new(10, 0, 0, 1),
+    };
+    const OURS: Open = Open {
+        asn: 65_001,
+        hold_time_s: HOLD_TIME_S,
+        identifier: Ipv4Addr::new(10, 0, 0, 2),
+    };
+    const SAID: PeerWord = PeerWord::Open {
+        asn: 65_000,
+        hold_time_s: 180,
+        identifier: Ipv4Addr::new(10, 0, 0, 1),
+    };
+
+    async fn against<F: Future<Output = ()>>(
+        introduced: Option<Open>,
+        router: impl FnOnce(DuplexStream) -> F,
+    ) -> PeerOutcome {
+        let (ours, theirs) = duplex(4_096);
+        let (outcome, ()) = tokio::join!(converse(ours, introduced), router(theirs));
+        outcome
+    }
+
+    async fn read_all(mut stream: DuplexStream) -> Vec<u8> {
+        let mut octets = Vec::new();
+        stream.read_to_end(&mut octets).await.unwrap();
+        octets
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_an_open_of_ours_nothing_is_said() {
+        let outcome = against(None, async |mut stream| {
+            stream.write_all(&THEIRS.encode()).await.unwrap();
+            assert!(read_all(stream).await.is_empty());
+        });
+        let expected = PeerOutcome::Connected {
+            said: SAID,
+            answered: None,
+        };
+        assert_eq!(outcome.await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_router_that_waits_for_an_open_hears_one_and_then_a_goodbye_and_never_a_keepalive() {
+        let outcome = against(Some(OURS), async |mut stream| {
+            let mut open = vec![0; OURS.encode().len()];
+            stream.read_exact(&mut open).await.unwrap();
+            assert_eq!(open, OURS.encode());
+            stream.write_all(&THEIRS.encode()).await.unwrap();
+            let mut keepalive = vec![0xff; 16];
+            keepalive.extend([0, 19, 4]);
+            stream.write_all(&keepalive).await.unwrap();
+            assert_eq!(
+                read_all(stream).await,
+                Notification::ADMINISTRATIVE_RESET.encode()
+            );
+        });
+        let expected = PeerOutcome::Connected {
+            said: SAID,
+            answered: Some(PeerWord::Keepalive),
+        };
+        assert_eq!(outcome.await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_router_that_expects_another_as_says_so() {
+        let outcome = against(Some(OURS), async |mut stream| {
+            let mut octets = THEIRS.encode();
+            octets.extend(Notification::BAD_PEER_AS.encode());
+            stream.write_all(&octets).await.unwrap();
+            read_all(stream).await;
+        });
+        let expected = PeerOutcome::Connected {
+            said: SAID,
+            answered: Some(PeerWord::Notification { code: 2, subcode: 2 }),
+        };
+        assert_eq!(outcome.await, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_router_that_hangs_up_speaks_no_bgp_with_us() {
+        let outcome = against(Some(OURS), async |stream| drop(stream));
+        let expected = PeerOutcome::Connected {
+            said: PeerWord::Closed,
+            answered: None,
+        };
+        assert_eq!(outcome.await, expected);
+    }
+
+    #[test]
+    fn who_listens_or_is_connected_at_the_port_speaks_bgp() {
+        let table = |row: &str| {
+            format!("  sl  local_address rem_address   st tx_queue\n   0: {row} 00000000:00000000\n")
+        };
+        assert!(speaks(&table("00000000:00B3 00000000:0000 0A")));
+        assert!(speaks(&table("0200000A:C350 0100000A:00B3 01")));
+        assert!(!speaks(&table("0200000A:C350 0100000A:00B3 06")), "closed before");
+        assert!(!speaks(&table("0200000A:00B4 0100000A:0016 01")));
+    }
 }

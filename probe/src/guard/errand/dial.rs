@@ -25,15 +25,26 @@ impl Guard {
             self.policy.allows_port(proxy.port)
                 && literal.map_or(true, |address| address::check(address, false).is_ok())
         });
+        let is_live = matches!(standing, Standing::Live { .. });
+        if is_live
+            && errand
+                .targets
+                .iter()
+                .all(|target| matches!(target, DialTarget::Peer(_)))
+        {
+            return Err(UndoneWhy::Live);
+        }
         errand.targets.retain(|target| match target {
+            // A node that runs has sessions of its own: a router may end one when the same node connects again (RFC 4724
+            // section 4.2).
+            DialTarget::Peer(_) if is_live => false,
             DialTarget::Site(site) if site.via == Via::Proxy => allows_proxy,
             target => self.permits_target(target),
         });
         for target in &mut errand.targets {
             if let DialTarget::Peer(peer) = target
-                && (!self.policy.active || matches!(standing, Standing::Live { .. }))
+                && !self.policy.active
             {
-                // A node that runs has sessions of its own.
                 peer.depth = Depth::Connect;
             }
         }

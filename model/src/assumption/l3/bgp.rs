@@ -1,0 +1,385 @@
+//! L3-009: the routers speak BGP with the control plane nodes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use crate::{
+    assumption::{Complaint, Explains, Lack, Ruling, Scene},
+    cause::{Cause, CauseKind, Fix},
+    cluster::BgpPeer,
+    errand::{self, bgp_sessions, has_bgp_session},
+    id::NodeId,
+    observation::{Dialled, NoConnection, PeerOutcome, PeerSeen, PeerWord, Unasked},
+    report::check::Check,
+    verdict::{Cell, Outcome},
+};
+
+/// The routers speak BGP with the control plane nodes.
+pub(crate) const CHECK: Check = Check {
+    id: "L3-009",
+    asserts: "each BGP peer of the control plane takes the connections of its nodes, and is of the autonomous system that the file says",
+    how: "each control plane node connects to TCP port 179 of its peers and reads what they say by themselves, without a word; with \
+          --active it says an OPEN, reads the answer and leaves by a NOTIFICATION (cease) before a session comes to be; never from a \
+          live node or beside a BGP speaker of the host",
+    needs: "nothing; --active to hear what the router thinks of the cluster's own number",
+    rule: "fails if no node gets a connection, if a router turns all of them away, if it says another AS than the file, if it refuses \
+           the cluster's own, or if it is no BGP speaker; warns if that concerns some nodes only; a router that waits for an OPEN \
+           passes. Sessions from floating IPs are not measured: nobody has these addresses before installation",
+    remedy: "configure each node as a neighbour at the router, with the cluster's AS, or mend bgpPeers and localASN in the cluster file",
+    source: "RFC 4271 sections 6.2 and 8.2, RFC 4486; configure bundled load balancers with BGP: no MD5 passwords, no IPv6 peers",
+};
+
+/// What is wrong between a node and a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    /// No connection.
+    Unreached(NoConnection),
+    /// It takes the connection and ends it.
+    TurnedAway,
+    /// It is of another AS.
+    OtherAs(u32),
+    /// It expects another AS of the cluster.
+    OurAs,
+    /// It ends the conversation for another reason (RFC 4271 section 4.5).
+    Notified(u8, u8),
+    /// It speaks something else.
+    NotBgp,
+}
+
+/// How a node stands to a router.
+enum Standing {
+    Fine(String),
+    Wrong(Trouble),
+    Unknown(Lack),
+}
+
+/// Nodes by what is wrong between them and a router.
+type Troubled = BTreeMap<Trouble, Vec<NodeId>>;
+
+/// Judges every router; what several do alike to the same nodes for want of a connection is one complaint.
+pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    let mut rulings = Vec::new();
+    let mut wrong: BTreeMap<(Trouble, Vec<NodeId>, bool), Vec<&BgpPeer>> = BTreeMap::new();
+    let mut apart = Vec::new();
+    let mut lines = BTreeSet::new();
+    for peer in bgp_sessions(scene.inventory) {
+        let mut troubled = Troubled::new();
+        let mut fine = 0;
+        for node in scene
+            .nodes()
+            .filter(|node| has_bgp_session(scene.inventory, peer, *node))
+        {
+            let subject = format!("{} to {}", scene.name(node), peer.address);
+            match standing(scene, node, peer, &mut lines) {
+                Standing::Fine(said) => {
+                    fine += 1;
+                    rulings.push(Ruling::pass(subject, said));
+                }
+                Standing::Wrong(Trouble::Unreached(_)) if is_cut_off(scene, node) => {
+                    let why =
+                        "it reaches hardly any other node either, which is told of the ports".to_owned();
+                    rulings.push(Ruling::not_measured(subject, Lack::ToldElsewhere(why)));
+                }
+                Standing::Wrong(trouble) => troubled.entry(trouble).or_default().push(node),
+                Standing::Unknown(lack) => rulings.push(Ruling::not_measured(subject, lack)),
+            }
+        }
+        let is_all = fine == 0 && troubled.len() == 1;
+        for (trouble, nodes) in troubled {
+            match trouble {
+                Trouble::Unreached(_) => wrong.entry((trouble, nodes, is_all)).or_default().push(peer),
+                _ => apart.push((trouble, nodes, is_all, vec![peer])),
+            }
+        }
+    }
+    let joined = wrong
+        .into_iter()
+        .map(|((trouble, nodes, is_all), peers)| (trouble, nodes, is_all, peers));
+    for (trouble, nodes, is_all, peers) in joined.chain(apart) {
+        let evidence = lines.iter().filter(|(node, address, _)| {
+            nodes.contains(node) && peers.iter().any(|peer| peer.address == *address)
+        });
+        let subject: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
+        let complaint = Complaint {
+            cause: Cause {
+                kind: CauseKind::BgpPeer,
+                // A router is no node; where it takes others' connections the one node may be to blame.
+                node: nodes.first().copied().filter(|_| nodes.len() == 1 && !is_all),
+                between: None,
+                detail: detail(scene, trouble, &nodes, &peers),
+            },
+            fix: fix(trouble, &nodes, &peers),
+            evidence: evidence.map(|(_, _, line)| *line).collect(),
+            explains: Explains::default(),
+        };
+        let is_of_some = matches!(
+            trouble,
+            Trouble::Unreached(_) | Trouble::TurnedAway | Trouble::Notified(..)
+        ) && !is_all;
+        rulings.push(if is_of_some {
+            Ruling::warn(subject.join(", "), complaint)
+        } else {
+            Ruling::fail(subject.join(", "), complaint)
+        });
+    }
+    rulings
+}
+
+fn standing(
+    scene: &Scene<'_>,
+    node: NodeId,
+    peer: &BgpPeer,
+    lines: &mut BTreeSet<(NodeId, IpAddr, u32)>,
+) -> Standing {
+    if scene.ledger.is_live(node) {
+        return Standing::Unknown(Lack::LiveNode);
+    }
+    if let Some(lack) = scene.undone(node, errand::Kind::Dial) {
+        return Standing::Unknown(lack);
+    }
+    let log = match scene.log(node) {
+        Ok(log) => log,
+        Err(lack) => return Standing::Unknown(lack),
+    };
+    let seen = log.dialled.iter().find_map(|told| match told.what {
+        Dialled::Peer(seen) if seen.address == peer.address => Some((seen, told.line)),
+        _ => None,
+    });
+    let Some((seen, line)) = seen else {
+        let why = format!("the probe told nothing of {}", peer.address);
+        return Standing::Unknown(Lack::Other(Some(node), why));
+    };
+    lines.insert((node, peer.address, line));
+    weigh(seen, peer, node)
+}
+
+/// What a router's words mean.
+fn weigh(seen: &PeerSeen, peer: &BgpPeer, node: NodeId) -> Standing {
+    let unknown = |why: &str| Standing::Unknown(Lack::Other(Some(node), why.to_owned()));
+    let (said, answered) = match seen.outcome {
+        PeerOutcome::Unasked { why: Unasked::Policy }
+        | PeerOutcome::NoConnection {
+            why: NoConnection::Policy,
+        } => return unknown("the node's local policy does not allow it"),
+        PeerOutcome::Unasked { .. } => return unknown("there was no time left"),
+        PeerOutcome::Occupied => {
+            let why = "somebody speaks BGP on this host, whose sessions are left alone".to_owned();
+            return Standing::Unknown(Lack::ToldElsewhere(why));
+        }
+        PeerOutcome::NoConnection {
+            why: NoConnection::Other { errno },
+        } => return unknown(&format!("the kernel did not connect (errno {errno})")),
+        PeerOutcome::NoConnection { why } => return Standing::Wrong(Trouble::Unreached(why)),
+        PeerOutcome::Connected { said, answered } => (said, answered),
+    };
+    let mut fine = "it takes connections, and waits for an OPEN before it says anything".to_owned();
+    for word in [Some(said), answered].into_iter().flatten() {
+        match word {
+            PeerWord::Open { asn, .. } if asn != peer.asn => return Standing::Wrong(Trouble::OtherAs(asn)),
+            PeerWord::Open { asn, identifier, .. } => {
+                fine = format!("it says that it is {identifier} of AS {asn}, as the file has it");
+            }
+            PeerWord::Keepalive => fine.push_str(", and agrees with the cluster's AS"),
+            PeerWord::Notification { code, subcode } => return Standing::Wrong(notified(code, subcode)),
+            PeerWord::Closed | PeerWord::Reset => return Standing::Wrong(Trouble::TurnedAway),
+            PeerWord::Garbage => return Standing::Wrong(Trouble::NotBgp),
+            PeerWord::Nothing => {}
+        }
+    }
+    Standing::Fine(fine)
+}
+
+/// RFC 4271 section 4.5 and RFC 4486 have the numbers.
+fn notified(code: u8, subcode: u8) -> Trouble {
+    match (code, subcode) {
+        (2, 2) => Trouble::OurAs,
+        (6, 3 | 5) => Trouble::TurnedAway,
+        _ => Trouble::Notified(code, subcode),
+    }
+}
+
+/// Whether a node reaches nothing of most other nodes, so that a missing connection is of the same cause.
+fn is_cut_off(scene: &Scene<'_>, node: NodeId) -> bool {
+    let mut reached: BTreeMap<NodeId, bool> = BTreeMap::new();
+    for pair in scene.pairs.iter().filter(|pair| pair.src == node) {
+        let is_gone = |cell: &Cell| {
+            matches!(
+                cell.outcome,
+                Outcome::FilteredForward
+                    | Outcome::FilteredReturn
+                    | Outcome::Filtered
+                    | Outcome::LocalBlocked
+                    | Outcome::NoRoute
+                    | Outcome::NeighborUnresolved
+            )
+        };
+        *reached.entry(pair.dst).or_default() |= !pair.cells.iter().all(is_gone);
+    }
+    let missed = reached.values().filter(|is_reached| !**is_reached).count();
+    !reached.is_empty() && missed * 2 > reached.len()
+}
+
+fn detail(scene: &Scene<'_>, trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPeer]) -> String {
+    let routers: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
+    let routers = routers.join(" and ");
+    let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
+    let names = names.join(", ");
+    let expected = peers.first().map_or(0, |peer| peer.asn);
+    let own = peers.first().and_then(|peer| peer.local_asn).unwrap_or(0);
+    match trouble {
+        Trouble::Unreached(NoConnection::Refused) => {
+            format!("BGP peer {routers} refuses TCP port 179 to {names}: it speaks no BGP, or not with them")
+        }
+        Trouble::Unreached(NoConnection::Denied) => {
+            format!(
+                "{names} may not send to TCP port 179 of BGP peer {routers}: its own packet filter stops it"
+            )
+        }
+        Trouble::Unreached(NoConnection::Unreachable) => {
+            format!("{names} has no route to BGP peer {routers}, or is told on the way that there is none")
+        }
+        Trouble::Unreached(_) => format!(
+            "BGP peer {routers} answers nothing at TCP port 179 to {names}: it is not there, somebody on the way drops it, or it \
+             wants TCP MD5 passwords, which the cluster's speakers do not have"
+        ),
+        Trouble::TurnedAway => format!(
+            "BGP peer {routers} takes the connection of {names} and ends it at once: they are none of its neighbours, or not enabled"
+        ),
+        Trouble::OtherAs(asn) => format!(
+            "BGP peer {routers} says to {names} that it is of AS {asn}, and the cluster file says AS {expected}"
+        ),
+        Trouble::OurAs => format!(
+            "BGP peer {routers} does not accept AS {own}, the cluster's own, of {names}: it expects another (NOTIFICATION 2/2, bad peer AS)"
+        ),
+        Trouble::Notified(code, subcode) => {
+            format!("BGP peer {routers} ends the conversation with {names} by NOTIFICATION {code}/{subcode}")
+        }
+        Trouble::NotBgp => {
+            format!("what listens at TCP port 179 of BGP peer {routers} does not speak BGP-4 with {names}")
+        }
+    }
+}
+
+fn fix(trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPeer]) -> Fix {
+    let expected = peers.first().map_or(0, |peer| peer.asn);
+    let own = peers.first().and_then(|peer| peer.local_asn).unwrap_or(0);
+    let addresses = nodes.iter().filter_map(|node| node.address());
+    let neighbours: Vec<String> = addresses
+        .map(|address| format!("neighbor {address} remote-as {own}"))
+        .collect();
+    let lines = |first: String| std::iter::once(first).chain(neighbours.clone()).collect();
+    let routers: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
+    let (text, commands) = match trouble {
+        Trouble::Unreached(NoConnection::Denied) => (
+            "Let the node's own packet filter pass TCP port 179 to its peers.".to_owned(),
+            vec!["nft list ruleset".to_owned()],
+        ),
+        Trouble::Unreached(_) => (
+            format!(
+                "Have BGP enabled at {} with these nodes as neighbours, without a password, and TCP port 179 let through on the way; \
+                 or mend `ip` in `spec.loadBalancer.bgpPeers` of the cluster file.",
+                routers.join(" and ")
+            ),
+            lines(format!("router bgp {expected}")),
+        ),
+        Trouble::TurnedAway | Trouble::Notified(..) => (
+            format!("Configure these nodes as neighbours of AS {own} at the router, and enable them."),
+            lines(format!("router bgp {expected}")),
+        ),
+        Trouble::OtherAs(asn) => (
+            format!(
+                "Write `asn: {asn}` for this peer in `spec.loadBalancer.bgpPeers` of the cluster file, or have the router speak as AS \
+                 {expected}."
+            ),
+            lines(format!("router bgp {expected}")),
+        ),
+        Trouble::OurAs => (
+            format!(
+                "Have the router expect AS {own} of these nodes, or write the number that it expects as `spec.loadBalancer.localASN` of \
+                 the cluster file."
+            ),
+            lines(format!("router bgp {expected}")),
+        ),
+        Trouble::NotBgp => (
+            "Mend `ip` in `spec.loadBalancer.bgpPeers` of the cluster file: it is no router's.".to_owned(),
+            Vec::new(),
+        ),
+    };
+    Fix { text, commands }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::BgpUse;
+
+    const SAID: PeerWord = PeerWord::Open {
+        asn: 65_000,
+        hold_time_s: 180,
+        identifier: std::net::Ipv4Addr::new(10, 0, 0, 1),
+    };
+
+    fn trouble(outcome: PeerOutcome) -> Option<Trouble> {
+        let peer = BgpPeer {
+            address: [10, 0, 0, 1].into(),
+            asn: 65_000,
+            local_asn: Some(65_001),
+            used_by: BgpUse::ControlPlane,
+            control_plane_nodes: Vec::new(),
+        };
+        let seen = PeerSeen {
+            address: peer.address,
+            outcome,
+        };
+        match weigh(&seen, &peer, NodeId::Address([10, 0, 0, 2].into())) {
+            Standing::Wrong(trouble) => Some(trouble),
+            Standing::Fine(_) | Standing::Unknown(_) => None,
+        }
+    }
+
+    fn connected(said: PeerWord, answered: Option<PeerWord>) -> PeerOutcome {
+        PeerOutcome::Connected { said, answered }
+    }
+
+    #[test]
+    fn a_router_that_waits_for_an_open_is_not_held_to_be_absent() {
+        assert_eq!(trouble(connected(PeerWord::Nothing, None)), None);
+        assert_eq!(trouble(connected(SAID, Some(PeerWord::Keepalive))), None);
+    }
+
+    #[test]
+    fn what_a_router_says_first_outweighs_what_it_answers() {
+        let other = PeerWord::Open {
+            asn: 65_009,
+            hold_time_s: 0,
+            identifier: [10, 0, 0, 1].into(),
+        };
+        let refused = PeerWord::Notification { code: 2, subcode: 2 };
+        assert_eq!(
+            trouble(connected(other, Some(refused))),
+            Some(Trouble::OtherAs(65_009))
+        );
+        assert_eq!(trouble(connected(SAID, Some(refused))), Some(Trouble::OurAs));
+    }
+
+    #[test]
+    fn who_hangs_up_or_rejects_knows_no_such_neighbour() {
+        let rejected = PeerWord::Notification { code: 6, subcode: 5 };
+        for word in [PeerWord::Closed, PeerWord::Reset, rejected] {
+            assert_eq!(trouble(connected(word, None)), Some(Trouble::TurnedAway));
+        }
+        let shut_down = PeerWord::Notification { code: 6, subcode: 2 };
+        assert_eq!(trouble(connected(shut_down, None)), Some(Trouble::Notified(6, 2)));
+    }
+
+    #[test]
+    fn what_was_not_asked_is_held_against_nobody() {
+        let unasked = PeerOutcome::Unasked { why: Unasked::Time };
+        assert_eq!(trouble(unasked), None);
+        assert_eq!(trouble(PeerOutcome::Occupied), None);
+        let own = NoConnection::Other { errno: 24 };
+        assert_eq!(trouble(PeerOutcome::NoConnection { why: own }), None);
+    }
+}
