@@ -8,6 +8,7 @@ use plumbline_model::{
 };
 use serde::{Deserialize, Serialize};
 
+mod advertiser;
 mod clock;
 mod conntrack;
 mod device;
@@ -382,6 +383,34 @@ pub enum Fault {
         host: NodeId,
         /// Whose hardware address it has.
         of: NodeId,
+    },
+    /// The router, or a host, answers ARP for others on its links (proxy ARP), for those of the same link, too (RFC 3069).
+    ProxyArp {
+        /// Which host; the router if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<NodeId>,
+    },
+    /// The router answers no ARP request on a host's link. Who knows its link address goes on to reach it.
+    SilentGateway {
+        /// On whose link.
+        host: NodeId,
+    },
+    /// Somebody who takes no part advertises a virtual router (VRRP) on a host's link.
+    ForeignVrrp {
+        /// On whose link.
+        host: NodeId,
+        /// Who: an address of the subnet that is free.
+        sender: std::net::Ipv4Addr,
+        /// The virtual router's id.
+        vrid: u8,
+        /// The virtual router's address.
+        address: std::net::Ipv4Addr,
+    },
+    /// The switch of these hosts' subnet is two that are not connected: these hosts on the one, the others and the router's leg on
+    /// the other. What the hosts exchange with the router still passes, so that they stay in reach.
+    SplitLink {
+        /// Who is cut off from the other hosts.
+        hosts: Vec<NodeId>,
     },
     /// Another program listens on a port of the host, at all of its addresses.
     PortTaken {

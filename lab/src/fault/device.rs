@@ -1,6 +1,9 @@
 //! Faults of cables, addresses, hardware addresses and routes.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Instant,
+};
 
 use ipnet::IpNet;
 use plumbline_model::{id::NodeId, port::Family};
@@ -11,6 +14,7 @@ use plumbline_sys::{
 
 use super::{
     BadRoute, FaultError, FaultId, Side,
+    advertiser::Advertiser,
     plant::{Place, Planted},
 };
 use crate::{Host, Lab, LabError, Prefix, Subnet, wiring};
@@ -152,6 +156,36 @@ impl Lab {
             place,
             port,
             _namespace: stranger,
+            _advertiser: None,
+        })
+    }
+
+    /// A stranger of this address who advertises a virtual router.
+    pub(super) fn advertise(
+        &self,
+        id: FaultId,
+        host: NodeId,
+        sender: Ipv4Addr,
+        (vrid, address): (u8, Ipv4Addr),
+    ) -> Result<Planted, FaultError> {
+        let (_, subnet) = self.host(host)?;
+        let prefix = subnet.prefix(Family::Ipv4).ok_or(FaultError::NoSuchAddress)?;
+        let planted = self.plug_in_a_stranger(id, host, &[(sender.into(), prefix)])?;
+        let Planted::Stranger {
+            place,
+            port,
+            _namespace,
+            ..
+        } = planted
+        else {
+            return Ok(planted);
+        };
+        let advertiser = Advertiser::start(&_namespace, sender, vrid, address)?;
+        Ok(Planted::Stranger {
+            place,
+            port,
+            _namespace,
+            _advertiser: Some(advertiser),
         })
     }
 

@@ -22,6 +22,7 @@ use plumbline_sys::{
 
 use super::{
     Fault, RejectWith, Side, Transport,
+    advertiser::Advertiser,
     clock::{self, Skew},
     conntrack::Full,
     device::{self, Change, Stranger},
@@ -108,6 +109,9 @@ pub enum FaultError {
         #[source]
         source: io::Error,
     },
+    /// Advertisements could not be sent.
+    #[error("advertise a virtual router")]
+    Advertise(#[source] io::Error),
     /// An empty set would be a fault that does nothing, and leaving `ports` out means all.
     #[error("plant a fault on no port at all; leave `ports` out to mean every port")]
     NoPorts,
@@ -211,6 +215,7 @@ pub(crate) enum Planted {
         place: Place,
         port: String,
         _namespace: Stranger,
+        _advertiser: Option<Advertiser>,
     },
     Mac {
         host: NodeId,
@@ -308,6 +313,7 @@ impl Lab {
             | Fault::PathAnswerDrop { .. }
             | Fault::PathLoss { .. }
             | Fault::SwitchDrop { .. }
+            | Fault::SplitLink { .. }
             | Fault::SourceNat { .. }
             | Fault::DestinationNat { .. }
             | Fault::PathMtu { silent: true, .. }
@@ -365,6 +371,26 @@ impl Lab {
                 Ok(Planted::Skewed { host: *host, skew })
             }
             Fault::DuplicateAddress { host, by, family } => self.duplicate_address(id, *host, *by, *family),
+            Fault::ProxyArp { at } => {
+                let place = at.map_or(Place::Router, Place::Host);
+                self.set(place, &setting::proxy_arp())
+            }
+            Fault::SilentGateway { host } => {
+                let (_, subnet) = self.host(*host)?;
+                let leg = self
+                    .topology()
+                    .subnets()
+                    .iter()
+                    .position(|other| *other == subnet);
+                let ignored = leg.and_then(setting::arp_ignored);
+                self.set(Place::Router, &ignored.ok_or(FaultError::NoSuchAddress)?)
+            }
+            Fault::ForeignVrrp {
+                host,
+                sender,
+                vrid,
+                address,
+            } => self.advertise(id, *host, *sender, (*vrid, *address)),
             Fault::DuplicateMac { host, of } => self.duplicate_mac(*host, *of),
             Fault::PortTaken {
                 host,

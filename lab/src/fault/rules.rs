@@ -15,6 +15,33 @@ use super::{
 use crate::Lab;
 
 impl Lab {
+    /// Nothing passes between these hosts and the others of their subnet.
+    fn split(&self, fault: &Fault, hosts: &[NodeId]) -> Result<Filter, FaultError> {
+        let first = *hosts.first().ok_or(FaultError::NoSuchAddress)?;
+        let (_, subnet) = self.host(first)?;
+        let others = self
+            .topology()
+            .hosts_of(&subnet)
+            .map(|host| NodeId::from(host.address));
+        let others: Vec<NodeId> = others.filter(|other| !hosts.contains(other)).collect();
+        let (mut place, mut rules) = (Place::Switch(first), Vec::new());
+        for one in hosts {
+            for other in &others {
+                let (at, [one, other]) = self.ports_of([*one, *other])?;
+                place = at;
+                for (from, to) in [(&one, &other), (&other, &one)] {
+                    let ports = [Match::InInterface(from.clone()), Match::OutInterface(to.clone())];
+                    rules.extend(flow(fault).rules_by(self.topology(), &ports, |_| Some(Action::Drop)));
+                }
+            }
+        }
+        Ok(Filter {
+            place,
+            chain: Chain::Bridge,
+            rules,
+        })
+    }
+
     /// The rules of a fault that is one of a packet filter.
     pub(super) fn filter(&self, fault: &Fault) -> Result<Filter, FaultError> {
         let filter = match fault {
@@ -56,6 +83,7 @@ impl Lab {
                     rules: flow(fault).rules_by(self.topology(), &ports, drop),
                 }
             }
+            Fault::SplitLink { hosts } => self.split(fault, hosts)?,
             Fault::SourceNat { at, address, .. } => Filter {
                 place: at.map_or(Place::Router, Place::Host),
                 chain: Chain::SourceNat,
@@ -224,6 +252,7 @@ fn flow(fault: &Fault) -> Flow<'_> {
             ports,
             ..
         } => asked(None, None, *family, *transport, ports.as_ref()),
+        Fault::SplitLink { .. } => asked(None, None, None, None, None),
         Fault::SourceNat {
             from,
             to,

@@ -42,6 +42,30 @@ pub(super) fn echo_ignored(ipv6: bool) -> Vec<Setting> {
     settings
 }
 
+/// Answers ARP for whom it has a route to, on the asking link, too.
+pub(super) fn proxy_arp() -> Vec<Setting> {
+    vec![
+        ("net/ipv4/conf/all/proxy_arp", "1".to_owned()),
+        ("net/ipv4/conf/all/proxy_arp_pvlan", "1".to_owned()),
+        ("net/ipv4/ip_forward", "1".to_owned()),
+    ]
+}
+
+/// Answers no ARP request on the router's leg of this index.
+pub(super) fn arp_ignored(leg: usize) -> Option<Vec<Setting>> {
+    let name = *ARP_IGNORE.get(leg)?;
+    // 8: for no address (ip-sysctl).
+    Some(vec![(name, "8".to_owned())])
+}
+
+/// Of the router's legs in as many subnets as labs have.
+const ARP_IGNORE: [&str; 4] = [
+    "net/ipv4/conf/net0/arp_ignore",
+    "net/ipv4/conf/net1/arp_ignore",
+    "net/ipv4/conf/net2/arp_ignore",
+    "net/ipv4/conf/net3/arp_ignore",
+];
+
 impl Lab {
     pub(super) fn set(&self, place: Place, settings: &[Setting]) -> Result<Planted, FaultError> {
         let mut before = Vec::new();

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use plumbline_model::{errand::GATEWAYS, observation::UndoneWhy};
 use plumbline_sys::{
     link::{LinkError, LinkSocket},
-    route::{self, Address, Network, Scope},
+    route::{self, Address, Network, Scope, Way},
 };
 
 use super::Post;
@@ -44,6 +44,13 @@ impl DataLink {
         self.own
             .iter()
             .any(|own| own.prefix_len() < own.max_prefix_len() && own.contains(&address))
+    }
+
+    /// Whether this host looks for an address on this link: by one of its prefixes, or by a route without a next hop.
+    pub(super) fn looks_for(&self, address: IpAddr) -> bool {
+        let is_straight = |way: &Way| way.via.is_none() && way.link == self.index;
+        let way = || Network::open().and_then(|mut network| network.way_to(address));
+        self.has(address) || way().is_ok_and(|way| way.as_ref().is_some_and(is_straight))
     }
 
     /// Whether an address is this host's, on this interface.

@@ -101,7 +101,12 @@ impl Asking {
                 IpAddr::V4(_) => own.ipv4.is_some(),
                 IpAddr::V6(_) => own.ipv6.is_some(),
             };
-            let is_on_link = speaks && (subject == Subject::Gateway || link.has(address));
+            let is_on_link = speaks
+                && match subject {
+                    Subject::Gateway => true,
+                    Subject::Peer { .. } => link.looks_for(address),
+                    Subject::Own | Subject::Spare => link.has(address),
+                };
             let index = is_on_link.then_some(targets.len());
             if let Some(index) = index {
                 targets.push((address, subject));

@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::survey::{Answer, Survey, data_interface};
+use super::survey::{Answer, Survey, data_interface, twins};
 use crate::{
     assumption::{Complaint, Explains, Pairs, Scene},
     cause::{Cause, CauseKind, Fix},
@@ -32,20 +32,30 @@ pub(super) struct Contacts<'a> {
     adjacent: BTreeSet<(Pair, Family)>,
     /// Pairs of which one was not answered, with the families.
     apart: BTreeMap<Pair, BTreeSet<Family>>,
-    /// By the link addresses that answer for others: whom they told, and for whom.
-    proxied: BTreeMap<&'a str, Proxied>,
+    /// Who answers for others: whom they told, and for whom. Routers are told of together, since one has an address on each link.
+    proxied: BTreeMap<Proxy<'a>, Proxied<'a>>,
 }
 
-/// What a link address answers for others.
+/// Who answers for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Proxy<'a> {
+    /// Default gateways that are no members.
+    Gateways,
+    /// Somebody else with this link address.
+    Other(&'a str),
+}
+
+/// What somebody answers for others.
 #[derive(Default)]
-pub(super) struct Proxied {
+pub(super) struct Proxied<'a> {
+    macs: BTreeSet<&'a str>,
     askers: BTreeSet<NodeId>,
     owners: BTreeSet<NodeId>,
     families: BTreeSet<Family>,
     /// Whether an owner answered, too.
     beside_owners: bool,
-    /// Whether two for whom it answers do not hear each other's requests.
-    pub(super) unheard: bool,
+    /// Of those for whom it answers, who do not hear each other's requests.
+    unheard: BTreeSet<NodeId>,
     /// Whether two of them have to be on one link.
     pub(super) must: bool,
     pub(super) pairs: BTreeSet<Pair>,
@@ -88,12 +98,15 @@ impl<'a> Contacts<'a> {
         let mut silent: BTreeSet<(Pair, Family)> = BTreeSet::new();
         let mut masked: BTreeSet<(Pair, Family)> = BTreeSet::new();
         let mut doubled: BTreeSet<(Pair, Family)> = BTreeSet::new();
+        let cloned = survey.cloned();
         for (asker, told, asked) in survey.questions() {
             let Subject::Peer { node: owner } = asked.subject else {
                 continue;
             };
-            // Of a probe that is gone nothing is known, perhaps of its host neither.
-            if asked.not_on_link || scene.log(owner).is_err() {
+            // What is sent to a link address that two hosts have goes now to the one and now to the other, which L2-006 tells. Of a
+            // probe that is gone nothing is known, perhaps of its host neither.
+            let is_cloned = cloned.contains(&asker) || cloned.contains(&owner);
+            if asked.not_on_link || is_cloned || scene.log(owner).is_err() {
                 continue;
             }
             let family = Family::of(asked.address);
@@ -118,21 +131,31 @@ impl<'a> Contacts<'a> {
                         if !own {
                             masked.insert(key);
                         }
-                        let proxied = contacts.proxied.entry(mac).or_default();
+                        let is_router = survey.is_gateway(mac) && survey.members_with(mac).is_empty();
+                        let proxy = if is_router {
+                            Proxy::Gateways
+                        } else {
+                            Proxy::Other(mac)
+                        };
+                        let proxied = contacts.proxied.entry(proxy).or_default();
+                        proxied.macs.insert(mac);
                         proxied.askers.insert(asker);
                         proxied.owners.insert(owner);
                         proxied.families.insert(family);
                         proxied.beside_owners |= own;
                         proxied.must |= must_be_adjacent(scene.inventory, asker, owner);
                         let is_unheard = |by, speaker| survey.heard(by, speaker) == Some(false);
-                        proxied.unheard |= !own && (is_unheard(owner, asker) || is_unheard(asker, owner));
+                        if !own && (is_unheard(owner, asker) || is_unheard(asker, owner)) {
+                            proxied.unheard.extend([asker, owner]);
+                        }
                         proxied.pairs.insert(key.0);
                     }
                 }
             }
         }
+        let twins = twins(scene, survey);
         for key in &silent {
-            if !masked.contains(key) && !doubled.contains(key) {
+            if !masked.contains(key) && !doubled.contains(key) && !twins.contains(&key.0) {
                 contacts.apart.entry(key.0).or_default().insert(key.1);
             }
         }
@@ -187,9 +210,9 @@ impl<'a> Contacts<'a> {
         self.proxied.values().any(|proxied| proxied.pairs.contains(&key))
     }
 
-    /// The link addresses that answer for others, with what they answer.
-    pub(super) fn proxied(&self) -> impl Iterator<Item = (&'a str, &Proxied)> {
-        self.proxied.iter().map(|(mac, proxied)| (*mac, proxied))
+    /// What is answered in the place of others.
+    pub(super) fn proxied(&self) -> impl Iterator<Item = &Proxied<'a>> {
+        self.proxied.values()
     }
 
     /// Whom faults keep from whom.
@@ -375,7 +398,12 @@ impl Fault {
     }
 }
 
-impl Proxied {
+impl Proxied<'_> {
+    /// Whether it hides that hosts are not on one link.
+    pub(super) fn hides(&self) -> bool {
+        !self.unheard.is_empty()
+    }
+
     /// Whom it is about, for a row.
     pub(super) fn subject(&self, scene: &Scene<'_>) -> String {
         let owners: Vec<NodeId> = self.owners.iter().copied().collect();
@@ -383,25 +411,35 @@ impl Proxied {
     }
 
     /// The same for every check that sees it, so that it is one finding.
-    pub(super) fn complaint(&self, scene: &Scene<'_>, survey: &Survey<'_>, mac: &str) -> Complaint {
+    pub(super) fn complaint(&self, scene: &Scene<'_>, survey: &Survey<'_>) -> Complaint {
         let owners: Vec<NodeId> = self.owners.iter().copied().collect();
         let askers: Vec<NodeId> = self.askers.iter().copied().collect();
-        let member = survey.members_with(mac).first().copied();
+        let member = self
+            .macs
+            .iter()
+            .find_map(|mac| survey.members_with(mac).first().copied());
+        let macs: Vec<&str> = self.macs.iter().copied().collect();
+        let macs = macs.join(" and ");
+        let is_gateway = self.macs.iter().any(|mac| survey.is_gateway(mac));
         let who = match member {
-            Some(member) => format!("{}, with the link address {mac},", scene.name(member)),
-            None if survey.is_gateway(mac) => format!("the gateway, with the link address {mac},"),
-            None => format!("somebody with the link address {mac}, who is no node of the cluster,"),
+            Some(member) => format!("{}, with the link address {macs},", scene.name(member)),
+            None if is_gateway => format!("the gateway, with the link address {macs},"),
+            None => format!("somebody with the link address {macs}, who is no node of the cluster,"),
         };
         let protocol = match self.families.iter().collect::<Vec<_>>()[..] {
             [Family::Ipv6] => "neighbour solicitations (ND proxy)",
             _ => "ARP requests (proxy ARP)",
         };
-        let beside = if self.unheard {
-            "; they do not hear each other's requests: what looks like one link is none, and what they send each other goes through it"
+        let unheard: Vec<NodeId> = self.unheard.iter().copied().collect();
+        let beside = if self.hides() {
+            format!(
+                "; {} do not hear each other's requests: what looks like one link is none, and what they send each other goes through it",
+                listed(scene, &unheard)
+            )
         } else if self.beside_owners {
-            "; they answer themselves, too, and who asks takes the one or the other"
+            "; they answer themselves, too, and who asks takes the one or the other".to_owned()
         } else {
-            "; what is sent to them goes through it"
+            "; what is sent to them goes through it".to_owned()
         };
         let setting = if self.families.contains(&Family::Ipv4) {
             [
@@ -418,7 +456,7 @@ impl Proxied {
         } else {
             "on its interface to this link"
         };
-        let ports = if self.unheard {
+        let ports = if self.hides() {
             " And have the switch ports of these nodes in one VLAN, without isolation of ports: it is what the proxy hides."
         } else {
             ""

@@ -43,8 +43,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         .flat_map(|fault| fault.sides.iter().flatten())
         .copied()
         .collect();
-    for (mac, proxied) in contacts.proxied().filter(|(_, proxied)| proxied.unheard) {
-        let complaint = proxied.complaint(scene, &survey, mac);
+    for proxied in contacts.proxied().filter(|proxied| proxied.hides()) {
+        let complaint = proxied.complaint(scene, &survey);
         let subject = proxied.subject(scene);
         told.extend(proxied.pairs.iter().flat_map(|(one, other)| [*one, *other]));
         rulings.push(if proxied.must {

@@ -65,6 +65,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         .into_iter()
         .filter(|fault| fault.shape != Shape::Two && fault.shape != Shape::Each)
         .flat_map(|fault| fault.sides.into_iter().flatten())
+        .chain(survey.cloned())
         .collect();
     let mut rulings = Vec::new();
     for (address, gateway) in gateways {
@@ -80,7 +81,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::told(
                 subject.clone(),
                 format!(
-                    "does not answer {}, apart from others, as L2-004 tells",
+                    "does not answer {}, as L2-004 or L2-006 tells",
                     listed(scene, &told)
                 ),
             ));

@@ -31,8 +31,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let survey = Survey::of(scene);
     let contacts = Contacts::of(scene, &survey);
     let mut rulings = Vec::new();
-    for (mac, proxied) in contacts.proxied() {
-        let complaint = proxied.complaint(scene, &survey, mac);
+    for proxied in contacts.proxied() {
+        let complaint = proxied.complaint(scene, &survey);
         let subject = proxied.subject(scene);
         rulings.push(if proxied.must {
             Ruling::fail(subject, complaint)

@@ -137,6 +137,16 @@ impl<'a> Survey<'a> {
         self.by_mac.get(mac).map_or(&[], Vec::as_slice)
     }
 
+    /// The members whose data interfaces have one link address. Other interfaces may: those of a CNI are often alike.
+    pub(super) fn cloned(&self) -> BTreeSet<NodeId> {
+        let mut by_mac: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
+        for (node, told) in &self.seen {
+            by_mac.entry(&told.what.mac).or_default().push(*node);
+        }
+        let shared = by_mac.into_values().filter(|members| members.len() > 1);
+        shared.flatten().collect()
+    }
+
     /// What was asked, with who asked.
     pub(in crate::assumption) fn questions(
         &self,
@@ -248,6 +258,49 @@ pub(in crate::assumption) fn lacking(
     lacks
         .map(|(node, lack)| Ruling::not_measured(scene.name(node), lack))
         .collect()
+}
+
+/// Pairs of which one has the other's address, too: by its own word, or because it answers for it. Who is asked by somebody with an
+/// address of its own does not answer.
+pub(super) fn twins(scene: &Scene<'_>, survey: &Survey<'_>) -> BTreeSet<(NodeId, NodeId)> {
+    let mut owners: BTreeMap<IpAddr, NodeId> = BTreeMap::new();
+    for node in survey.seen.keys() {
+        let families = [Family::Ipv4, Family::Ipv6];
+        let own = families.map(|family| scene.ledger.data_address(*node, family));
+        owners.extend(own.into_iter().flatten().map(|address| (address, *node)));
+    }
+    let mut twins = BTreeSet::new();
+    let mut add = |one: NodeId, other: NodeId| {
+        if one != other {
+            twins.insert((one.min(other), one.max(other)));
+        }
+    };
+    for node in survey.seen.keys() {
+        let facts = scene.facts(*node).ok().map(|told| told.what);
+        let interfaces = facts.map_or(&[][..], |facts| &facts.interfaces).iter();
+        let has = interfaces.flat_map(|interface| &interface.addresses);
+        for address in has.filter_map(|text| text.split('/').next()?.parse().ok()) {
+            owners
+                .get(&address)
+                .into_iter()
+                .for_each(|owner| add(*node, *owner));
+        }
+    }
+    for (asker, _, asked) in survey.questions() {
+        let owner = match asked.subject {
+            Subject::Own => asker,
+            Subject::Peer { node } => node,
+            Subject::Gateway | Subject::Spare => continue,
+        };
+        let others = asked
+            .macs
+            .iter()
+            .filter(|mac| !survey.is_proxy(mac) && !survey.is_of(mac, owner));
+        for member in others.flat_map(|mac| survey.members_with(mac)) {
+            add(owner, *member);
+        }
+    }
+    twins
 }
 
 /// Why silence proves nothing where a probe could not ask to the end: the interface went away, or the run was stopped, which is

@@ -58,3 +58,13 @@ fn a_node_that_could_not_ask_to_the_end_does_not_pass() {
     assert_eq!(status(A), Some(Status::Pass));
     assert_eq!(report.findings, [], "an interrupted interface is told elsewhere");
 }
+
+#[test]
+fn a_twin_that_does_not_answer_who_asks_under_its_own_address_is_not_apart_from_it() {
+    let report = World::new()
+        .answers(A, A, &[&mac(C)])
+        .answers(A, C, &[])
+        .answers(C, A, &[])
+        .report();
+    assert_eq!(only(&report).cause.kind, CauseKind::DuplicateAddress);
+}

@@ -16,6 +16,16 @@ fn one_link_address_on_two_nodes_is_one_finding_between_them() {
 }
 
 #[test]
+fn what_two_with_one_link_address_do_not_hear_of_others_is_no_further_finding() {
+    let mut world = World::new()
+        .apart(A, B)
+        .answers(C, A, &[])
+        .answers(B, GATEWAY, &[]);
+    world.macs.insert(B, mac(A));
+    assert_eq!(only(&world.report()).check, "L2-006");
+}
+
+#[test]
 fn one_link_address_in_two_subnets_harms_nobody() {
     let mut world = World::new();
     world.macs.insert(D, mac(A));
