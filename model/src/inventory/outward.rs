@@ -120,7 +120,10 @@ struct Url {
 impl Url {
     /// `[http[s]://][USER[:PASSWORD]@]HOST[:PORT][/...]`; `None` if there is no host in it.
     fn read(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+        let (scheme, rest) = text
+            .trim()
+            .split_once("://")
+            .unwrap_or_else(|| ("http", text.trim()));
         let authority = rest.split(['/', '?', '#']).next()?;
         let (login, place) = match authority.rsplit_once('@') {
             Some((login, place)) => (Some(login), place),

@@ -124,7 +124,7 @@ impl Policy {
             None => Ok(None),
         };
         Ok(Self {
-            dial: written.dial.unwrap_or(written.networks.is_none()),
+            dial: written.dial.unwrap_or_else(|| written.networks.is_none()),
             networks: written.networks,
             ports: written.ports,
             max_rate: rate("max_rate", written.max_rate)?,
