@@ -147,6 +147,9 @@ pub struct Inventory {
     /// Whether load balanced packets carry an option more (`forwardMode: dsr`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub direct_server_return: bool,
+    /// The MTU that pods are set to get, in octets; where none is set, the network plugin takes it from the node's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_mtu: Option<u32>,
     /// Pod ranges, those of ClusterCIDRConfig documents included.
     pub pods: Vec<IpNet>,
     /// Service ranges.
@@ -289,6 +292,7 @@ impl Inventory {
             load_balancer_type: load_balancer.kind,
             flat: cluster.network.flat_ipv4,
             direct_server_return: cluster.network.direct_server_return,
+            pod_mtu: None,
             control_plane_vip: Some(load_balancer.control_plane_vip),
             ingress_vip: load_balancer.ingress_vip,
             address_pools: load_balancer

@@ -10,6 +10,7 @@
 //! variables?: {NAME: PORT}         of the profiles
 //! vips?: {control_plane?: ADDRESS, ingress?: ADDRESS}
 //! pods?, services?: [PREFIX]
+//! pod_mtu?: OCTETS                what pods are set to get, if the network plugin does not find it out by itself
 //! groups?: {NAME: {roles, labels?, version?, nodes: [NODE]}}
 //! nodes?: [NODE]
 //! vantages?, ports?: see `outside`
@@ -96,6 +97,9 @@ pub(super) fn read(
         pods: prefixes(&mut fields, "pods", complaints),
         services: prefixes(&mut fields, "services", complaints),
     };
+    let pod_mtu = fields
+        .optional("pod_mtu")
+        .and_then(|at| at.number::<u32>(complaints, POD_MTUS));
     let roles = Roles::with(chosen.role_names.clone());
     let mut listing = Listing::with(&roles);
     listing.read(&mut fields, complaints);
@@ -118,6 +122,7 @@ pub(super) fn read(
     (inventory.pods, inventory.services) = (values(&ranges.pods), values(&ranges.services));
     inventory.control_plane_vip = vips.control_plane.map(|vip| vip.value);
     inventory.ingress_vip = vips.ingress.map(|vip| vip.value);
+    inventory.pod_mtu = pod_mtu.map(|mtu| mtu.value);
     Ok(Some(Plain {
         inventory,
         checks,
@@ -182,6 +187,7 @@ fn inventory(name: String, profile: String, version: Version, listed: BTreeMap<N
         load_balancer_type: LoadBalancerType::Layer2,
         flat: false,
         direct_server_return: false,
+        pod_mtu: None,
         control_plane_vip: None,
         ingress_vip: None,
         address_pools: Vec::new(),
@@ -259,6 +265,9 @@ fn prefixes(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complai
 fn values(prefixes: &[Placed<IpNet>]) -> Vec<IpNet> {
     prefixes.iter().map(|prefix| prefix.value).collect()
 }
+
+/// What every host has to take (RFC 791), and the largest of IP.
+const POD_MTUS: std::ops::RangeInclusive<u32> = 576..=65_535;
 
 const VERSION_HELP: &str = "write it as the product does, for example 1.31, v1.31.4+k3s1 or 4.17";
 

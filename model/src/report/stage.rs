@@ -129,6 +129,7 @@ impl Stage {
             load_balancer_type: LoadBalancerType::Layer2,
             flat: false,
             direct_server_return: false,
+            pod_mtu: None,
             control_plane_vip: None,
             ingress_vip: None,
             address_pools: Vec::new(),

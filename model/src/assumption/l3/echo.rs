@@ -1,6 +1,6 @@
 //! L3-001: nodes reach each other, by ICMP as well.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     assumption::{
@@ -12,7 +12,7 @@ use crate::{
     observation::PathMethod,
     port::Family,
     report::check::Check,
-    verdict::Cell,
+    verdict::{Cell, Outcome},
 };
 
 /// Nodes reach each other, by ICMP as well.
@@ -22,7 +22,8 @@ pub(crate) const CHECK: Check = Check {
     how: "up to three small echo requests to each node, in both families, from an unprivileged socket where net.ipv4.ping_group_range \
           allows it, else from a raw one; UDP and TCP by the port matrix",
     needs: "net.ipv4.ping_group_range, or CAP_NET_RAW",
-    rule: "warns if echo requests stay without an answer where anything else is answered; where nothing is, the port matrix fails",
+    rule: "warns if echo requests stay without an answer where everything else is answered; where other packets are not, either, the \
+           port matrix tells",
     remedy: "let ICMP echo requests and their answers pass: people and health checks (Cilium's) look for nodes with them",
     source: "RFC 1122 section 3.2.2.6, RFC 4890 section 4.3.1; cilium/cilium: System requirements, Firewall rules",
 };
@@ -47,7 +48,9 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         .filter(|path| path.seen.what.echo.sent > 0)
         .collect();
     let is_answered = |path: &Path<'_>| path.seen.what.echo.answered > 0;
-    let is_blocked = |path: &&Path<'_>| !is_answered(path) && answers_otherwise(scene, path);
+    let is_blocked = |path: &&Path<'_>| {
+        !is_answered(path) && answers_otherwise(scene, path) && !is_silent_otherwise(scene, path)
+    };
     let judged = asked.iter().filter(|path| is_answered(path) || is_blocked(path));
     let measured: BTreeSet<Pair> = judged.map(Path::pair).collect();
     let blocked: Vec<&Path<'_>> = asked.iter().filter(is_blocked).collect();
@@ -66,10 +69,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     }));
     let mute: Vec<Path<'_>> = asked
         .iter()
-        .filter(|path| !is_answered(path) && !answers_otherwise(scene, path))
+        .filter(|path| !is_answered(path) && !is_blocked(path))
         .copied()
         .collect();
-    rulings.extend(paths::mute(scene, &mute));
+    rulings.extend(silent(scene, &mute));
     rulings.extend(paths::untold(scene));
     rulings
 }
@@ -84,6 +87,44 @@ fn answers_otherwise(scene: &Scene<'_>, path: &Path<'_>) -> bool {
         })
     };
     matches!(path.seen.what.by, PathMethod::Stamp { .. }) || in_matrix()
+}
+
+/// Whether other packets on the way there and back vanish as well: whatever drops these may drop echo requests, and is one cause.
+fn is_silent_otherwise(scene: &Scene<'_>, path: &Path<'_>) -> bool {
+    let is_silent = |cell: &Cell| {
+        matches!(
+            cell.outcome,
+            Outcome::FilteredForward
+                | Outcome::FilteredReturn
+                | Outcome::Filtered
+                | Outcome::Rejected { .. }
+                | Outcome::LocalBlocked
+                | Outcome::NoRoute
+                | Outcome::NeighborUnresolved
+        )
+    };
+    scene.pairs.iter().any(|pair| {
+        let ends = (pair.src, pair.dst);
+        (ends == (path.src, path.dst) || ends == (path.dst, path.src))
+            && pair.transport.0 == path.family
+            && pair.cells.iter().any(is_silent)
+    })
+}
+
+/// Rows of paths on which other packets are not answered, either: one for each node that asked.
+fn silent(scene: &Scene<'_>, paths: &[Path<'_>]) -> Vec<Ruling> {
+    let mut by_source: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
+    for path in paths {
+        by_source.entry(path.src).or_default().insert(path.dst);
+    }
+    let ruling = |(src, to): (NodeId, BTreeSet<NodeId>)| {
+        let to: Vec<NodeId> = to.into_iter().collect();
+        let subject = format!("{} to {}", scene.name(src), paths::side(scene, &to));
+        let why =
+            "echo requests are not answered there, and neither are all other packets: see the port matrix";
+        Ruling::not_measured(subject, Lack::ToldElsewhere(why.to_owned()))
+    };
+    by_source.into_iter().map(ruling).collect()
 }
 
 fn ruling(scene: &Scene<'_>, spot: Spot, blocked: &[&Path<'_>]) -> Ruling {

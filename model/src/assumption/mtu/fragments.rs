@@ -20,7 +20,8 @@ pub(crate) const CHECK: Check = Check {
     how: "an authenticated STAMP packet of 3000 octets, or of 1000 more than the interface takes, without the don't-fragment bit, with a \
           small one behind it; only where packets of the full size pass",
     needs: "as MTU-002",
-    rule: "warns if six of them stay away while the small ones behind them arrive",
+    rule: "warns if six of them stay away while the small ones behind them arrive; fails with forwardMode dsr, which makes packets longer \
+           on their way",
     remedy: "let fragments through the packet filters and routers on the way: large answers of DNS and logs come in fragments",
     source: "RFC 791, RFC 8200 section 4.5; RFC 8900 on how fragile it is",
 };
@@ -87,5 +88,9 @@ fn ruling(scene: &Scene<'_>, spot: Spot, all: &[Path<'_>]) -> Ruling {
         evidence: own.iter().map(|path| path.seen.line).collect(),
         explains: Explains::default(),
     };
-    Ruling::warn(format!("{from} to {to}"), complaint)
+    let subject = format!("{from} to {to}");
+    match scene.inventory.direct_server_return {
+        true => Ruling::fail(subject, complaint),
+        false => Ruling::warn(subject, complaint),
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     report::check::Check,
 };
 
-use super::overhead;
+use super::overhead::{self, Overhead};
 
 /// The interfaces of a cluster have one MTU.
 pub(crate) const CHECK: Check = Check {
@@ -20,9 +20,9 @@ pub(crate) const CHECK: Check = Check {
     asserts: "the data interfaces of all nodes have the same MTU, with room for the overlay",
     how: "read from the interfaces (netlink); nothing is sent",
     needs: "nothing",
-    rule: "warns if some differ from the most; fails if one leaves pods less than 1280 octets (IPv6) or 576 (IPv4)",
+    rule: "warns if some differ from the most; fails if one leaves pods less than 1280 octets",
     remedy: "set the same MTU on the interfaces of all nodes and on the switches between them",
-    source: "RFC 8200 section 5, RFC 791; cilium/cilium, pkg/mtu: pods get the interface's MTU less the overlay's part",
+    source: "RFC 8200 section 5 (no link of IPv6 has less than 1280 octets); cilium/cilium, pkg/mtu: pods get the interface's MTU less the overlay's part",
 };
 
 /// A node's interface, its MTU and who told.
@@ -36,27 +36,9 @@ struct Own {
 
 /// Judges every node's data interface. Those that differ alike are one complaint.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    let mut rulings = Vec::new();
-    let mut told: Vec<Own> = Vec::new();
-    for node in scene.nodes() {
-        let facts = match scene.facts(node) {
-            Ok(facts) => facts,
-            Err(lack) => {
-                rulings.push(Ruling::not_measured(scene.name(node), lack));
-                continue;
-            }
-        };
-        let family = node.address().map_or(Family::Ipv4, Family::of);
-        // Whoever has lost its address is told of elsewhere.
-        if let Some(interface) = paths::interface(scene, node, family) {
-            told.push(Own {
-                node,
-                name: interface.name.clone(),
-                mtu: interface.mtu,
-                line: facts.line,
-            });
-        }
-    }
+    let lacking = |node| Some(Ruling::not_measured(scene.name(node), scene.facts(node).err()?));
+    let mut rulings: Vec<Ruling> = scene.nodes().filter_map(lacking).collect();
+    let told = told(scene);
     let odd = odd_ones(scene, &told);
     for own in &told {
         let is_odd = odd
@@ -71,27 +53,85 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     }
     rulings.extend(odd.iter().map(|(group, usual)| {
         let nodes: Vec<NodeId> = group.iter().map(|own| own.node).collect();
-        Ruling::warn(paths::side(scene, &nodes), mismatch(scene, group, *usual, &told))
+        let complaint = mismatch(scene, group, *usual, &told);
+        match group.iter().any(|own| own.mtu < least(scene)) {
+            true => Ruling::fail(paths::side(scene, &nodes), complaint),
+            false => Ruling::warn(paths::side(scene, &nodes), complaint),
+        }
     }));
-    rulings.extend(too_small(scene, &told));
+    let is_odd = |own: &Own| {
+        odd.iter()
+            .flat_map(|(group, _)| group)
+            .any(|odd| odd.node == own.node)
+    };
+    let usual: Vec<Own> = told.iter().filter(|own| !is_odd(own)).cloned().collect();
+    rulings.extend(too_small(scene, &usual));
     rulings
+}
+
+/// Every node's data interface. Whoever has lost its address is told of elsewhere.
+fn told(scene: &Scene<'_>) -> Vec<Own> {
+    let own = |node: NodeId| {
+        let family = node.address().map_or(Family::Ipv4, Family::of);
+        let interface = paths::interface(scene, node, family)?;
+        Some(Own {
+            node,
+            name: interface.name.clone(),
+            mtu: interface.mtu,
+            line: scene.facts(node).ok()?.line,
+        })
+    };
+    scene.nodes().filter_map(own).collect()
+}
+
+/// The interfaces that take less than a pod's full packet with what the overlay puts around it, if the file sets what pods get.
+pub(super) fn too_small_for_pods(scene: &Scene<'_>, overhead: &Overhead) -> Option<Ruling> {
+    let inner = scene.inventory.pod_mtu?;
+    let whole = inner.saturating_add(overhead.octets);
+    let told = told(scene);
+    let small: Vec<&Own> = told.iter().filter(|own| own.mtu < whole).collect();
+    let most = small.iter().map(|own| own.mtu).min()?;
+    let nodes: Vec<NodeId> = small.iter().map(|own| own.node).collect();
+    let odd = odd_ones(scene, &told);
+    let is_of = |group: &[Own]| nodes.iter().all(|node| group.iter().any(|own| own.node == *node));
+    if let Some((group, usual)) = odd.iter().find(|(group, _)| is_of(group)) {
+        // All others take it: that these differ is the cause.
+        let complaint = mismatch(scene, group, *usual, &told);
+        return Some(Ruling::fail(paths::side(scene, &nodes), complaint));
+    }
+    let (node, between) = match nodes.as_slice() {
+        [one] => (Some(*one), None),
+        _ => (None, Some([nodes.clone(), nodes.clone()])),
+    };
+    let detail = format!(
+        "pods are set to get an MTU of {inner}, of which {} makes {whole} octets, but the interfaces of {} take {most}",
+        overhead.what,
+        paths::side(scene, &nodes)
+    );
+    let complaint = Complaint {
+        cause: Cause {
+            kind: CauseKind::MtuTooSmall,
+            node,
+            between,
+            detail,
+        },
+        fix: Fix {
+            text: format!(
+                "Set the MTU of pods to {} at most in the network plugin's configuration, or that of these interfaces and of every switch \
+                 between them to {whole}.",
+                most.saturating_sub(overhead.octets)
+            ),
+            commands: Vec::new(),
+        },
+        evidence: small.iter().map(|own| own.line).collect(),
+        explains: Explains::default(),
+    };
+    Some(Ruling::fail(paths::side(scene, &nodes), complaint))
 }
 
 /// The complaint of which this node is one of the odd ones, if it is.
 pub(super) fn complaint_of(scene: &Scene<'_>, node: NodeId) -> Option<Complaint> {
-    let told: Vec<Own> = scene
-        .nodes()
-        .filter_map(|node| {
-            let family = node.address().map_or(Family::Ipv4, Family::of);
-            let interface = paths::interface(scene, node, family)?;
-            Some(Own {
-                node,
-                name: interface.name.clone(),
-                mtu: interface.mtu,
-                line: scene.facts(node).ok()?.line,
-            })
-        })
-        .collect();
+    let told = told(scene);
     let odd = odd_ones(scene, &told);
     let (group, usual) = odd
         .iter()
@@ -183,9 +223,8 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
         format!(", of which {} takes {} octets", overhead.what, overhead.octets)
     });
     let detail = format!(
-        "the interfaces of {} have an MTU of {smallest}{takes}: pods are left less than {} octets",
-        paths::side(scene, &nodes),
-        least_of_pods(scene)
+        "the interfaces of {} have an MTU of {smallest}{takes}: pods are left less than {LEAST_OF_PODS} octets",
+        paths::side(scene, &nodes)
     );
     let complaint = Complaint {
         cause: Cause {
@@ -212,19 +251,11 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
 
 /// The least MTU of an interface.
 fn least(scene: &Scene<'_>) -> u32 {
-    least_of_pods(scene) + overhead::of(scene).map_or(0, |overhead| overhead.octets)
+    LEAST_OF_PODS + overhead::of(scene).map_or(0, |overhead| overhead.octets)
 }
 
-/// The least MTU that pods can do with: what every IPv6 link has to have, what every IPv4 host has to take.
-pub(super) fn least_of_pods(scene: &Scene<'_>) -> u32 {
-    let pods = scene.inventory.pods.iter();
-    match scene.inventory.families().contains(&Family::Ipv6)
-        || pods.clone().any(|pods| matches!(pods, IpNet::V6(_)))
-    {
-        true => 1280,
-        false => 576,
-    }
-}
+/// The least MTU that pods can do with: that of every link of IPv6, below which no software is tried any more.
+const LEAST_OF_PODS: u32 = 1280;
 
 const ETHERNET: u32 = 1500;
 

@@ -196,8 +196,8 @@ impl Limit {
         };
         match overhead::of(scene) {
             Some(overhead) => {
-                let inner = expected.saturating_sub(overhead.octets);
-                let whole = inner + overhead.octets;
+                let inner = overhead.inner(scene, expected);
+                let whole = overhead.full(scene, expected);
                 format!(
                     "{became}. {} makes {whole} octets of a pod's full packet of {inner}",
                     overhead.what

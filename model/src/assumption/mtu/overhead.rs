@@ -43,6 +43,20 @@ pub(super) fn of(scene: &Scene<'_>) -> Option<Overhead> {
     Some(Overhead { octets, what })
 }
 
+impl Overhead {
+    /// What a pod's full packet becomes between nodes: that of the MTU that is set for pods, or else of what is left of the
+    /// interface's.
+    pub(super) fn full(&self, scene: &Scene<'_>, interface_mtu: u32) -> u32 {
+        self.inner(scene, interface_mtu).saturating_add(self.octets)
+    }
+
+    /// A pod's full packet.
+    pub(super) fn inner(&self, scene: &Scene<'_>, interface_mtu: u32) -> u32 {
+        let left = interface_mtu.saturating_sub(self.octets);
+        scene.inventory.pod_mtu.unwrap_or(left)
+    }
+}
+
 fn known(profiles: &[Profile], name: &str) -> Option<u32> {
     let overlays = profiles.iter().filter_map(|profile| profile.overlay.as_ref());
     let mut octets = overlays.filter_map(|overlay| overlay.octets.get(name));

@@ -18,11 +18,12 @@ use super::{
 pub(crate) const CHECK: Check = Check {
     id: "MTU-003",
     asserts: "the path between two nodes carries a pod's full packet with what the overlay puts around it",
-    how: "arithmetic: the largest packet that passes (MTU-002) against the MTU that a node's pods get, the node's interface MTU less the \
-          overlay's part (GENEVE or VXLAN over IPv4 50 octets, over IPv6 70, the option of forwardMode dsr 12), and that part again",
+    how: "arithmetic: the largest packet that passes (MTU-002) and the interfaces' MTU against the MTU that pods get, which is what the \
+          file sets (`pod_mtu`) or else the node's interface MTU less the overlay's part (GENEVE or VXLAN over IPv4 50 octets, over \
+          IPv6 70, the option of forwardMode dsr 12), and that part again",
     needs: "as MTU-002",
-    rule: "fails if the path carries less; says nothing where pods need no tunnel (flatIPv4)",
-    remedy: "raise the MTU of the path, or lower the nodes' interfaces to what it carries, so that pods get less",
+    rule: "fails if an interface or a path carries less; says nothing where pods need no tunnel (flatIPv4)",
+    remedy: "raise the MTU of the path, or lower that of pods to what it carries less the overlay's part",
     source: "RFC 7348 section 4.3, RFC 8926 section 4; cilium/cilium, pkg/mtu/mtu.go",
 };
 
@@ -34,15 +35,23 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let all = paths::told(scene);
     let mut rulings: Vec<Ruling> = limits(scene, &all)
         .into_iter()
+        .filter(|limit| limit.carries < overhead.full(scene, limit.expected))
         .map(|limit| Ruling::fail(limit.subject(scene), limit.complaint(scene)))
         .collect();
+    rulings.extend(interfaces::too_small_for_pods(scene, &overhead));
     let mut whole = Vec::new();
     let mut odd = std::collections::BTreeMap::new();
     for path in &all {
         let Standing::Whole(expected) = standing(scene, path) else {
             continue;
         };
-        match is_mismatched(path, expected)
+        let own = path.seen.what.mtu.unwrap_or(expected);
+        let is_used = overhead.full(scene, own) > expected;
+        if is_used && scene.inventory.pod_mtu.is_some() {
+            // The interfaces' complaint is told above.
+            continue;
+        }
+        match (is_used && is_mismatched(path, expected))
             .then(|| odd_end(scene, path))
             .flatten()
         {
@@ -65,7 +74,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             .unwrap_or(0);
         format!(
             "pods' packets of {} octets pass with the {} of {}",
-            mtu.saturating_sub(overhead.octets),
+            overhead.inner(scene, mtu),
             overhead.octets,
             overhead.what
         )
