@@ -1,1 +1,169 @@
+//! Rules about echo requests and hops as probes tell of them: four nodes in two subnets, of which everybody measures the way to
+//! everybody, and everything else is answered.
 
+use super::*;
+use crate::{
+    assumption::{Complaint, Opinion, Ruling, Scene},
+    cause::CauseKind,
+    errand::{Errand, PathErrand, PathTarget},
+    evidence::Group,
+    inventory::LoadBalancerType,
+    ledger::Ledger,
+    observation::{EchoSeen, Hops, PathMethod, PathSeen, Record},
+    port::Family,
+    report::{
+        Status,
+        stage::{CP, LB, Stage, W1, W2, node},
+    },
+};
+
+const ALL: [&str; 4] = [CP, LB, W1, W2];
+
+/// A path on which a responder answers, and echo requests or not.
+fn path(dst: &str, echo: bool) -> PathSeen {
+    let mut seen = PathSeen::not_measured(node(dst), Family::Ipv4, PathMethod::Stamp { port: 6081 });
+    seen.echo = match echo {
+        true => EchoSeen {
+            sent: 1,
+            answered: 1,
+            denied: false,
+        },
+        false => EchoSeen {
+            sent: 3,
+            answered: 0,
+            denied: false,
+        },
+    };
+    seen
+}
+
+fn stage(seen: impl Fn(&str, &str) -> PathSeen) -> Stage {
+    let mut stage = Stage::new();
+    stage.parameters.groups = vec![Group::Reach, Group::L3];
+    for src in ALL {
+        let others = || ALL.into_iter().filter(|dst| *dst != src);
+        let target = |dst| PathTarget {
+            node: node(dst),
+            family: Family::Ipv4,
+            ports: vec![6081],
+        };
+        let errand = PathErrand {
+            paths: others().map(target).collect(),
+            ..PathErrand::default()
+        };
+        let own = stage.plan.errands.entry(node(src)).or_default();
+        own.push(Errand::Path(errand));
+        for dst in others() {
+            stage = stage.tells(src, Record::Path(seen(src, dst)));
+        }
+    }
+    stage
+}
+
+fn complaints(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Complaint> {
+    let entries = stage.entries();
+    let ledger = Ledger::replay(&entries).unwrap();
+    let rulings = judge(&Scene {
+        inventory: &stage.inventory,
+        profiles: &[],
+        plan: &stage.plan,
+        ledger: &ledger,
+        pairs: &[],
+    });
+    let complaint = |ruling: Ruling| match ruling.opinion {
+        Opinion::Warn(complaint) | Opinion::Fail(complaint) => Some(complaint),
+        Opinion::Pass | Opinion::NotMeasured(_) => None,
+    };
+    rulings.into_iter().filter_map(complaint).collect()
+}
+
+#[test]
+fn a_host_that_answers_everything_but_echo_requests_is_one_warning_at_it() {
+    let stage = stage(|_, dst| path(dst, dst != W1));
+    let told = complaints(&stage, echo::judge);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (told[0].cause.kind, told[0].cause.node),
+        (CauseKind::HostFirewall, Some(node(W1)))
+    );
+    let report = stage.report();
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(
+        (report.findings[0].check.as_str(), report.findings[0].status),
+        ("L3-001", Status::Warn)
+    );
+}
+
+#[test]
+fn echo_requests_that_vanish_with_other_packets_are_told_by_the_port_matrix_alone() {
+    let stage = [CP, LB, W2]
+        .into_iter()
+        .fold(stage(|_, dst| path(dst, dst != W1)), |stage, src| {
+            stage.silent(src, W1, "10250", None, None)
+        });
+    let report = stage.report();
+    let checks: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|finding| finding.check.as_str())
+        .collect();
+    assert!(!checks.is_empty() && !checks.contains(&"L3-001"), "{checks:?}");
+}
+
+#[test]
+fn echo_requests_are_judged_where_something_else_is_answered_only() {
+    let stage = stage(|_, dst| {
+        let mut seen = path(dst, false);
+        seen.by = PathMethod::Nothing;
+        seen
+    });
+    assert_eq!(
+        complaints(&stage, echo::judge).len(),
+        0,
+        "nothing was seen of them"
+    );
+}
+
+#[test]
+fn a_router_between_load_balancer_and_control_plane_of_one_subnet_is_one_failure() {
+    let apart = |forth, back| {
+        stage(move |src, dst| {
+            let mut seen = path(dst, true);
+            let is_far = [(CP, LB), (LB, CP)].contains(&(src, dst));
+            let (forth, back) = if is_far { (forth, back) } else { (1, 2) };
+            seen.hops = Some(Hops { forth, back });
+            seen
+        })
+    };
+    let central = |mut stage: Stage| {
+        use crate::id::Role;
+        for own in &mut stage.inventory.nodes {
+            if own.id == node(CP) {
+                own.roles.insert(Role::ControlPlane);
+            } else if own.id == node(LB) {
+                own.roles.insert(Role::LoadBalancer);
+            }
+        }
+        stage
+    };
+    let mut far = central(apart(1, 1));
+    let told = complaints(&far, hops::judge);
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].cause.kind, CauseKind::NotAdjacent);
+    far.inventory.load_balancer_type = LoadBalancerType::Bgp;
+    assert_eq!(complaints(&far, hops::judge).len(), 0, "nobody needs ARP");
+    assert_eq!(complaints(&central(apart(0, 0)), hops::judge).len(), 0);
+}
+
+#[test]
+fn sources_that_a_responder_heard_as_they_are_pass_and_others_are_the_matrixs() {
+    let plain = Stage::new().report();
+    let of = |report: &crate::report::Report, status| {
+        let rows = report.checks.iter().filter(|row| row.id == "L3-002");
+        rows.filter(|row| row.status == status).count()
+    };
+    assert_eq!(of(&plain, Status::Pass), 0, "not asked for");
+    let mut stage = Stage::new();
+    stage.parameters.groups = vec![Group::Reach, Group::L3];
+    assert_eq!(of(&stage.report(), Status::Pass), 4);
+}

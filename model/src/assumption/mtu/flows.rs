@@ -19,8 +19,8 @@ pub(crate) const CHECK: Check = Check {
     how: "200 authenticated STAMP packets of the largest size (fewer, 32 at least, where the run's rate has no time for more) from 16 source \
           ports to the overlay's UDP port, two at a time; source ports that lost any send ten more, each with a small one behind it",
     needs: "a bare destination: on live nodes nothing is sent into the overlay's port",
-    rule: "fails if three or more of the second round stay away while the small ones arrive; loss that is not seen again, or does not \
-           look at the size, is none of this check's",
+    rule: "fails if most of the second round, and five or more, stay away, or twelve, while at least four (eight) times as many as of \
+           the small ones do; loss that is not seen again, or does not look at the size, is none of this check's",
     remedy: "look for a member of a LAG or ECMP group with a smaller MTU, for a rate limit of UDP, and for a packet filter that takes \
              large UDP for an attack",
     source: "RFC 8926 section 4, RFC 7348 section 4.2: tunnels spread flows by source port; RFC 8762",
@@ -65,7 +65,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 fn is_lossy(flows: &FlowsSeen) -> bool {
     let again_lost = flows.again_sent.saturating_sub(flows.again_answered);
     let beside_lost = flows.beside_sent.saturating_sub(flows.beside_answered);
-    again_lost >= LOST_AGAIN && beside_lost * 4 < again_lost
+    let is_most =
+        again_lost >= LOST_AGAIN && again_lost * 2 >= flows.again_sent && beside_lost * 4 <= again_lost;
+    let is_many = again_lost >= LOST_MANY && beside_lost * 8 <= again_lost;
+    is_most || is_many
 }
 
 fn ruling(scene: &Scene<'_>, spot: Spot, lossy: &[&(Path<'_>, FlowsSeen)]) -> Ruling {
@@ -111,5 +114,9 @@ fn ruling(scene: &Scene<'_>, spot: Spot, lossy: &[&(Path<'_>, FlowsSeen)]) -> Ru
     Ruling::fail(format!("{from} to {to}"), complaint)
 }
 
-/// Datagrams of the second round that stay away: one or two may be a queue that was full.
-const LOST_AGAIN: u32 = 3;
+/// Datagrams of the second round that stay away, if they are most of it: a member of a bundle that takes no large ones takes none
+/// of a source port's.
+const LOST_AGAIN: u32 = 5;
+
+/// So many are no chance, whatever their share: loss by chance of a tenth takes as many small ones.
+const LOST_MANY: u32 = 12;

@@ -261,17 +261,48 @@ impl Way<'_> {
                 continue;
             }
             for _ in 0..AGAIN {
-                let trial = self.trial(&mut line, octets, &mut Vec::new())?;
+                let (large, small) = self.couple(&mut line, octets)?;
                 seen.again_sent += 1;
                 seen.beside_sent += 1;
-                seen.again_answered += u32::from(trial.came_to == Trial::Passed);
-                seen.beside_answered += u32::from(trial.came_to != Trial::LostBoth);
+                seen.again_answered += u32::from(large);
+                seen.beside_answered += u32::from(small);
+                if Instant::now() > self.ends_at {
+                    break;
+                }
             }
             if Instant::now() > self.ends_at {
                 break;
             }
         }
         Some(seen)
+    }
+
+    /// A large packet and a small one behind it: whether each was answered. Unlike a trial it waits for the small one, too, so that
+    /// the loss of both can be compared.
+    fn couple(&self, line: &mut StampLine, octets: u32) -> Option<(bool, bool)> {
+        if !(self.pace.wait() && self.pace.wait()) {
+            return None;
+        }
+        let mut waiting: Vec<u32> = line.send(octets).into_iter().collect();
+        let large = waiting.first().copied();
+        let small = line.send(self.small()).ok();
+        waiting.extend(small);
+        let mut answered = Vec::new();
+        let mut take = |heard: &[Heard]| {
+            answered.extend(waiting.extract_if(.., |sequence| heard.contains(&Heard::Answer(*sequence))));
+            !answered.is_empty()
+        };
+        let started = Instant::now();
+        if self.listen_for(line, TRIAL_TIME, &mut take) {
+            let grace = GRACE + started.elapsed();
+            self.listen_for(line, grace, |heard| {
+                take(heard);
+                false
+            });
+        }
+        let is_answered =
+            |sequence: Option<u32>| sequence.is_some_and(|sequence| answered.contains(&sequence));
+        Some((is_answered(large), is_answered(small)))
     }
 
     /// Sends so many datagrams, a few at a time, and returns how many were answered.
