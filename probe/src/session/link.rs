@@ -324,21 +324,25 @@ impl Worker {
     /// address is missing, the route is another's) is tried from wherever the kernel likes.
     async fn connect(&self, address: SocketAddr) -> Result<TcpStream, SessionError> {
         let failed = |source| SessionError::Connect { address, source };
+        let socket = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            }?;
+            // Where it fails, a sound path carries the session all the same.
+            let _ = plumbline_sys::tcp::limit_segments(&socket, SEGMENT);
+            Ok(socket)
+        };
         let own = self.credentials.join.node.address();
         if let Some(own) = own.filter(|own| own.is_ipv4() == address.is_ipv4()) {
-            let socket = if own.is_ipv4() {
-                TcpSocket::new_v4()
-            } else {
-                TcpSocket::new_v6()
-            }
-            .map_err(failed)?;
+            let socket = socket().map_err(failed)?;
             if socket.bind(SocketAddr::new(own, 0)).is_ok()
                 && let Ok(Ok(stream)) = timeout(CONNECT_TIMEOUT, socket.connect(address)).await
             {
                 return Ok(stream);
             }
         }
-        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let connected = timeout(CONNECT_TIMEOUT, socket().map_err(failed)?.connect(address)).await;
         connected
             .map_err(|elapsed| failed(elapsed.into()))?
             .map_err(failed)
@@ -451,6 +455,10 @@ const EVENTS_DEPTH: usize = 16;
 
 /// Messages that may wait for the network. Small: what waits longer waits in the outbox, where it can be counted.
 const OUTGOING_DEPTH: usize = 8;
+
+/// A session has to outlive what it is to find: a path on which large packets vanish without a word. Segments of this size pass
+/// every link of IPv6 (1280 octets less 60 of headers, and room for a tunnel), and what a session carries is little.
+const SEGMENT: u16 = 1000;
 
 /// A SYN answered later than this is lost twice; the next address may do better.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -261,6 +261,15 @@ pub(crate) fn set_flag(socket: impl AsFd, level: i32, name: i32) -> Result<(), E
     set_option(socket, level, name, 1)
 }
 
+/// Has a connection that is made later carry segments of so many octets at most, in both directions: the peer is told so in the
+/// SYN, and this end keeps to it (tcp(7), `TCP_MAXSEG`).
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn limit_segments(socket: impl AsFd, octets: u16) -> Result<(), Errno> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG, octets.into())
+}
+
 /// Sets a socket option that is an int and that rustix has no call for.
 pub(crate) fn set_option(socket: impl AsFd, level: i32, name: i32, value: libc::c_int) -> Result<(), Errno> {
     let length = libc::socklen_t::try_from(size_of_val(&value)).expect("an int has four octets");

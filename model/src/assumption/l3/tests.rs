@@ -69,6 +69,7 @@ fn complaints(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Compla
         plan: &stage.plan,
         ledger: &ledger,
         pairs: &[],
+        configured: &[],
     });
     let complaint = |ruling: Ruling| match ruling.opinion {
         Opinion::Warn(complaint) | Opinion::Fail(complaint) => Some(complaint),

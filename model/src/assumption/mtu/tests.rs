@@ -95,6 +95,7 @@ fn judged(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Ruling> {
         plan: &stage.plan,
         ledger: &ledger,
         pairs: &[],
+        configured: &[],
     })
 }
 

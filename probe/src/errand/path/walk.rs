@@ -318,7 +318,7 @@ impl Way<'_> {
                 sent += 1;
             }
             let expected = waiting.len();
-            self.listen_for(line, TRIAL_TIME, |heard| {
+            self.listen_for(line, BURST_TIME, |heard| {
                 waiting.retain(|sequence| !heard.contains(&Heard::Answer(*sequence)));
                 waiting.is_empty()
             });
@@ -437,6 +437,9 @@ const FRAGMENTED_ATTEMPTS: u32 = 6;
 const FLOWS: u32 = 16;
 /// So many at once: what all nodes together send to one is well below what a socket holds unread.
 const AT_ONCE: u32 = 2;
+/// How long those are waited for: what is late is asked again in the second round, and waiting for each that is lost would take longer
+/// than a path may.
+const BURST_TIME: Duration = Duration::from_millis(250);
 /// Datagrams of a source port's second round.
 const AGAIN: u32 = 10;
 
