@@ -10,7 +10,7 @@ use std::{
 };
 
 use plumbline_lab::{Lab, LabError};
-use plumbline_model::id::NodeId;
+use plumbline_model::{errand::MAX_LINK_PACKETS_A_SECOND as PACE, id::NodeId};
 
 /// How every host and the router are set up, by place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +84,20 @@ pub fn count_frames(lab: &Lab, announced: &[IpAddr]) -> Result<(), String> {
            counter foreign {{}}
            counter announcements {{}}
            counter known {{}}
+           counter questions {{}}
+           counter hasty {{}}
+           set pace {{ type ether_addr; size 4096; flags dynamic; }}
            chain frames {{
              type filter hook prerouting priority -300;
              ether type != {{ arp, ip, ip6 }} counter name foreign
              ether type {{ arp, ip, ip6 }} counter name known
              ether type arp arp saddr ip . arp daddr ip {{ {} }} counter name announcements
+             ether daddr ff:ff:ff:ff:ff:ff ether type arp arp operation request jump asked
+             icmpv6 type nd-neighbor-solicit ether daddr 33:33:ff:00:00:00/24 jump asked
+           }}
+           chain asked {{
+             counter name questions
+             update @pace {{ ether saddr limit rate over {PACE}/second burst 2 packets }} counter name hasty
            }}
          }}",
         pairs.join(", ")
@@ -105,6 +114,10 @@ pub struct Frames {
     pub foreign: u64,
     /// Gratuitous ARP of a host's own address, or of one that was named.
     pub announcements: u64,
+    /// ARP requests to all and neighbour solicitations to groups, of the kernel or of a probe.
+    pub questions: u64,
+    /// Of these what came sooner than a host's budget of ARP and ND allows, with one packet's room for a late one before it.
+    pub hasty: u64,
 }
 
 /// What was counted on all switches together, after which they count no more.
@@ -119,6 +132,8 @@ pub fn frames(lab: &Lab) -> Result<Frames, String> {
                 "known" => frames.known += count,
                 "foreign" => frames.foreign += count,
                 "announcements" => frames.announcements += count,
+                "questions" => frames.questions += count,
+                "hasty" => frames.hasty += count,
                 _ => {}
             }
         }

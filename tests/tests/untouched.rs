@@ -28,6 +28,10 @@ const TRIALS: &[Trial] = &[
         "a_default_run_over_ten_nodes_changes_nothing_and_announces_nothing",
         a_default_run,
     ),
+    (
+        "asking_on_the_link_keeps_to_five_packets_a_second",
+        asking_on_the_link,
+    ),
     ("an_active_run_leaves_everything_as_it_was", an_active_run),
     (
         "an_active_run_that_is_interrupted_leaves_everything_as_it_was",
@@ -125,6 +129,30 @@ fn a_default_run(entered: &Entered) -> Result<(), String> {
         } => Ok(()),
         other => Err(format!("{other:?}")),
     }
+}
+
+/// Without the port matrix the kernels have nobody to look for, so that what is counted is the probes'.
+fn asking_on_the_link(entered: &Entered) -> Result<(), String> {
+    for cluster in ["two-subnets-1.29.yaml", "four-nodes-dual-stack-1.31.yaml"] {
+        let scenario = format!(
+            "about: asking\ncluster: {cluster}\narguments: [--only, l2]\nexpect: {{verdict: passed, exit: 0}}\n"
+        );
+        let watched = watch(entered, &scenario, &[])?;
+        watched.ended_with(0)?;
+        // Every host asks for itself three times.
+        let hosts = u64::try_from(watched.lab.topology().hosts().len()).unwrap_or(u64::MAX);
+        let Frames {
+            foreign,
+            announcements,
+            questions,
+            hasty,
+            ..
+        } = watched.frames;
+        if (foreign, announcements, hasty) != (0, 0, 0) || questions < 3 * hosts {
+            return Err(format!("{cluster}: {:?}", watched.frames));
+        }
+    }
+    Ok(())
 }
 
 fn an_active_run(entered: &Entered) -> Result<(), String> {
