@@ -203,6 +203,12 @@ pub const BODIES: &[Body] = &[
         words: &[],
     },
     Body {
+        name: "bgp_message",
+        run: network::bgp_message,
+        rounds: 8_000,
+        words: &[],
+    },
+    Body {
         name: "stamp_packet",
         run: network::stamp_packet,
         rounds: 8_000,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use plumbline_measure::{
+    bgp::Message,
     hello::{PairKey, REPLY_LEN, REQUEST_LEN, ReadReply, ReadRequest, Request},
     stamp::{
         packet::{AUTHENTICATED_LEN, ReflectorPacket, SenderPacket, Sent},
@@ -45,6 +46,31 @@ pub fn hello_request(data: &[u8]) -> Reading {
         );
     }
     Reading::of_option(&reply)
+}
+
+/// What a router says: one message after the other.
+///
+/// # Panics
+/// If a message reaches beyond what came, or an OPEN that is written again is another.
+pub fn bgp_message(data: &[u8]) -> Reading {
+    let mut rest = data;
+    loop {
+        match Message::read(rest) {
+            Err(_) => return Reading::Refused,
+            Ok(None) => return Reading::of_option(&(!data.is_empty() && rest.is_empty()).then_some(())),
+            Ok(Some((message, length))) => {
+                assert!(
+                    (1..=rest.len()).contains(&length),
+                    "a message has an end within what came"
+                );
+                if let Message::Open(open) = message {
+                    let again = Message::read(&open.encode());
+                    assert!(matches!(again, Ok(Some((Message::Open(same), _))) if same == open));
+                }
+                rest = rest.get(length..).unwrap_or_default();
+            }
+        }
+    }
 }
 
 /// What a source hears on a TCP connection after it sent [`asked`].
