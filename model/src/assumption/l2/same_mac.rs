@@ -103,6 +103,8 @@ fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, mac: &str, nodes: &[NodeId]
 
 /// What tests with hosts come to whose frames go now to the one and now to the other.
 const MISDIRECTED: &[CauseKind] = &[
+    // A host that gets the other's packets drops them without a word, which looks as though its filter did.
+    CauseKind::HostFirewall,
     CauseKind::DuplicateMac,
     CauseKind::DuplicateAddress,
     CauseKind::WrongResponder,

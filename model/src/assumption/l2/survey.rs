@@ -138,7 +138,7 @@ impl<'a> Survey<'a> {
     }
 
     /// The members whose data interfaces have one link address. Other interfaces may: those of a CNI are often alike.
-    pub(super) fn cloned(&self) -> BTreeSet<NodeId> {
+    pub(in crate::assumption) fn cloned(&self) -> BTreeSet<NodeId> {
         let mut by_mac: BTreeMap<&str, Vec<NodeId>> = BTreeMap::new();
         for (node, told) in &self.seen {
             by_mac.entry(&told.what.mac).or_default().push(*node);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     assumption::{
         Complaint, Explains, Lack, Ruling, Scene,
+        l2::Survey,
         paths::{self, Pair, Path, Spot, spots},
     },
     cause::{Cause, CauseKind, Fix},
@@ -48,8 +49,14 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         .filter(|path| path.seen.what.echo.sent > 0)
         .collect();
     let is_answered = |path: &Path<'_>| path.seen.what.echo.answered > 0;
+    // Of two with one link address the one gets what is for the other: that is L2-006's.
+    let cloned = Survey::of(scene).cloned();
     let is_blocked = |path: &&Path<'_>| {
-        !is_answered(path) && answers_otherwise(scene, path) && !is_silent_otherwise(scene, path)
+        let is_cloned = cloned.contains(&path.src) || cloned.contains(&path.dst);
+        !is_answered(path)
+            && !is_cloned
+            && answers_otherwise(scene, path)
+            && !is_silent_otherwise(scene, path)
     };
     let judged = asked.iter().filter(|path| is_answered(path) || is_blocked(path));
     let measured: BTreeSet<Pair> = judged.map(Path::pair).collect();
