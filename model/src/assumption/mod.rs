@@ -244,6 +244,36 @@ pub(crate) const RULES: &[Rule] = &[
         judge: firewall::pod_sources::judge,
     },
     Rule {
+        check: &firewall::host_policy::CHECK,
+        group: Group::Host,
+        judge: firewall::host_policy::judge,
+    },
+    Rule {
+        check: &firewall::vrrp::CHECK,
+        group: Group::Host,
+        judge: firewall::vrrp::judge,
+    },
+    Rule {
+        check: &firewall::cilium_chains::CHECK,
+        group: Group::Host,
+        judge: firewall::cilium_chains::judge,
+    },
+    Rule {
+        check: &firewall::flush_on_reload::CHECK,
+        group: Group::Host,
+        judge: firewall::flush_on_reload::judge,
+    },
+    Rule {
+        check: &firewall::forward::CHECK,
+        group: Group::Host,
+        judge: firewall::forward::judge,
+    },
+    Rule {
+        check: &firewall::reloaders::CHECK,
+        group: Group::Host,
+        judge: firewall::reloaders::judge,
+    },
+    Rule {
         check: &l2::device::CHECK,
         group: Group::L2,
         judge: l2::device::judge,

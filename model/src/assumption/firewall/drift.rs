@@ -27,6 +27,14 @@ pub(crate) const CHECK: Check = Check {
     source: "firewall-cmd(1), runtime and permanent configuration",
 };
 
+/// Whether this check tells of a node that its permanent configuration was never loaded.
+pub(super) fn tells(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -> bool {
+    let whole = whole_plan(scene);
+    let plan = whole.as_ref().unwrap_or(scene.plan);
+    let missing = missing(scene, plan, node);
+    !node.is_live() && Drift::of(scene, plan, node, firewalld).is_some_and(|drift| drift.explains(&missing))
+}
+
 /// In what the two configurations differ, of the ports that are asked of a node.
 pub(super) struct Drift {
     /// In the permanent configuration, and stopped.

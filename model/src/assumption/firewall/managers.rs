@@ -107,7 +107,12 @@ fn active(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Vec<FirewallManager> {
             .is_some()
             .then_some(FirewallManager::Firewalld),
     );
-    if is_enabled(FirewallManager::Ufw) || loaded(has_ufw_rules) {
+    // Where the rules are known, they tell whether it is active.
+    let is_ufw_active = match node.ruleset {
+        Some(ruleset) => has_ufw_rules(ruleset),
+        None => is_enabled(FirewallManager::Ufw),
+    };
+    if is_ufw_active {
         active.push(FirewallManager::Ufw);
     }
     if is_enabled(FirewallManager::Nftables) && loaded(has_own_nft_rules) {

@@ -5,10 +5,16 @@
 //! Where the port matrix has measured, it is the matrix that complains: here stands a row then.
 
 mod asked;
+pub(super) mod cilium_chains;
 pub(super) mod drift;
+pub(super) mod flush_on_reload;
+pub(super) mod forward;
+pub(super) mod host_policy;
 pub(super) mod managers;
 mod node;
 pub(super) mod pod_sources;
+pub(super) mod reloaders;
+pub(super) mod vrrp;
 pub(super) mod zone_ports;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::{
 use super::{
     super::{Lack, Ruling, Scene},
     asked::When,
+    drift,
     node::{NodeFilter, family_of, firewalld_nodes, pods_of},
 };
 
@@ -72,6 +73,11 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
             (Standing::Accepted, _) => accepted.push(range),
             (Standing::Unknown, _) => unknown.push(range),
         }
+    }
+    let is_saved = stopped.iter().all(|(_, on_disk)| *on_disk == Standing::Accepted);
+    if !stopped.is_empty() && is_saved && unsaved.is_empty() && drift::tells(scene, node, firewalld) {
+        let why = "another finding tells that the permanent configuration was never loaded".to_owned();
+        return Ruling::not_measured(&node.name, Lack::ToldElsewhere(why));
     }
     if !stopped.is_empty() {
         return Ruling::fail(&node.name, stopped_complaint(node, firewalld, &stopped, &unsaved));

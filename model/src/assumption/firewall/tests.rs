@@ -12,6 +12,8 @@ use crate::{
     report::stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, node, ports},
 };
 
+mod agents;
+
 /// A run in which every node was inspected.
 fn stage() -> Stage {
     let mut stage = Stage::new();

@@ -1,0 +1,238 @@
+//! Rules about what Cilium's agent, load balancers and pods need of a packet filter.
+
+use super::*;
+use crate::{
+    firewall::{Base, Chain, Expression, Hook, Policy, Rule, Table, TableFamily, Verdict},
+    id::Role,
+    observation::Backend,
+};
+
+fn chain(name: &str, hook: Option<(Hook, Policy)>, jump: Option<&str>) -> Chain {
+    let verdict = jump.map(|chain| Verdict::Jump {
+        chain: chain.to_owned(),
+    });
+    Chain {
+        name: name.to_owned(),
+        base: hook.map(|(hook, policy)| Base {
+            hook,
+            priority: 0,
+            kind: "filter".to_owned(),
+            policy,
+            devices: Vec::new(),
+        }),
+        rules: verdict
+            .into_iter()
+            .map(|verdict| Rule {
+                handle: 1,
+                expressions: vec![Expression::Verdict { verdict }],
+                comment: None,
+            })
+            .collect(),
+    }
+}
+
+fn table(family: TableFamily, name: &str, chains: Vec<Chain>) -> Table {
+    Table {
+        family,
+        name: name.to_owned(),
+        dormant: false,
+        chains,
+        sets: Vec::new(),
+    }
+}
+
+/// firewalld's rules with iptables' table beside them.
+fn with_iptables(chains: Vec<Chain>) -> Ruleset {
+    let mut ruleset = firewalld_that_accepts(&[10250]);
+    ruleset.tables.push(table(TableFamily::Ip, "filter", chains));
+    ruleset
+}
+
+fn hooked() -> Vec<Chain> {
+    vec![
+        chain("INPUT", Some((Hook::Input, Policy::Accept)), Some("CILIUM_INPUT")),
+        chain("CILIUM_INPUT", None, None),
+    ]
+}
+
+/// A live node with firewalld and Cilium's agent, which began at these ticks.
+fn with_agent(ruleset: Ruleset, firewalld_ticks: u64, agent_ticks: u64) -> Stage {
+    let mut own = firewalld(Vec::new());
+    own.started_ticks = Some(firewalld_ticks);
+    let settings = FirewallSettings {
+        firewalld: Some(own),
+        cilium_agent_started_ticks: Some(agent_ticks),
+        ..FirewallSettings::default()
+    };
+    stage()
+        .filters(W1, ruleset)
+        .live(W1)
+        .tells(W1, Record::Firewalls(Box::new(settings)))
+}
+
+#[test]
+fn chains_of_cilium_that_are_there_and_hooked_pass() {
+    let stage = with_agent(with_iptables(hooked()), 1_000, 2_000);
+    assert_eq!(said(&judged(&stage, cilium_chains::judge)), "p");
+}
+
+#[test]
+fn chains_of_cilium_that_a_reload_removed_fail_and_the_agent_is_restarted() {
+    let stage = with_agent(with_iptables(Vec::new()), 1_000, 2_000);
+    let rulings = judged(&stage, cilium_chains::judge);
+    assert_eq!(said(&rulings), "f");
+    let told = complaint(rulings);
+    assert!(told.cause.detail.contains("are gone"), "{}", told.cause.detail);
+    assert!(
+        told.fix.commands[0].contains("k8s-app=cilium"),
+        "{:?}",
+        told.fix.commands
+    );
+}
+
+#[test]
+fn a_chain_of_cilium_that_nothing_jumps_to_fails() {
+    let unhooked = vec![
+        chain("INPUT", Some((Hook::Input, Policy::Accept)), None),
+        chain("CILIUM_INPUT", None, None),
+    ];
+    let told = complaint(judged(
+        &with_agent(with_iptables(unhooked), 1_000, 2_000),
+        cilium_chains::judge,
+    ));
+    assert!(
+        told.cause.detail.contains("chain CILIUM_INPUT"),
+        "{}",
+        told.cause.detail
+    );
+}
+
+#[test]
+fn a_firewalld_that_began_after_the_agent_is_a_warning() {
+    let stage = with_agent(with_iptables(hooked()), 3_000, 2_000);
+    assert_eq!(said(&judged(&stage, cilium_chains::judge)), "w");
+}
+
+#[test]
+fn chains_that_may_be_legacy_ones_are_not_missed() {
+    let mut ruleset = with_iptables(Vec::new());
+    ruleset.legacy_tables = vec!["ip filter".to_owned()];
+    let stage = with_agent(ruleset, 1_000, 2_000);
+    assert_eq!(said(&judged(&stage, cilium_chains::judge)), "-");
+}
+
+#[test]
+fn vrrp_that_a_zone_stops_is_a_warning_at_nodes_that_carry_vips() {
+    let mut stage = with_firewalld(stage(), real_rules(), firewalld(Vec::new()));
+    assert!(judged(&stage, vrrp::judge).is_empty());
+    for carrier in [LB, W1] {
+        let mut nodes = stage.inventory.nodes.iter_mut();
+        let carrier = nodes.find(|known| known.id == node(carrier)).unwrap();
+        carrier.roles.insert(Role::LoadBalancer);
+    }
+    let told = complaint(judged(&stage, vrrp::judge));
+    assert_eq!(told.cause.node, Some(node(W1)));
+    assert_eq!(
+        told.fix.commands,
+        [
+            "firewall-cmd --zone=public --add-protocol=vrrp",
+            "firewall-cmd --permanent --zone=public --add-protocol=vrrp"
+        ]
+    );
+}
+
+#[test]
+fn a_reload_that_flushes_everything_is_a_warning_only_with_iptables_or_direct_rules() {
+    let judge = |backend, direct, flushes| {
+        let own = Firewalld {
+            backend,
+            has_direct_rules: direct,
+            flushes_all_on_reload: flushes,
+            ..firewalld(Vec::new())
+        };
+        let stage = with_firewalld(stage(), firewalld_that_accepts(&[10250]), own);
+        said(&judged(&stage, flush_on_reload::judge))
+    };
+    assert_eq!(judge(Backend::Nftables, false, true), "p");
+    assert_eq!(judge(Backend::Iptables, false, true), "w");
+    assert_eq!(judge(Backend::Nftables, true, true), "w");
+    assert_eq!(judge(Backend::Nftables, true, false), "p");
+}
+
+#[test]
+fn a_forward_chain_that_drops_pods_fails_by_nftables_and_by_iptables_of_a_live_node() {
+    let drops = |family, name: &str| Ruleset {
+        tables: vec![table(
+            family,
+            name,
+            vec![chain("FORWARD", Some((Hook::Forward, Policy::Drop)), None)],
+        )],
+        ..firewalld_that_accepts(&[])
+    };
+    let judge = |stage: &Stage| said(&judged(stage, forward::judge));
+    let with = |ruleset| {
+        let mut stage = stage()
+            .filters(W1, ruleset)
+            .tells(W1, Record::Firewalls(Box::default()));
+        stage.inventory.pods = vec!["192.168.0.0/16".parse().unwrap()];
+        stage
+    };
+    assert_eq!(judge(&with(drops(TableFamily::Inet, "own"))), "f");
+    let told = complaint(judged(&with(drops(TableFamily::Inet, "own")), forward::judge));
+    assert_eq!(
+        told.fix.commands[0],
+        "nft insert rule inet own FORWARD ip saddr 192.168.0.0/16 accept"
+    );
+    // The network plugin will see to it.
+    assert_eq!(judge(&with(drops(TableFamily::Ip, "filter"))), "-");
+    assert_eq!(judge(&with(drops(TableFamily::Ip, "filter")).live(W1)), "f");
+    assert_eq!(judge(&with(Ruleset::default())), "p");
+}
+
+#[test]
+fn what_reloads_firewalld_by_itself_is_told_of_hosts_and_not_of_a_lab() {
+    let settings = FirewallSettings {
+        firewalld: Some(firewalld(Vec::new())),
+        reloaders: vec!["/etc/cron.d/scap".to_owned()],
+        ..FirewallSettings::default()
+    };
+    let mut stage = stage().tells(W1, Record::Firewalls(Box::new(settings)));
+    assert!(judged(&stage, reloaders::judge).is_empty());
+    stage.parameters.swarm = crate::evidence::SwarmKind::Joined;
+    let told = complaint(judged(&stage, reloaders::judge));
+    assert!(
+        told.cause.detail.contains("/etc/cron.d/scap"),
+        "{}",
+        told.cause.detail
+    );
+}
+
+#[test]
+fn rhel_9_lacks_the_policy_of_cilium_until_it_is_made() {
+    let on = |os: &'static str| {
+        let own = firewalld(vec![zone("public", "22")]);
+        let mut stage = with_firewalld(stage(), firewalld_that_forwards_nothing(), own)
+            .knows(W1, move |facts| facts.os = os.to_owned());
+        stage.inventory.pods = vec!["192.168.0.0/16".parse().unwrap()];
+        judged(&stage, host_policy::judge)
+    };
+    assert!(on("Ubuntu 22.04.4 LTS").is_empty());
+    assert!(on("Red Hat Enterprise Linux 8.10 (Ootpa)").is_empty());
+    let told = complaint(on("Red Hat Enterprise Linux 9.4 (Plow)"));
+    let named = |name: &str| told.fix.commands.iter().any(|command| command.contains(name));
+    assert!(
+        named("--new-policy=cilium-host-fwd") && named("--add-ingress-zone=public"),
+        "{:?}",
+        told.fix.commands
+    );
+    // firewalld refuses longer names.
+    assert!(!named("cilium-host-port-forwarding"));
+}
+
+fn firewalld_that_forwards_nothing() -> Ruleset {
+    let mut ruleset = firewalld_that_accepts(&[22]);
+    ruleset.tables[0]
+        .chains
+        .push(chain("filter_FORWARD", Some((Hook::Forward, Policy::Drop)), None));
+    ruleset
+}
