@@ -11,7 +11,7 @@ use plumbline_lab::{Fault, FurtherNetwork, Topology};
 use plumbline_model::{id::NodeId, input::Purpose, port::PortSet};
 use serde::Deserialize;
 
-use crate::stage;
+use crate::stage::{self, firewalld::PROGRAMS};
 
 mod expect;
 #[cfg(test)]
@@ -51,6 +51,9 @@ pub struct Scenario {
     /// BGP speakers on the router.
     #[serde(default)]
     pub bgp: Vec<BgpSpeaker>,
+    /// Hosts on which a real firewalld runs, and what is typed there before the audit.
+    #[serde(default)]
+    pub firewalld: Vec<FirewalldHost>,
     /// What happens while the audit runs.
     #[serde(default)]
     pub events: Vec<Event>,
@@ -66,6 +69,9 @@ pub struct Scenario {
     pub times: u32,
     /// What must come out.
     pub expect: Expectation,
+    /// What must come out of a second audit, after the commands of every finding were typed on its node.
+    #[serde(default)]
+    pub mended: Option<Expectation>,
 }
 
 fn once() -> u32 {
@@ -83,6 +89,17 @@ pub struct BgpSpeaker {
     pub asn: u32,
     /// Whom it takes connections from, and of which autonomous systems it expects them to be.
     pub neighbors: BTreeMap<IpAddr, u32>,
+}
+
+/// A host with a firewalld.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FirewalldHost {
+    /// Which host.
+    pub on: NodeId,
+    /// What its shell runs once firewalld is up; it must end well.
+    #[serde(default)]
+    pub run: String,
 }
 
 /// Commands on a host.
@@ -259,6 +276,12 @@ impl TryFrom<RawEvent> for Event {
     }
 }
 
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders = std::env::split_paths(&path);
+    folders.any(|folder| folder.join(program).is_file())
+}
+
 /// Where `tests/` lies.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -285,6 +308,17 @@ impl Scenario {
     /// The path of its cluster file.
     pub fn cluster_path(&self) -> PathBuf {
         tests_dir().join("clusters").join(&self.cluster)
+    }
+
+    /// Programs that it takes and that are not on this machine.
+    pub fn missing_programs(&self) -> Vec<&'static str> {
+        let wanted = if self.firewalld.is_empty() {
+            &[][..]
+        } else {
+            &PROGRAMS
+        };
+        let missing = wanted.iter().filter(|program| !is_on_path(program));
+        missing.copied().collect()
     }
 
     /// What is accepted of its cluster file, if anything: four hosts make no highly available control plane.

@@ -26,6 +26,7 @@ use plumbline_model::{
 
 use crate::scenario::{Life, Place, Preparation, Scenario};
 
+pub mod firewalld;
 pub mod live;
 pub mod routers;
 mod script;

@@ -20,8 +20,9 @@ use std::{
 
 use plumbline_lab::{Entered, Lab};
 use plumbline_tests::{
-    scenario::{Scenario, tests_dir},
-    stage::{self, Programs, live::Living, routers::Router},
+    gate::is_required,
+    scenario::{Expectation, Scenario, tests_dir},
+    stage::{self, Programs, firewalld::Firewalls, live::Living, routers::Router},
     stand_in::{self, STAND_IN},
 };
 
@@ -56,16 +57,19 @@ fn all(filters: &[String]) -> ExitCode {
     if let Err(unavailable) = plumbline_lab::capabilities() {
         return cannot(&paths, &unavailable.to_string());
     }
-    let (alone, together): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(|path| is_alone(path));
+    let lacks = |path: &PathBuf| !missing_programs(path).is_empty();
+    let (lacking, ready): (Vec<_>, Vec<_>) = paths.iter().cloned().partition(lacks);
+    let (alone, together): (Vec<_>, Vec<_>) = ready.into_iter().partition(|path| is_alone(path));
     let mut failed = run_all(together, positive("PLUMBLINE_LAB_JOBS").unwrap_or(JOBS));
     failed.extend(run_all(alone, 1));
-    let passed = paths.len() - failed.len();
+    let ignored = ignore(lacking, &mut failed);
+    let passed = paths.len() - failed.len() - ignored;
     for (name, why) in &failed {
         println!("\n---- scenario::{name} ----\n{why}");
     }
     let word = if failed.is_empty() { "ok" } else { "FAILED" };
     println!(
-        "\ntest result: {word}. {passed} passed; {} failed; 0 ignored; 0 measured; 0 filtered out\n",
+        "\ntest result: {word}. {passed} passed; {} failed; {ignored} ignored; 0 measured; 0 filtered out\n",
         failed.len()
     );
     if failed.is_empty() {
@@ -119,6 +123,27 @@ fn is_alone(path: &Path) -> bool {
     Scenario::read(path).is_ok_and(|scenario| scenario.alone)
 }
 
+/// Programs that a scenario takes and that are not on this machine.
+fn missing_programs(path: &Path) -> Vec<&'static str> {
+    Scenario::read(path).map_or_else(|_| Vec::new(), |scenario| scenario.missing_programs())
+}
+
+/// Names scenarios for which this machine lacks programs, and counts them; with PLUMBLINE_REQUIRE_LAB=1 each is a failure.
+fn ignore(lacking: Vec<PathBuf>, failed: &mut Vec<(String, String)>) -> usize {
+    let mut ignored = 0;
+    for path in lacking {
+        let missing = missing_programs(&path).join(", ");
+        let why = format!("{missing} missing: run `cargo xtask test --install`");
+        println!("test scenario::{} ... ignored, {why}", name(&path));
+        if is_required() {
+            failed.push((name(&path), why));
+        } else {
+            ignored += 1;
+        }
+    }
+    ignored
+}
+
 /// A number of the environment, if it is one and not 0.
 fn positive(variable: &str) -> Option<u32> {
     let text = std::env::var(variable).ok()?;
@@ -130,7 +155,7 @@ fn cannot(paths: &[PathBuf], why: &str) -> ExitCode {
     for path in paths {
         println!("test scenario::{} ... ignored, {why}", name(path));
     }
-    let required = std::env::var_os("PLUMBLINE_REQUIRE_LAB").is_some_and(|value| value == "1");
+    let required = is_required();
     let (word, failed, ignored) = if required {
         ("FAILED", paths.len(), 0)
     } else {
@@ -194,6 +219,7 @@ fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(
         lab.apply(fault)
             .map_err(|error| format!("plant {fault:?}: {error}"))?;
     }
+    let firewalls = Firewalls::start(&mut lab, &scenario.firewalld, work.path())?;
     stage::prepare(&lab, &scenario.prepare)?;
     let mut living = Vec::new();
     for live in &scenario.live {
@@ -204,25 +230,50 @@ fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(
         routers.push(Router::start(&lab, speaker, work.path())?);
     }
     let outcome = stage::audit(&mut lab, programs, scenario, work.path())?;
+    let mut differences = held_against(&scenario.expect, programs, &outcome)?;
+    let mut log = outcome.log;
+    if let (Some(expect), Some(report)) = (&scenario.mended, &outcome.report) {
+        let again = work.path().join("again");
+        std::fs::create_dir(&again).map_err(|error| error.to_string())?;
+        let left = match firewalls.mend(&lab, report) {
+            Ok(()) => {
+                let outcome = stage::audit(&mut lab, programs, scenario, &again)?;
+                log.push_str(&outcome.log);
+                held_against(expect, programs, &outcome)?
+            }
+            Err(why) => vec![why],
+        };
+        differences.extend(
+            left.into_iter()
+                .map(|difference| format!("once mended: {difference}")),
+        );
+    }
     drop(routers);
-    let mut differences = match &outcome.report {
-        Some(report) => scenario.expect.differences(outcome.exit, report),
-        None => vec!["no report".to_owned()],
-    };
     for living in &living {
         differences.extend(living.disturbances(&lab)?);
-    }
-    if outcome.report.is_some() {
-        let (code, printed) = stage::verify(programs, &outcome.out)?;
-        if code != Some(0) {
-            differences.push(format!("verify ended with {code:?}: {printed}"));
-        }
     }
     if differences.is_empty() {
         return Ok(());
     }
     let kept = keep(work, scenario);
-    Err(format!("{}\n{}\n({kept})", differences.join("\n"), outcome.log))
+    Err(format!("{}\n{log}\n({kept})", differences.join("\n")))
+}
+
+/// In what an audit differs from what must come out of it. Its report has to verify, too.
+fn held_against(
+    expect: &Expectation,
+    programs: &Programs,
+    outcome: &stage::Outcome,
+) -> Result<Vec<String>, String> {
+    let Some(report) = &outcome.report else {
+        return Ok(vec!["no report".to_owned()]);
+    };
+    let mut differences = expect.differences(outcome.exit, report);
+    let (code, printed) = stage::verify(programs, &outcome.out)?;
+    if code != Some(0) {
+        differences.push(format!("verify ended with {code:?}: {printed}"));
+    }
+    Ok(differences)
 }
 
 /// What a failed scenario leaves behind stays where `PLUMBLINE_KEEP` says, if it says anything.

@@ -8,13 +8,16 @@ use std::{
 use crate::{Task, cargo, run};
 
 /// Foreign programs that tests compare with, and their Debian packages: openssl, ssh-keygen and jq verify reports, nft and
-/// iptables make the rulesets that the evaluator is held against, sshd is asked as a live node's, chromium shows the page of
-/// a report, npm fetches the rules of accessibility that it is held against, jsonschema and xmllint hold report.json and JUnit
-/// XML against their schemas, faketime brings the library that sets a lab host's clock, and bird is a lab's BGP peer.
-const FOREIGN: [Foreign; 12] = [
-    ("bird", "bird2"),
+/// iptables make the rulesets that the evaluator is held against, firewalld with a message bus filters on hosts of the lab, sshd
+/// is asked as a live node's, chromium shows the page of a report, npm fetches the rules of accessibility that it is held
+/// against, jsonschema and xmllint hold report.json and JUnit XML against their schemas, faketime brings the library that sets
+/// a lab host's clock, and bird is a lab's BGP peer.
+const FOREIGN: [Foreign; 14] = [
+    (BIRD, "bird2"),
     ("chromium", "chromium"),
+    ("dbus-daemon", "dbus"),
     ("faketime", "faketime"),
+    (FIREWALLD, "firewalld"),
     ("iptables", "iptables"),
     ("jq", "jq"),
     ("jsonschema", "python3-jsonschema"),
@@ -25,8 +28,11 @@ const FOREIGN: [Foreign; 12] = [
     ("openssl", "openssl"),
     ("xmllint", "libxml2-utils"),
 ];
+const FIREWALLD: &str = "firewalld";
 const SSHD: &str = "sshd";
 const BIRD: &str = "bird";
+/// What would be started where it is installed: nobody gets a packet filter, an SSH server or a routing daemon unasked.
+const STARTED: [&str; 3] = [BIRD, FIREWALLD, SSHD];
 const NPM: &str = "npm";
 /// Where the rules of accessibility are pinned.
 const BROWSER: &str = "tests/browser";
@@ -91,10 +97,8 @@ fn install_packages() {
     let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
     println!("test: missing {}", programs.join(", "));
     let can_install = Path::new("/usr/bin/apt-get").exists() && is_root();
-    // Nobody gets an SSH server or a routing daemon unasked that would be started.
-    let may_install = |(program, _): &Foreign| {
-        can_install && (![SSHD, BIRD].contains(program) || Path::new(POLICY).exists())
-    };
+    let may_install =
+        |(program, _): &Foreign| can_install && (!STARTED.contains(program) || Path::new(POLICY).exists());
     let (wanted, by_hand): (Vec<Foreign>, Vec<Foreign>) = missing.into_iter().partition(may_install);
     if !by_hand.is_empty() {
         let packages = packages(&by_hand).join(" ");
