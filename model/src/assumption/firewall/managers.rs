@@ -1,7 +1,6 @@
 //! FW-001: who manages the packet filter.
 
 use crate::{
-    evidence::SwarmKind,
     firewall::{Hook, Policy, Ruleset, Table, TableFamily},
     observation::FirewallManager,
     report::check::Check,
@@ -93,8 +92,7 @@ fn ufw(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Ruling {
 
 /// The managers that are in charge, firewalld first.
 fn active(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Vec<FirewallManager> {
-    // The files of a lab's machine say nothing of its hosts.
-    let files_count = scene.ledger.run.parameters.swarm != SwarmKind::Lab;
+    let files_count = node.has_own_files(scene);
     let is_enabled = |manager: FirewallManager| {
         let mut installed = node.settings.managers.iter();
         files_count && installed.any(|own| own.manager == manager && own.is_enabled)

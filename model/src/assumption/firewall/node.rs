@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::{
     cause::{Cause, CauseKind, Fix},
     errand,
+    evidence::SwarmKind,
     firewall::{Judge, Judgement, Manager, Packet, Passage, Ruleset},
     id::NodeId,
     inventory::Inventory,
@@ -220,6 +221,14 @@ impl<'a> NodeFilter<'a> {
     /// Whether Kubernetes runs here.
     pub(super) fn is_live(&self) -> bool {
         self.facts.life == crate::observation::Life::Live
+    }
+
+    /// Whether the files of its machine are its own.
+    pub(super) fn has_own_files(&self, scene: &Scene<'_>) -> bool {
+        scene.ledger.run.parameters.swarm != SwarmKind::Lab
+            && scene
+                .host(self.id)
+                .map_or(true, |host| scene.is_machine(self.id, host.what))
     }
 
     /// What has to be said about reloads on this node.

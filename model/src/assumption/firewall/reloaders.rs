@@ -1,6 +1,6 @@
 //! FW-012: nothing reloads firewalld by itself.
 
-use crate::{evidence::SwarmKind, report::check::Check};
+use crate::report::check::Check;
 
 use super::{
     super::{Ruling, Scene},
@@ -18,12 +18,12 @@ pub(crate) const CHECK: Check = Check {
 };
 
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    // The files of a lab's machine say nothing of its hosts.
-    if !uses_cilium(scene.inventory) || scene.ledger.run.parameters.swarm == SwarmKind::Lab {
+    if !uses_cilium(scene.inventory) {
         return Vec::new();
     }
     let nodes = firewalld_nodes(scene).into_iter();
     nodes
+        .filter(|(node, _)| node.has_own_files(scene))
         .map(|(node, _)| {
             let files = &node.settings.reloaders;
             if files.is_empty() {
