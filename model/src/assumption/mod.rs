@@ -314,9 +314,19 @@ pub(crate) const RULES: &[Rule] = &[
         judge: l2::virtual_router::judge,
     },
     Rule {
+        check: &l2::neighbors::CHECK,
+        group: Group::L2,
+        judge: l2::neighbors::judge,
+    },
+    Rule {
         check: &l2::flux::CHECK,
         group: Group::L2,
         judge: l2::flux::judge,
+    },
+    Rule {
+        check: &l2::counters::CHECK,
+        group: Group::L2,
+        judge: l2::counters::judge,
     },
     Rule {
         check: &l3::echo::CHECK,
@@ -384,9 +394,54 @@ pub(crate) const RULES: &[Rule] = &[
         judge: mtu::fragments::judge,
     },
     Rule {
+        check: &system::local_ports::CHECK,
+        group: Group::Host,
+        judge: system::local_ports::judge,
+    },
+    Rule {
+        check: &system::forwarding::CHECK,
+        group: Group::Host,
+        judge: system::forwarding::judge,
+    },
+    Rule {
         check: &system::reverse_path::CHECK,
         group: Group::Host,
         judge: system::reverse_path::judge,
+    },
+    Rule {
+        check: &system::kernel::CHECK,
+        group: Group::Host,
+        judge: system::kernel::judge,
+    },
+    Rule {
+        check: &system::known_bad::CHECK,
+        group: Group::Host,
+        judge: system::known_bad::judge,
+    },
+    Rule {
+        check: &system::offload::CHECK,
+        group: Group::Host,
+        judge: system::offload::judge,
+    },
+    Rule {
+        check: &system::conntrack::CHECK,
+        group: Group::Host,
+        judge: system::conntrack::judge,
+    },
+    Rule {
+        check: &system::source_ports::CHECK,
+        group: Group::Host,
+        judge: system::source_ports::judge,
+    },
+    Rule {
+        check: &system::managers::CHECK,
+        group: Group::Host,
+        judge: system::managers::judge,
+    },
+    Rule {
+        check: &system::noexec::CHECK,
+        group: Group::Host,
+        judge: system::noexec::judge,
     },
     Rule {
         check: &time::offset::CHECK,

@@ -2,11 +2,14 @@
 
 pub(super) mod adjacent;
 mod apart;
+pub(super) mod counters;
 pub(super) mod device;
 pub(super) mod domain;
 pub(super) mod duplicate;
 pub(super) mod flux;
 pub(super) mod gateway;
+mod identity;
+pub(super) mod neighbors;
 pub(super) mod proxy;
 pub(super) mod same_mac;
 mod survey;

@@ -1,4 +1,4 @@
-//! L2-006: no two nodes of a link have one link address.
+//! L2-006: no two nodes of a link have one link address, and no two machines one name or id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{
     apart::listed,
+    identity,
     survey::{Survey, data_interface},
 };
 use crate::{
@@ -19,16 +20,18 @@ use crate::{
 /// Link addresses are unique.
 pub(crate) const CHECK: Check = Check {
     id: "L2-006",
-    asserts: "no two nodes of a subnet have the same link address",
-    how: "what the probes tell of their data interfaces is compared; nothing is sent",
-    needs: "nothing",
-    rule: "fails if two nodes of one subnet have one link address on their data interfaces",
-    remedy: "give the clone a link address of its own: in the hypervisor, or in the host's network configuration",
+    asserts: "no two nodes of a subnet have the same link address, and no two machines the same name, machine-id or product UUID",
+    how: "what the probes tell of their data interfaces, of uname(2), and of machine-id(5) and the firmware's product UUID as \
+          digests that are of use in this run alone, is compared; nothing is sent",
+    needs: "nothing; root for the product UUID",
+    rule: "fails if two nodes of one subnet have one link address on their data interfaces, or two machines one name; warns if two \
+           have one machine-id or product UUID; names and ids are not compared of nodes that are a part of a machine",
+    remedy: "give the clone a link address of its own, in the hypervisor or in the host's network configuration, and a name and ids",
     source: "IEEE 802.1Q section 8.8: a switch keeps one port for a link address, so that of two hosts now the one and now the other \
-             is reached",
+             is reached; Kubernetes, installing kubeadm: the MAC address and product_uuid are unique for every node",
 };
 
-/// One ruling a link address that several have, and one for each subnet without.
+/// One ruling a link address, name or id that several have, and one for each subnet without.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let survey = Survey::of(scene);
     let mut subnets: BTreeMap<IpNet, BTreeMap<&str, Vec<NodeId>>> = BTreeMap::new();
@@ -62,6 +65,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             ));
         }
     }
+    rulings.extend(identity::judge(scene));
     rulings
 }
 

@@ -1,9 +1,12 @@
 //! L3-003: one default route.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
-    assumption::{Ruling, Scene, inspected::of_setting},
+    assumption::{Complaint, Explains, Pairs, Ruling, Scene, inspected::of_setting},
+    cause::CauseKind,
+    id::NodeId,
+    ledger::Told,
     observation::{HostSettings, RouteEntry},
     report::check::Check,
 };
@@ -11,13 +14,14 @@ use crate::{
 /// One default route.
 pub(crate) const CHECK: Check = Check {
     id: "L3-003",
-    asserts: "a node has one preferred default route",
+    asserts: "a node has one default route in the family of its data address, and not two of a family by different ways",
     how: "netlink on each node: the IPv4 and IPv6 routes of the main table; nothing is sent",
     needs: "nothing",
-    rule: "warns if two default routes of the same metric and family leave by different devices; a node without any is told in \
-           its row, since an isolated site has none",
-    remedy: "delete the route that should not be there, at once and in the network configuration",
-    source: "ip-route(8); known problem: several default gateways break egress",
+    rule: "fails if a node has no default route, where no policy rule sends packets to another table; warns if two of one family \
+           leave by different devices or, for IPv4, by different routers, whatever their metrics: pods, and answers over a second \
+           interface, take one that was not meant",
+    remedy: "delete the route that should not be there, at once and in the network configuration; or add the one that is missing",
+    source: "ip-route(8); Google Distributed Cloud known issues: multiple default gateways break egress",
 };
 
 /// One ruling a node that told its routes.
@@ -29,52 +33,81 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             continue;
         };
         let rivals = rivals(routes);
-        if rivals.is_empty() {
-            let number = routes.iter().filter(|route| is_default(route)).count();
-            rulings.push(Ruling::pass(
-                name.clone(),
-                format!("{name} has {number} default routes, none of which rival"),
-            ));
-            continue;
-        }
-        let devices: BTreeSet<&str> = rivals.iter().filter_map(|route| device(route)).collect();
-        let devices: Vec<&str> = devices.into_iter().collect();
-        let complaint = of_setting(
-            node,
-            host.line,
-            format!(
-                "{name} has {} default routes of the same metric, over {}: which of them packets take is chance",
-                rivals.len(),
-                devices.join(" and ")
-            ),
-            "Keep the one that leads where the cluster's egress should go, and delete the other, in the network configuration too.",
-            rivals
-                .iter()
-                .filter(|route| is_spare(route, host.what))
-                .map(|route| delete(route))
-                .collect(),
-        );
-        rulings.push(Ruling::warn(name, complaint));
+        let ruling = if lacks(node, routes, host.what) {
+            Ruling::fail(name.clone(), absence(scene, node, host.line))
+        } else if rivals.is_empty() {
+            Ruling::pass(name.clone(), format!("{name} has one way by default"))
+        } else {
+            Ruling::warn(name.clone(), rivalry(node, &name, &host, &rivals))
+        };
+        rulings.push(ruling);
     }
     rulings
 }
 
-/// Default routes of the lowest metric of a family, if they leave by several devices.
+fn rivalry(node: NodeId, name: &str, host: &Told<&HostSettings>, rivals: &[&RouteEntry]) -> Complaint {
+    let ways: Vec<String> = rivals.iter().map(|route| way(route)).collect();
+    let kept = kept(rivals, host.what);
+    let spare = rivals.iter().filter(|route| Some(**route) != kept);
+    of_setting(
+        node,
+        host.line,
+        format!(
+            "{name} has {} default routes ({}): packets of pods and answers may leave by one that was not meant",
+            rivals.len(),
+            ways.join("; ")
+        ),
+        "Keep the one that leads where the cluster's egress should go, and delete the other, in the network configuration too.",
+        spare.map(|route| delete(route)).collect(),
+    )
+}
+
+/// Tests that found no route there, and those whose answers found none, are told under it.
+fn absence(scene: &Scene<'_>, node: NodeId, line: u32) -> Complaint {
+    let name = scene.name(node);
+    let mut complaint = of_setting(
+        node,
+        line,
+        format!(
+            "{name} has no default route: it reaches nothing but its own networks and what it has routes to"
+        ),
+        "Add the gateway of the data network, at once and in the network configuration.",
+        vec![
+            "ip route show".to_owned(),
+            "ip route add default via GATEWAY".to_owned(),
+        ],
+    );
+    complaint.explains = Explains {
+        kinds: &[CauseKind::HostSetting],
+        pairs: Pairs::Touching(vec![node]),
+    };
+    complaint
+}
+
+/// Whether the family of the data address has no default route, nor one in two halves as some VPNs write it.
+fn lacks(node: NodeId, routes: &[RouteEntry], host: &HostSettings) -> bool {
+    let Some(address) = node.address() else {
+        return false;
+    };
+    let is_of_family = |route: &&RouteEntry| route.to.addr().is_ipv4() == address.is_ipv4() && route.forwards;
+    let mut wide = routes
+        .iter()
+        .filter(is_of_family)
+        .filter(|route| route.to.prefix_len() <= 1);
+    host.policy_tables.is_empty() && wide.next().is_none()
+}
+
+/// Default routes of a family, one for each way; empty if there is one way.
 fn rivals(routes: &[RouteEntry]) -> Vec<&RouteEntry> {
     for is_ipv4 in [true, false] {
         let of_family = routes
             .iter()
             .filter(|route| is_default(route) && route.to.addr().is_ipv4() == is_ipv4);
-        let defaults: Vec<&RouteEntry> = of_family.collect();
-        let Some(best) = defaults.iter().map(|route| route.metric).min() else {
-            continue;
-        };
-        let rivals: Vec<&RouteEntry> = defaults
-            .into_iter()
-            .filter(|route| route.metric == best)
-            .collect();
-        let devices: BTreeSet<Option<&str>> = rivals.iter().map(|route| device(route)).collect();
-        if rivals.len() > 1 && devices.len() > 1 {
+        let mut seen = BTreeSet::new();
+        // Routers of IPv6 that announce themselves stand in for each other.
+        let way = |route: &RouteEntry| (device(route).map(str::to_owned), hop(route).filter(|_| is_ipv4));
+        let rivals: Vec<&RouteEntry> = of_family.filter(|route| seen.insert(way(route))).collect();
+        if rivals.len() > 1 {
             return rivals;
         }
     }
@@ -90,24 +123,33 @@ fn device(route: &RouteEntry) -> Option<&str> {
     route.hops.first()?.device.as_deref()
 }
 
-/// Of two, the one by the data interface is more likely the right one.
-fn is_spare(route: &RouteEntry, host: &HostSettings) -> bool {
-    device(route) != host.data_interface.as_deref()
+fn hop(route: &RouteEntry) -> Option<IpAddr> {
+    route.hops.first()?.via
+}
+
+/// Of several, one by the data interface is more likely the right one, and of these the one that is preferred.
+fn kept<'a>(rivals: &[&'a RouteEntry], host: &HostSettings) -> Option<&'a RouteEntry> {
+    let is_elsewhere = |route: &RouteEntry| device(route) != host.data_interface.as_deref();
+    rivals
+        .iter()
+        .copied()
+        .min_by_key(|route| (is_elsewhere(route), route.metric))
 }
 
 fn delete(route: &RouteEntry) -> String {
     let ip = if route.to.addr().is_ipv4() { "ip" } else { "ip -6" };
-    let hop = route.hops.first();
-    let via = hop
-        .and_then(|hop| hop.via)
-        .map_or_else(String::new, |via| format!(" via {via}"));
-    let dev = device(route).map_or_else(String::new, |device| format!(" dev {device}"));
-    let metric = if route.metric == 0 {
-        String::new()
-    } else {
-        format!(" metric {}", route.metric)
-    };
-    format!("{ip} route del default{via}{dev}{metric}")
+    format!("{ip} route del default {}", way(route))
+}
+
+/// `via 10.0.0.1 dev eth0 metric 100`.
+fn way(route: &RouteEntry) -> String {
+    let via = hop(route).map(|via| format!("via {via}"));
+    let dev = device(route).map(|device| format!("dev {device}"));
+    let metric = Some(route.metric)
+        .filter(|metric| *metric > 0)
+        .map(|metric| format!("metric {metric}"));
+    let words: Vec<String> = [via, dev, metric].into_iter().flatten().collect();
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -128,22 +170,53 @@ mod tests {
         }
     }
 
-    #[test]
-    fn two_of_the_same_metric_over_two_devices_rival_and_no_others_do() {
-        let of = |routes: &[RouteEntry]| rivals(routes).len();
-        let one = route("0.0.0.0/0", "eth0", 100);
-        assert_eq!(of(std::slice::from_ref(&one)), 0);
-        assert_eq!(of(&[one.clone(), route("0.0.0.0/0", "eth1", 100)]), 2);
-        assert_eq!(of(&[one.clone(), route("0.0.0.0/0", "eth1", 200)]), 0);
-        assert_eq!(of(&[one.clone(), route("0.0.0.0/0", "eth0", 100)]), 0);
-        assert_eq!(of(&[one.clone(), route("::/0", "eth1", 100)]), 0);
-        assert_eq!(of(&[one, route("10.0.0.0/8", "eth1", 100)]), 0);
+    fn by_router(mut route: RouteEntry, router: [u8; 4]) -> RouteEntry {
+        route.hops[0].via = Some(router.into());
+        route
     }
 
     #[test]
-    fn the_command_names_the_route() {
-        let mut spare = route("0.0.0.0/0", "eth1", 100);
-        spare.hops[0].via = Some([10, 9, 0, 1].into());
+    fn two_ways_of_a_family_rival_and_one_way_written_twice_does_not() {
+        let of = |routes: &[RouteEntry]| rivals(routes).len();
+        let one = by_router(route("0.0.0.0/0", "eth0", 100), [10, 0, 0, 1]);
+        let with = |other: RouteEntry| of(&[one.clone(), other]);
+        assert_eq!(of(std::slice::from_ref(&one)), 0);
+        assert_eq!(with(route("0.0.0.0/0", "eth1", 100)), 2);
+        assert_eq!(with(route("0.0.0.0/0", "eth1", 200)), 2);
+        assert_eq!(with(by_router(route("0.0.0.0/0", "eth0", 200), [10, 0, 0, 2])), 2);
+        assert_eq!(with(by_router(route("0.0.0.0/0", "eth0", 200), [10, 0, 0, 1])), 0);
+        assert_eq!(with(route("::/0", "eth1", 100)), 0);
+        assert_eq!(with(route("10.0.0.0/8", "eth1", 100)), 0);
+    }
+
+    #[test]
+    fn no_default_route_is_told_unless_it_is_in_halves_or_in_another_table() {
+        let node = NodeId::Address([10, 0, 0, 5].into());
+        let host = HostSettings::default();
+        let of = |routes: &[RouteEntry]| lacks(node, routes, &host);
+        assert!(of(&[route("10.0.0.0/24", "eth0", 0)]));
+        assert!(of(&[route("::/0", "eth0", 0)]));
+        assert!(!of(&[route("0.0.0.0/0", "eth0", 0)]));
+        assert!(!of(&[
+            route("0.0.0.0/1", "eth0", 0),
+            route("128.0.0.0/1", "eth0", 0)
+        ]));
+        let elsewhere = HostSettings {
+            policy_tables: BTreeSet::from([100]),
+            ..HostSettings::default()
+        };
+        assert!(!lacks(node, &[], &elsewhere));
+    }
+
+    #[test]
+    fn the_route_by_the_data_interface_is_kept_and_the_command_names_the_other() {
+        let spare = by_router(route("0.0.0.0/0", "eth1", 100), [10, 9, 0, 1]);
+        let own = by_router(route("0.0.0.0/0", "eth0", 200), [10, 0, 0, 1]);
+        let host = HostSettings {
+            data_interface: Some("eth0".to_owned()),
+            ..HostSettings::default()
+        };
+        assert_eq!(kept(&[&spare, &own], &host), Some(&own));
         assert_eq!(
             delete(&spare),
             "ip route del default via 10.9.0.1 dev eth1 metric 100"

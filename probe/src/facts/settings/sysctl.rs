@@ -94,6 +94,7 @@ const OF_HOST: &[&str] = &[
     "net.ipv4.tcp_mtu_probing",
     "net.ipv4.ping_group_range",
     "net.ipv4.fib_multipath_hash_policy",
+    "net.netfilter.nf_conntrack_count",
     "net.netfilter.nf_conntrack_max",
     "net.bridge.bridge-nf-call-iptables",
     "net.bridge.bridge-nf-call-ip6tables",
