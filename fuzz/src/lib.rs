@@ -191,6 +191,18 @@ pub const BODIES: &[Body] = &[
         words: &[],
     },
     Body {
+        name: "dns_answer",
+        run: network::dns_answer,
+        rounds: 20_000,
+        words: &[],
+    },
+    Body {
+        name: "proxy_answer",
+        run: network::proxy_answer,
+        rounds: 8_000,
+        words: &[],
+    },
+    Body {
         name: "hello_request",
         run: network::hello_request,
         rounds: 8_000,

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use plumbline_measure::{
     bgp::Message,
+    connect::{self, Heard},
+    dns,
     hello::{PairKey, REPLY_LEN, REQUEST_LEN, ReadReply, ReadRequest, Request},
     stamp::{
         packet::{AUTHENTICATED_LEN, ReflectorPacket, SenderPacket, Sent},
@@ -17,6 +19,46 @@ use plumbline_measure::{
 use plumbline_sys::{capture::Packet, icmp_error::QueuedError};
 
 use crate::Reading;
+
+/// What a name server says to a question for `mirror.example`.
+///
+/// # Panics
+/// If more is told than is kept, or a name in it is longer than any.
+pub fn dns_answer(data: &[u8]) -> Reading {
+    let Ok(question) = dns::Question::new(QUESTION_ID, "mirror.example", dns::Record::A) else {
+        return Reading::Refused;
+    };
+    let answer = question.answer(data).ok();
+    if let Some(answer) = &answer {
+        assert!(answer.told.len() <= dns::MAX_TOLD);
+        let names = answer.told.iter().filter_map(|told| match told {
+            dns::Told::Name(name) => Some(name),
+            dns::Told::Address(_) => None,
+        });
+        for name in names {
+            assert!(name.len() <= 253 && !name.chars().any(char::is_control));
+        }
+    }
+    Reading::of_option(&answer)
+}
+
+/// What a proxy says to CONNECT.
+///
+/// # Panics
+/// If what is complete ends beyond its end, or depends on what follows it.
+pub fn proxy_answer(data: &[u8]) -> Reading {
+    match connect::read(data) {
+        Heard::Answer { status, head } => {
+            assert!((100..=999).contains(&status) && head <= data.len());
+            assert_eq!(connect::read(&data[..head]), Heard::Answer { status, head });
+            Reading::of_option(&Some(status))
+        }
+        Heard::More | Heard::Garbage => Reading::Refused,
+    }
+}
+
+/// The number of [`dns_answer`]'s question.
+const QUESTION_ID: u16 = 0x1234;
 
 /// What a responder hears on a TCP connection.
 ///

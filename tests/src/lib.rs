@@ -12,6 +12,7 @@
 
 pub mod browser;
 pub mod gate;
+pub mod outside;
 pub mod pages;
 pub mod rehearsal;
 pub mod running;

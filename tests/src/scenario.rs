@@ -11,7 +11,10 @@ use plumbline_lab::{Fault, FurtherNetwork, Topology};
 use plumbline_model::{id::NodeId, input::Purpose, port::PortSet};
 use serde::Deserialize;
 
-use crate::stage::{self, firewalld::PROGRAMS};
+use crate::{
+    outside::Outsider,
+    stage::{self, firewalld::PROGRAMS},
+};
 
 mod expect;
 #[cfg(test)]
@@ -54,6 +57,12 @@ pub struct Scenario {
     /// Hosts on which a real firewalld runs, and what is typed there before the audit.
     #[serde(default)]
     pub firewalld: Vec<FirewalldHost>,
+    /// Servers outside the cluster, on the router.
+    #[serde(default)]
+    pub outside: Vec<Outsider>,
+    /// What stands in the place of files of hosts, for their probes alone: by host, by path.
+    #[serde(default)]
+    pub files: BTreeMap<NodeId, BTreeMap<PathBuf, String>>,
     /// What happens while the audit runs.
     #[serde(default)]
     pub events: Vec<Event>,

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs::File,
-    io::BufReader,
+    io::{self, BufReader},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -37,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(20);
 /// Well above what two cores reach: the lab's network belongs to nobody else, so nothing is paced.
 const RATE: &str = "100000";
+/// The default groups but external.
+const INSIDE: &str = "access,reach,l2,l3,host";
 /// What a shell does to become a probe where a kubelet is configured: only it sees the directory that is over `/var/lib`.
 const WITH_KUBELET: &str = "mount -t tmpfs none /var/lib && mkdir /var/lib/kubelet && : >/var/lib/kubelet/config.yaml && \
                             exec \"$0\" \"$@\"";
@@ -136,14 +138,19 @@ pub fn audit(
     for (node, string) in strings {
         let log = File::create(work.join(format!("probe-{node}.log"))).map_err(|error| error.to_string())?;
         let shows = scenario.live.iter().find(|live| live.host == node);
+        let files = scenario.files.get(&node).cloned().unwrap_or_default();
         let program = Program {
             stdin: format!("{string}\n").into_bytes(),
             stderr: Some(log),
             ..weakened(
-                probe(
-                    programs,
-                    shows.is_some_and(|live| live.shows == Life::Configuration),
-                ),
+                in_place_of(
+                    &files,
+                    work,
+                    probe(
+                        programs,
+                        shows.is_some_and(|live| live.shows == Life::Configuration),
+                    ),
+                )?,
                 scenario.lacking.get(&node).map_or(&[][..], Vec::as_slice),
             )
         };
@@ -184,6 +191,10 @@ fn start_coordinator(
     for (option, _, path) in scenario.further_files() {
         command.arg(option).arg(path);
     }
+    // A lab has no outside: what is asked of it is asked for by name.
+    if !scenario.arguments.iter().any(|argument| argument == "--only") {
+        command.args(["--only", INSIDE]);
+    }
     if !scenario.arguments.iter().any(|argument| argument == "--max-rate") {
         command.args(["--max-rate", RATE]);
     }
@@ -218,7 +229,7 @@ fn join_strings(path: &Path, coordinator: &mut Child) -> Result<BTreeMap<NodeId,
         if let Some(status) = coordinator.try_wait().map_err(|error| error.to_string())? {
             let mut log = String::new();
             if let Some(stderr) = coordinator.stderr.take() {
-                let _ = std::io::Read::read_to_string(&mut BufReader::new(stderr), &mut log);
+                let _ = io::Read::read_to_string(&mut BufReader::new(stderr), &mut log);
             }
             return Err(format!(
                 "the coordinator ended with {status} before it wrote the join file: {log}"
@@ -248,6 +259,36 @@ fn probe(programs: &Programs, kubelet_is_configured: bool) -> Program {
         stdin: Vec::new(),
         stderr: None,
     }
+}
+
+/// A program that sees other texts in the place of files, in a mount namespace of its own.
+fn in_place_of(files: &BTreeMap<PathBuf, String>, work: &Path, program: Program) -> Result<Program, String> {
+    if files.is_empty() {
+        return Ok(program);
+    }
+    let mut script = String::new();
+    for (path, text) in files {
+        let own = tempfile::NamedTempFile::new_in(work)
+            .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()).map(|()| file))
+            .and_then(|file| file.keep().map_err(|error| error.error))
+            .map_err(|error| format!("write a file in the place of {}: {error}", path.display()))?;
+        script.push_str(&format!(
+            "mount --bind {} {} && ",
+            own.1.display(),
+            path.display()
+        ));
+    }
+    script.push_str("exec \"$0\" \"$@\"");
+    let words = ["--mount", "--propagation", "private", "sh", "-c", &script].map(OsString::from);
+    let args = words
+        .into_iter()
+        .chain([program.path.into_os_string()])
+        .chain(program.args);
+    Ok(Program {
+        path: "unshare".into(),
+        args: args.collect(),
+        ..program
+    })
 }
 
 /// A program without some capabilities, as somebody who is not root would run it.

@@ -21,6 +21,7 @@ use std::{
 use plumbline_lab::{Entered, Lab};
 use plumbline_tests::{
     gate::is_required,
+    outside,
     scenario::{Expectation, Scenario, tests_dir},
     stage::{self, Programs, firewalld::Firewalls, live::Living, routers::Router},
     stand_in::{self, STAND_IN},
@@ -220,6 +221,7 @@ fn once(entered: &Entered, programs: &Programs, scenario: &Scenario) -> Result<(
             .map_err(|error| format!("plant {fault:?}: {error}"))?;
     }
     let firewalls = Firewalls::start(&mut lab, &scenario.firewalld, work.path())?;
+    outside::open(&lab, &scenario.outside)?;
     stage::prepare(&lab, &scenario.prepare)?;
     let mut living = Vec::new();
     for live in &scenario.live {

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "rules land one by one")]
 
+mod external;
 mod firewall;
 mod inspected;
 mod l2;
@@ -224,6 +225,36 @@ impl Lack {
 /// Every rule, ascending by id.
 pub(crate) const RULES: &[Rule] = &[
     Rule {
+        check: &external::names::CHECK,
+        group: Group::External,
+        judge: external::names::judge,
+    },
+    Rule {
+        check: &external::servers::CHECK,
+        group: Group::External,
+        judge: external::servers::judge,
+    },
+    Rule {
+        check: &external::proxy::CHECK,
+        group: Group::External,
+        judge: external::proxy::judge,
+    },
+    Rule {
+        check: &external::region::CHECK,
+        group: Group::External,
+        judge: external::region::judge,
+    },
+    Rule {
+        check: &external::mirrors::CHECK,
+        group: Group::External,
+        judge: external::mirrors::judge,
+    },
+    Rule {
+        check: &external::packages::CHECK,
+        group: Group::External,
+        judge: external::packages::judge,
+    },
+    Rule {
         check: &firewall::managers::CHECK,
         group: Group::Host,
         judge: firewall::managers::judge,
@@ -357,6 +388,11 @@ pub(crate) const RULES: &[Rule] = &[
         check: &l3::bgp::CHECK,
         group: Group::L3,
         judge: l3::bgp::judge,
+    },
+    Rule {
+        check: &l3::name_servers::CHECK,
+        group: Group::L3,
+        judge: l3::name_servers::judge,
     },
     Rule {
         check: &mtu::interfaces::CHECK,

@@ -105,13 +105,21 @@ pub enum CauseKind {
     HostSetting,
     /// The cluster file.
     Config,
+    /// A server outside is not reached.
+    ExternalUnreachable,
+    /// The proxy is not reached, or denies.
+    ProxyRefuses,
+    /// Somebody else answers in a server's place, with a certificate of its own.
+    TlsIntercepted,
+    /// A name server does not answer, or not as it should.
+    NameServer,
     /// Not measured for another reason.
     Unmeasured,
 }
 
 impl CauseKind {
     /// Every kind, in the order in which they were made known.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 37] = [
         Self::HostFirewall,
         Self::PathFilter,
         Self::PathReject,
@@ -145,6 +153,10 @@ impl CauseKind {
         Self::TunnelBroken,
         Self::ForeignVrrp,
         Self::BgpPeer,
+        Self::ExternalUnreachable,
+        Self::ProxyRefuses,
+        Self::TlsIntercepted,
+        Self::NameServer,
     ];
 
     /// Its word, as report.json has it.
@@ -182,6 +194,10 @@ impl CauseKind {
             Self::Exposure => "exposure",
             Self::HostSetting => "host_setting",
             Self::Config => "config",
+            Self::ExternalUnreachable => "external_unreachable",
+            Self::ProxyRefuses => "proxy_refuses",
+            Self::TlsIntercepted => "tls_intercepted",
+            Self::NameServer => "name_server",
             Self::Unmeasured => "unmeasured",
         }
     }

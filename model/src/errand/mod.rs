@@ -32,7 +32,7 @@ pub use self::{
     tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };
 pub(crate) use self::{
-    dial::{bgp_sessions, has_bgp_session},
+    dial::{Need, Needed, bgp_sessions, has_bgp_session, needed},
     hold::vips as carried_vips,
     link::{announces_on_link, must_be_adjacent, vips},
     tunnel::overlay_of,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::{NodeId, Role},
-    inventory::{ClusterType, Inventory, Vantage},
+    inventory::{ClusterType, Inventory, Outward, Vantage},
     profile::{Destination, Direction, Profile, Rule, Scope, Source, SourceName},
     source::{Complaints, Diagnostic, Place, Placed, Refused, nearest},
 };
@@ -36,6 +36,9 @@ pub(super) fn merge(
         site::label(&mut inventory, &part.labels, &mut part.complaints);
     }
     add_vantages(&mut inventory, &mut parts);
+    for part in &mut parts {
+        inventory.outward.join(std::mem::take(&mut part.outside.outward));
+    }
     check_names(&mut parts);
     let declared = declare(&inventory, &mut parts);
     let is_readable = parts.iter().all(|part| part.complaints.is_readable());
@@ -117,6 +120,7 @@ pub(super) fn nodes_of_admin_cluster(
     Outside {
         vantages: vantages.collect(),
         ports: Vec::new(),
+        outward: Outward::default(),
     }
 }
 
@@ -264,6 +268,7 @@ fn declare(inventory: &Inventory, parts: &mut [Part]) -> Option<Profile> {
         overlay: None,
         notes: Vec::new(),
         stand_ins: Vec::new(),
+        external: Vec::new(),
         rules,
     })
 }

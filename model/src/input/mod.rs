@@ -10,6 +10,7 @@
 //!
 //! The same texts are line 1 of the evidence, so that `report` and `plumbline verify` understand them in the same way.
 
+mod external;
 mod labels;
 mod laid;
 mod listed;

@@ -6,6 +6,7 @@
 //!   name?: text                   what people call it; its address unless written
 //!   ssh?: ADDRESS                 where SSH reaches it; its address unless written
 //!   stands_for: [SOURCE]          any_client, admin_cluster_nodes, admin_workstation, ..., or names of the user's own
+//! external: see `external`
 //! ports:
 //! - name: text                    the rule's id is user.NAME
 //!   to: ROLE | any_node | [ADDRESS or FIRST-LAST or ROLE]
@@ -22,13 +23,14 @@ use std::{
 };
 
 use super::{
+    external,
     listed::{self, Room},
     roles::Roles,
     sources::{self, Use},
 };
 use crate::{
     id::{NodeId, Role},
-    inventory::Vantage,
+    inventory::{Outward, Vantage},
     port::{PortRange, Protocol},
     profile::{PortSpec, Severity, Source},
     source::{Complaints, Place, Placed},
@@ -40,6 +42,7 @@ use crate::{
 pub(super) struct Outside {
     pub(super) vantages: Vec<WrittenVantage>,
     pub(super) ports: Vec<DeclaredPort>,
+    pub(super) outward: Outward,
 }
 
 /// A vantage as it is written.
@@ -82,7 +85,10 @@ pub(super) enum To {
 
 /// Reads `vantages` and `ports` of a file's fields.
 pub(super) fn read(fields: &mut Fields<'_>, roles: &Roles, complaints: &mut Complaints) -> Outside {
-    let mut outside = Outside::default();
+    let mut outside = Outside {
+        outward: external::read(fields, complaints),
+        ..Outside::default()
+    };
     if let Some(list) = fields.optional("vantages") {
         let items = list.items(complaints);
         outside.vantages = items

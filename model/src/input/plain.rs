@@ -13,7 +13,7 @@
 //! pod_mtu?: OCTETS                what pods are set to get, if the network plugin does not find it out by itself
 //! groups?: {NAME: {roles, labels?, version?, nodes: [NODE]}}
 //! nodes?: [NODE]
-//! vantages?, ports?: see `outside`
+//! vantages?, ports?, external?: see `outside`
 //!
 //! NODE = ADDRESS | FIRST-LAST | {address, ssh?, port?, name?, roles, labels?, version?}
 //! ```

@@ -3,7 +3,7 @@
 //! ```text
 //! schema: plumbline/site/v1
 //! labels?: {ADDRESS or FIRST-LAST or PREFIX: {NAME: VALUE}}
-//! vantages?, ports?: see `outside`
+//! vantages?, ports?, external?: see `outside`
 //! ```
 
 use std::{collections::BTreeMap, net::IpAddr};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cluster::{BgpPeer, Cluster},
-    errand::{Login, ProxyServer},
+    errand::{Login, MAX_DIAL_ROOTS, ProxyServer},
 };
 
 /// What a cluster needs beyond its own nodes.
@@ -59,11 +59,7 @@ impl Outward {
         let url = cluster.proxy.as_ref().and_then(|proxy| proxy.url.as_deref());
         let mirrors = cluster.header.registry_mirrors.iter();
         Self {
-            proxy: url.and_then(Url::read).map(|url| ProxyServer {
-                host: url.server.host,
-                port: url.server.port,
-                login: url.login,
-            }),
+            proxy: url.and_then(ProxyServer::of_url),
             no_proxy: cluster
                 .proxy
                 .as_ref()
@@ -79,6 +75,18 @@ impl Outward {
             roots: Vec::new(),
             bgp_peers: cluster.bgp_peers.clone(),
         }
+    }
+
+    /// Takes what another file says, where this one says nothing.
+    pub(crate) fn join(&mut self, other: Self) {
+        if self.proxy.is_none() {
+            self.proxy = other.proxy;
+        }
+        self.no_proxy.extend(other.no_proxy);
+        self.sites.extend(other.sites);
+        self.name_servers.extend(other.name_servers);
+        self.roots.extend(other.roots);
+        self.roots.truncate(MAX_DIAL_ROOTS);
     }
 
     /// Whether nothing stands between nodes and a server that is reached without the proxy.
@@ -100,6 +108,18 @@ impl Outward {
                     !suffix.is_empty() && is_below(host, suffix)
                 }
             }
+        })
+    }
+}
+
+impl ProxyServer {
+    /// Where a URL says that a proxy is; `None` if it says nothing of the kind.
+    pub(crate) fn of_url(text: &str) -> Option<Self> {
+        let url = Url::read(text)?;
+        Some(Self {
+            host: url.server.host,
+            port: url.server.port,
+            login: url.login,
         })
     }
 }

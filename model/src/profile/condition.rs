@@ -144,6 +144,12 @@ enum Fact {
     ManagedByAdminCluster,
     /// Both address families.
     DualStack,
+    /// A region of its own registers the cluster.
+    Region,
+    /// Nodes are given the vendor's package repository.
+    PackageRepository,
+    /// Registry mirrors take the place of the vendor's registry.
+    RegistryMirrors,
     /// Nodes speak IPv6 to each other, alone or besides IPv4.
     Ipv6,
     /// An option has a value.
@@ -177,6 +183,9 @@ impl Fact {
             Self::NodeAgent => inventory.node_agent,
             Self::ManagedByAdminCluster => inventory.cluster_type == Some(ClusterType::User),
             Self::DualStack => inventory.is_dual_stack(),
+            Self::Region => inventory.outward.gke_connect_region.is_some(),
+            Self::PackageRepository => inventory.outward.adds_package_repository,
+            Self::RegistryMirrors => !inventory.outward.mirrors.is_empty(),
             Self::Ipv6 => inventory.families().contains(&Family::Ipv6),
             Self::Option { name, value, default } => inventory.options.get(name).unwrap_or(default) == value,
         }
@@ -227,7 +236,7 @@ pub(super) fn is_built_in(name: &str) -> bool {
         .any(|(fact, _)| fact.split(" == ").next() == Some(name))
 }
 
-const FACTS: [(&str, Fact); 10] = [
+const FACTS: [(&str, Fact); 13] = [
     ("lb_mode == bundled", Fact::Mode(LoadBalancerMode::Bundled)),
     ("lb_mode == manual", Fact::Mode(LoadBalancerMode::Manual)),
     ("lb_type == layer2", Fact::Type(LoadBalancerType::Layer2)),
@@ -238,4 +247,7 @@ const FACTS: [(&str, Fact); 10] = [
     ("managed_by_admin_cluster", Fact::ManagedByAdminCluster),
     ("dual_stack", Fact::DualStack),
     ("ipv6", Fact::Ipv6),
+    ("region", Fact::Region),
+    ("package_repository", Fact::PackageRepository),
+    ("registry_mirrors", Fact::RegistryMirrors),
 ];

@@ -33,6 +33,12 @@
 //!     when?: CONDITION
 //!     by: [SOURCE]
 //!     why: text
+//! external?:                     servers outside the site that nodes need, which speak TLS
+//!   - host: text                  `{region}` stands for the region of the cluster's registration; left out where it has none
+//!     port?: number               443 unless written
+//!     from?: [SOURCE]             cluster_nodes, admin_workstation; cluster_nodes unless written
+//!     since?, until?, when?, severity?     as of rules
+//!     purpose: text
 //! rules:
 //!   - id: text                    unique among the profiles of a run
 //!     to: DESTINATION             control_plane, load_balancer, worker, any_node, added_cluster_node, added_cluster_vip, external
@@ -61,6 +67,7 @@
 //! ```
 
 mod condition;
+mod external;
 mod library;
 mod lint;
 mod options;
@@ -75,6 +82,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::library::{find, names};
 pub use self::{
     condition::{Condition, InvalidCondition},
+    external::ExternalSite,
     library::{BUILTIN, UnknownProfile, all, builtin, texts_for, texts_of},
     lint::lint,
     options::{Choice, Kind, Misfit, Setting, check_options},
@@ -259,6 +267,8 @@ pub struct Profile {
     pub notes: Vec<String>,
     /// Who stands for sources that are not part of every kind of cluster.
     pub stand_ins: Vec<StandIn>,
+    /// Servers outside the site that installation and operation need.
+    pub external: Vec<ExternalSite>,
     /// The rules, in the document's order.
     pub rules: Vec<Rule>,
 }

@@ -28,7 +28,7 @@ use plumbline_model::{
     observation::{Record, UndoneWhy},
 };
 
-pub use self::pace::LinkPace;
+pub use self::{dial::DialPace, pace::LinkPace};
 
 /// From where an errand is done, and who the others are.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Post {
     pub run: RunId,
     /// How fast ARP and ND may be sent, over all errands.
     pub link_pace: LinkPace,
+    /// How fast strangers may be asked, over all errands.
+    pub dial_pace: DialPace,
     /// This node.
     pub node: NodeId,
     /// Its index in the roster.

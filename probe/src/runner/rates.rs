@@ -30,7 +30,7 @@ use plumbline_measure::{
 };
 use plumbline_model::id::NodeId;
 
-use crate::errand::LinkPace;
+use crate::errand::{DialPace, LinkPace};
 
 /// What this node has spent so far. Shared by all runners of a probe.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ pub struct Rates {
     origin: Instant,
     levels: Mutex<Levels>,
     link_pace: LinkPace,
+    dial_pace: DialPace,
 }
 
 #[derive(Debug, Default)]
@@ -74,12 +75,18 @@ impl Rates {
             origin: Instant::now(),
             levels: Mutex::default(),
             link_pace: LinkPace::new(),
+            dial_pace: DialPace::new(),
         }
     }
 
     /// How fast ARP and ND may be sent: another limit, as another device counts them.
     pub fn link_pace(&self) -> &LinkPace {
         &self.link_pace
+    }
+
+    /// How fast strangers may be asked.
+    pub fn dial_pace(&self) -> &DialPace {
+        &self.dial_pace
     }
 
     /// The time by which rates are kept.

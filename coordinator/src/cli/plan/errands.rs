@@ -6,7 +6,7 @@ use std::{
 };
 
 use plumbline_model::{
-    errand::{Errand, Errands, Kind, MAX_LINK_PACKETS_A_SECOND},
+    errand::{Errand, Errands, Kind, MAX_DIALS_A_SECOND, MAX_LINK_PACKETS_A_SECOND},
     evidence::Parameters,
     id::NodeId,
 };
@@ -86,7 +86,11 @@ fn sends(kind: Kind) -> String {
             "ARP requests and neighbour solicitations, at most {MAX_LINK_PACKETS_A_SECOND} a second a node; never an \
              announcement.\n      VIPs are asked for as RFC 5227 does, which enters no cache. CAP_NET_RAW."
         ),
-        Kind::Dial => "one connection at a time to the routers, resolvers and names that the files give.".to_owned(),
+        Kind::Dial => format!(
+            "TCP connections and TLS handshakes to the servers outside, questions to name servers, connections to routers,\n      as \
+             the files and the profile name them; at most {MAX_DIALS_A_SECOND} a second a node, and nothing is asked of a server.\n      \
+             A policy file with `dial: false` forbids it."
+        ),
         Kind::Path => "packets of up to the MTU to the other nodes, a few a pair.".to_owned(),
         Kind::Hold => "takes a VIP for seconds, one bare node at a time, unless somebody has it, and announces it by five\n      \
                        gratuitous ARP packets or neighbour advertisements, at most five a second. The address carries a\n      \

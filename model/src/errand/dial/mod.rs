@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::{Commission, Errand, Errands};
 
 pub use self::peers::{Depth, PeerTarget};
-pub(crate) use self::peers::{bgp_sessions, has_bgp_session};
+pub(crate) use self::{
+    peers::{bgp_sessions, has_bgp_session},
+    sites::{Need, Needed, needed},
+};
 
 /// Whom to ask outside the roster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -159,10 +162,24 @@ pub(super) fn plan(commission: &Commission<'_>, errands: &mut Errands) {
         if targets.is_empty() {
             continue;
         }
+        let outward = &commission.inventory.outward;
+        let has = |fits: fn(&Site) -> bool| {
+            let mut sites = targets.iter().filter_map(|target| match target {
+                DialTarget::Site(site) => Some(site),
+                DialTarget::Question(_) | DialTarget::Peer(_) => None,
+            });
+            sites.any(fits)
+        };
         let errand = DialErrand {
+            proxy: outward
+                .proxy
+                .clone()
+                .filter(|_| has(|site| site.via == Via::Proxy)),
+            roots: match has(|site| site.anchors == Anchors::Given) {
+                true => outward.roots.clone(),
+                false => Vec::new(),
+            },
             targets,
-            proxy: None,
-            roots: Vec::new(),
         };
         errands.entry(participant).or_default().push(Errand::Dial(errand));
     }

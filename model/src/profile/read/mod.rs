@@ -1,6 +1,7 @@
 //! Profile text to [`Profile`], strictly: what is not understood is refused, since a rule that is silently left out is a
 //! port that is silently not tested.
 
+mod external;
 mod head;
 mod rule;
 
@@ -75,6 +76,7 @@ fn profile(document: &At<'_>, library: &Library<'_>, complaints: &mut Complaints
             .collect(),
         None => Vec::new(),
     };
+    let external = external::sites(&mut fields, &words, complaints);
     let rules = rules(&mut fields, (&head, &scope), &words, complaints);
     fields.finish(complaints);
     Some(Profile {
@@ -92,6 +94,7 @@ fn profile(document: &At<'_>, library: &Library<'_>, complaints: &mut Complaints
         overlay,
         notes,
         stand_ins,
+        external,
         rules,
     })
 }

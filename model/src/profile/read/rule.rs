@@ -207,7 +207,11 @@ fn ports(
     ports
 }
 
-fn sources(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> BTreeSet<Source> {
+pub(super) fn sources(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    complaints: &mut Complaints,
+) -> BTreeSet<Source> {
     let Some(list) = fields.required(
         key,
         "write a list of sources, for example [cluster_nodes]",
@@ -221,14 +225,22 @@ fn sources(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complain
         .collect()
 }
 
-fn condition(fields: &mut Fields<'_>, words: &Words<'_>, complaints: &mut Complaints) -> Option<Condition> {
+pub(super) fn condition(
+    fields: &mut Fields<'_>,
+    words: &Words<'_>,
+    complaints: &mut Complaints,
+) -> Option<Condition> {
     let text = fields.optional("when")?.text(complaints)?;
     Condition::read(&text.value, words.options)
         .map_err(|error| complaints.add(text.place, format!("failed to {error}")))
         .ok()
 }
 
-fn minor(fields: &mut Fields<'_>, key: &'static str, complaints: &mut Complaints) -> Option<Minor> {
+pub(super) fn minor(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    complaints: &mut Complaints,
+) -> Option<Minor> {
     let help = "write it like \"1.29\"";
     Some(
         fields
@@ -260,7 +272,7 @@ const DIRECTIONS: [(&str, Direction); 3] = [
     ("outbound", Direction::Outbound),
 ];
 
-const SEVERITIES: [(&str, Severity); 3] = [
+pub(super) const SEVERITIES: [(&str, Severity); 3] = [
     ("info", Severity::Info),
     ("warn", Severity::Warn),
     ("fail", Severity::Fail),

@@ -1,25 +1,132 @@
-//! Whom the inputs name outside the roster: one target after the other, each with its own room.
+//! Whom the inputs name outside the roster: sites, name servers, routers.
+//!
+//! ```text
+//!   errand's thread: a runtime of its own
+//!       four lanes, each takes one target after the other; all begin at most ten connections or questions a second
+//!       what is asked of name servers is asked by the resolver that all lanes share
+//! ```
+//!
+//! Every step has a time after which it is over, and so has the whole errand. A lane that is told to stop does so within a
+//! twentieth of a second: whatever it waits for is dropped. What was not reached in time is told as not asked.
 
 mod bgp;
 mod dns;
+mod pace;
+mod resolver;
 mod site;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::{
+    cell::{Cell, RefCell},
+    net::IpAddr,
+    time::Duration,
+};
 
 use plumbline_model::{
     errand::{DialErrand, DialTarget},
     observation::{Dialled, Record},
 };
+use tokio::time::Instant;
 
+pub use self::pace::DialPace;
+use self::resolver::Resolver;
 use super::{Post, Stop};
 
+/// What all lanes share.
+struct Desk<'a> {
+    errand: &'a DialErrand,
+    stop: &'a Stop,
+    pace: &'a DialPace,
+    resolver: Resolver,
+    trust: trust::Trust,
+    /// The local address of whoever is asked on loopback: all nodes of such a run have the same choice otherwise.
+    local: Option<IpAddr>,
+    ends_at: Instant,
+    /// Connections to sites that did not come to be since the last one that did.
+    in_vain: Cell<u32>,
+}
+
 /// Asks every target, and reports them in the errand's order.
-pub(super) fn dial(errand: &DialErrand, _post: &Post, stop: &Stop) -> Vec<Record> {
-    let mut seen: Vec<Dialled> = Vec::new();
-    for target in &errand.targets {
-        match target {
-            DialTarget::Site(target) => seen.extend(site::connect(target, errand, stop)),
-            DialTarget::Question(question) => seen.extend(dns::ask(question, stop)),
-            DialTarget::Peer(peer) => seen.extend(bgp::connect(peer, stop)),
-        }
-    }
+pub(super) fn dial(errand: &DialErrand, post: &Post, stop: &Stop) -> Vec<Record> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else {
+        // Out of descriptors: nothing can be dialled either, and what is missing is told as not measured.
+        return Vec::new();
+    };
+    let seen = runtime.block_on(async {
+        let desk = Desk {
+            errand,
+            stop,
+            pace: &post.dial_pace,
+            resolver: Resolver::of_host(),
+            trust: trust::Trust::new(&errand.roots),
+            local: post.node.address().filter(IpAddr::is_loopback),
+            ends_at: Instant::now() + ERRAND_TIME,
+            in_vain: Cell::new(0),
+        };
+        desk.all().await
+    });
+    // Names that are looked up by nobody of ours may still be waited for: the runtime is not.
+    runtime.shutdown_background();
     seen.into_iter().map(Record::Dialled).collect()
 }
+
+impl Desk<'_> {
+    async fn all(&self) -> Vec<Dialled> {
+        let next = Cell::new(0);
+        let seen: RefCell<Vec<(usize, Vec<Dialled>)>> = RefCell::default();
+        let lane = async || {
+            loop {
+                let index = next.get();
+                next.set(index + 1);
+                let Some(target) = self.errand.targets.get(index) else {
+                    return;
+                };
+                let of_target = self.one(target).await;
+                seen.borrow_mut().push((index, of_target));
+            }
+        };
+        let lanes = async { tokio::join!(lane(), lane(), lane(), lane()) };
+        tokio::select! {
+            _ = lanes => {}
+            () = self.stopped() => {}
+        }
+        let mut seen = seen.into_inner();
+        seen.sort_by_key(|(index, _)| *index);
+        let resolver = Dialled::Resolver(self.resolver.told());
+        let of_targets = seen.into_iter().flat_map(|(_, of_target)| of_target);
+        std::iter::once(resolver).chain(of_targets).collect()
+    }
+
+    async fn one(&self, target: &DialTarget) -> Vec<Dialled> {
+        match target {
+            DialTarget::Site(target) => vec![Dialled::Site(self.site(target).await)],
+            DialTarget::Question(question) => self.question(question).await,
+            DialTarget::Peer(peer) => {
+                // It has a runtime of its own, and a thread that may wait for it.
+                let (peer, stop) = (peer.clone(), self.stop.clone());
+                let seen = tokio::task::spawn_blocking(move || bgp::connect(&peer, &stop)).await;
+                seen.ok().flatten().into_iter().collect()
+            }
+        }
+    }
+
+    /// Whether there is time for one more.
+    fn has_time(&self) -> bool {
+        Instant::now() < self.ends_at
+    }
+
+    async fn stopped(&self) {
+        while !self.stop.is_asked_for() {
+            tokio::time::sleep(LONGEST_NAP).await;
+        }
+    }
+}
+
+/// The whole errand begins nothing after this; what the coordinator waits for (`budget::errand`) is a minute.
+const ERRAND_TIME: Duration = Duration::from_secs(35);
+
+/// How soon the errand notices that it has to stop.
+const LONGEST_NAP: Duration = Duration::from_millis(50);

@@ -1,13 +1,239 @@
-//! A server outside that speaks TLS.
+//! A server outside that speaks TLS: name, connection, proxy, handshake. Nothing is asked of it.
 
-use plumbline_model::{
-    errand::{DialErrand, Site},
-    observation::Dialled,
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::PoisonError,
+    time::Duration,
 };
 
-use crate::errand::Stop;
+use plumbline_measure::connect::{self, Heard};
+use plumbline_model::{
+    errand::{ProxyServer, Site, Via},
+    observation::{Connected, MAX_SITE_ADDRESSES, NoConnection, SiteOutcome, SiteSeen, TlsFailure, Unasked},
+};
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+    time::{Instant, timeout},
+};
+use tokio_rustls::TlsConnector;
 
-/// Connects to a site.
-pub(super) fn connect(_site: &Site, _errand: &DialErrand, _stop: &Stop) -> Option<Dialled> {
-    None
+use super::Desk;
+use crate::guard;
+
+impl Desk<'_> {
+    /// Connects to a site.
+    pub(super) async fn site(&self, site: &Site) -> SiteSeen {
+        let mut seen = SiteSeen {
+            host: site.host.clone(),
+            port: site.port,
+            via: site.via,
+            anchors: site.anchors,
+            addresses: Vec::new(),
+            outcome: SiteOutcome::Unasked { why: Unasked::Time },
+        };
+        if !self.has_time() {
+            return seen;
+        }
+        if self.in_vain.get() >= ENOUGH_IN_VAIN {
+            seen.outcome = SiteOutcome::Unasked {
+                why: Unasked::Hopeless,
+            };
+            return seen;
+        }
+        let (host, port, proxy) = match (site.via, &self.errand.proxy) {
+            (Via::Direct, _) => (site.host.as_str(), site.port, None),
+            (Via::Proxy, Some(proxy)) => (proxy.host.as_str(), proxy.port, Some(proxy)),
+            // It was refused when it was read.
+            (Via::Proxy, None) => return seen,
+        };
+        let addresses = match self.resolver.addresses(host, self.pace).await {
+            Ok(addresses) => addresses,
+            Err(why) => {
+                seen.outcome = SiteOutcome::Unresolved { why };
+                return seen;
+            }
+        };
+        seen.addresses = addresses.iter().copied().take(MAX_SITE_ADDRESSES).collect();
+        seen.outcome = self.reach(site, &addresses, port, proxy).await;
+        match seen.outcome {
+            SiteOutcome::NoConnection { .. } => self.in_vain.set(self.in_vain.get() + 1),
+            _ => self.in_vain.set(0),
+        }
+        seen
+    }
+
+    async fn reach(
+        &self,
+        site: &Site,
+        addresses: &[IpAddr],
+        port: u16,
+        proxy: Option<&ProxyServer>,
+    ) -> SiteOutcome {
+        let started = Instant::now();
+        let mut why = NoConnection::Silent;
+        for address in addresses.iter().take(MAX_TRIED) {
+            match self.connect(SocketAddr::new(*address, port)).await {
+                Ok(mut stream) => {
+                    if let Some(proxy) = proxy
+                        && let Err(outcome) = tunnel(&mut stream, site, proxy).await
+                    {
+                        return outcome;
+                    }
+                    return self.handshake(stream, site, started).await;
+                }
+                Err(failed) => why = failed,
+            }
+        }
+        SiteOutcome::NoConnection { why }
+    }
+
+    async fn connect(&self, to: SocketAddr) -> Result<TcpStream, NoConnection> {
+        // A name may lead anywhere: to the host itself, or to a cloud's metadata service.
+        let on_loopback = self.local.is_some();
+        if !guard::is_plain(to.ip(), on_loopback) {
+            return Err(NoConnection::Policy);
+        }
+        self.pace.wait().await;
+        let socket = match to {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let connecting = socket.map_err(|error| no_connection(&error))?.connect(to);
+        match timeout(CONNECT_TIME, connecting).await {
+            Ok(connected) => connected.map_err(|error| no_connection(&error)),
+            Err(_) => Err(NoConnection::Silent),
+        }
+    }
+
+    async fn handshake(&self, stream: TcpStream, site: &Site, started: Instant) -> SiteOutcome {
+        let garbage = SiteOutcome::NoTls {
+            how: TlsFailure::Garbage,
+        };
+        let Ok(name) = ServerName::try_from(site.host.clone()) else {
+            return garbage;
+        };
+        let Ok((config, shown)) = self.trust.client(site.anchors) else {
+            return garbage;
+        };
+        let shaken = timeout(HANDSHAKE_TIME, TlsConnector::from(config).connect(name, stream)).await;
+        let shown = std::mem::take(&mut *shown.lock().unwrap_or_else(PoisonError::into_inner));
+        match shaken {
+            Ok(Ok(mut session)) => {
+                // The other end learns that nothing will come; whether it hears it does not matter.
+                let _ = timeout(GOODBYE_TIME, session.shutdown()).await;
+                SiteOutcome::Trusted(Connected {
+                    took_ms: u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX),
+                    issuer: shown
+                        .chain
+                        .into_iter()
+                        .next()
+                        .map(|first| first.issuer)
+                        .unwrap_or_default(),
+                })
+            }
+            Ok(Err(error)) => match shown.verdict {
+                Some(why) => SiteOutcome::Untrusted {
+                    why,
+                    chain: shown.chain,
+                },
+                None => SiteOutcome::NoTls { how: failure(&error) },
+            },
+            Err(_) => SiteOutcome::NoTls {
+                how: TlsFailure::Silent,
+            },
+        }
+    }
 }
+
+/// Asks a proxy for a tunnel to a site.
+async fn tunnel(stream: &mut TcpStream, site: &Site, proxy: &ProxyServer) -> Result<(), SiteOutcome> {
+    let target = match site.host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]:{}", site.port),
+        _ => format!("{}:{}", site.host, site.port),
+    };
+    let login = proxy.login.as_ref();
+    let request = connect::request(
+        &target,
+        login.map(|login| (login.user.as_str(), login.password.as_str())),
+    );
+    let asking = async {
+        stream
+            .write_all(&request)
+            .await
+            .map_err(|error| failure(&error))?;
+        let mut octets = Vec::new();
+        loop {
+            match connect::read(&octets) {
+                Heard::Answer { status, .. } => return Ok(status),
+                Heard::Garbage => return Err(TlsFailure::Garbage),
+                Heard::More => {}
+            }
+            // One octet after the other: what follows the head is the server's.
+            let octet = stream.read_u8().await.map_err(|error| failure(&error))?;
+            octets.push(octet);
+        }
+    };
+    match timeout(PROXY_TIME, asking).await {
+        Ok(Ok(200..=299)) => Ok(()),
+        Ok(Ok(status)) => Err(SiteOutcome::ProxyDenied { status }),
+        Ok(Err(how)) => Err(SiteOutcome::NoProxy { how }),
+        Err(_) => Err(SiteOutcome::NoProxy {
+            how: TlsFailure::Silent,
+        }),
+    }
+}
+
+fn no_connection(error: &io::Error) -> NoConnection {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoConnection::Refused,
+        io::ErrorKind::TimedOut => NoConnection::Silent,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => NoConnection::Unreachable,
+        io::ErrorKind::PermissionDenied => NoConnection::Denied,
+        _ => NoConnection::Other {
+            errno: error
+                .raw_os_error()
+                .and_then(|errno| u32::try_from(errno).ok())
+                .unwrap_or(0),
+        },
+    }
+}
+
+/// What became of a conversation that should have been a handshake.
+fn failure(error: &io::Error) -> TlsFailure {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::AlertReceived(alert)) => TlsFailure::Alert {
+            alert: (*alert).into(),
+        },
+        Some(rustls::Error::PeerIncompatible(_)) => TlsFailure::Incompatible,
+        Some(_) => TlsFailure::Garbage,
+        None => match error.kind() {
+            io::ErrorKind::ConnectionReset => TlsFailure::Reset,
+            io::ErrorKind::TimedOut => TlsFailure::Silent,
+            _ => TlsFailure::Closed,
+        },
+    }
+}
+
+/// How long a connection is waited for: the second SYN leaves after a second, the third after three (RFC 6298).
+const CONNECT_TIME: Duration = Duration::from_secs(4);
+
+/// How long a proxy may take to reach the server: it has its own names to look up.
+const PROXY_TIME: Duration = Duration::from_secs(8);
+
+/// How long a handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// How long the end of a session may take to be written.
+const GOODBYE_TIME: Duration = Duration::from_millis(200);
+
+/// Addresses of one name that are tried.
+const MAX_TRIED: usize = 2;
+
+/// Connections in a row that did not come to be, after which the rest is not tried.
+const ENOUGH_IN_VAIN: u32 = 6;

@@ -52,7 +52,7 @@ pub(super) fn begin(
         PermittedWork::Look(watches) => look::start(watched(watches, identity, roster))
             .map(Operation::Looking)
             .map_err(|error| chain(&error)),
-        PermittedWork::Errand(errand) => begin_errand(errand, identity, roster, rates.link_pace()),
+        PermittedWork::Errand(errand) => begin_errand(errand, identity, roster, rates),
         PermittedWork::Nothing => Ok(Operation::Seen(Vec::new())),
         PermittedWork::Survey => Ok(Operation::Seen(vec![Record::Facts(Box::new(facts::survey()))])),
     }
@@ -63,7 +63,7 @@ fn begin_errand(
     errand: plumbline_model::errand::Errand,
     identity: &Identity,
     roster: &Roster,
-    link_pace: &errand::LinkPace,
+    rates: &Rates,
 ) -> Result<Operation, String> {
     let kind = errand.kind();
     let post = errand::Post {
@@ -72,7 +72,8 @@ fn begin_errand(
         own_index: own_index(identity, roster)?,
         members: roster.members().to_vec(),
         peers: peers(identity, roster)?,
-        link_pace: link_pace.clone(),
+        link_pace: rates.link_pace().clone(),
+        dial_pace: rates.dial_pace().clone(),
     };
     Ok(match errand::start(errand, &post) {
         Ok(errand) => Operation::Errand(errand),

@@ -1,0 +1,131 @@
+//! What is told of the outside, of hand-made sights.
+
+use crate::{
+    cause::CauseKind,
+    errand::{Anchors, Via},
+    evidence::Group,
+    inventory::Server,
+    observation::{
+        Connected, Dialled, Issued, NoConnection, Record, SiteOutcome, SiteSeen, Unasked, Unresolved,
+        Untrusted,
+    },
+    report::{
+        Finding,
+        stage::{Stage, node},
+    },
+};
+
+const NODES: [&str; 3] = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+const SITES: [&str; 2] = ["a.example", "b.example"];
+
+fn sound() -> SiteOutcome {
+    SiteOutcome::Trusted(Connected {
+        took_ms: 20,
+        issuer: "CN=Plant Root".to_owned(),
+    })
+}
+
+fn silent() -> SiteOutcome {
+    SiteOutcome::NoConnection {
+        why: NoConnection::Silent,
+    }
+}
+
+fn signed_by(issuer: &str) -> SiteOutcome {
+    SiteOutcome::Untrusted {
+        why: Untrusted::UnknownIssuer,
+        chain: vec![Issued {
+            subject: "CN=a.example".to_owned(),
+            issuer: issuer.to_owned(),
+        }],
+    }
+}
+
+/// Every node tells what it saw of every site.
+fn findings(saw: impl Fn(&str, &str) -> SiteOutcome) -> Vec<Finding> {
+    let mut stage = Stage::of(&NODES);
+    stage.parameters.groups = vec![Group::External];
+    stage = stage.with_inventory(|inventory| {
+        inventory.outward.roots = vec!["a root".to_owned()];
+        let server = |host: &&str| Server {
+            host: (*host).to_owned(),
+            port: 443,
+        };
+        inventory.outward.sites = SITES.iter().map(server).collect();
+    });
+    for on in NODES {
+        for host in SITES {
+            let seen = SiteSeen {
+                host: host.to_owned(),
+                port: 443,
+                via: Via::Direct,
+                anchors: Anchors::Given,
+                addresses: Vec::new(),
+                outcome: saw(on, host),
+            };
+            stage = stage.tells(on, Record::Dialled(Dialled::Site(seen)));
+        }
+    }
+    stage.report().findings
+}
+
+fn only(findings: Vec<Finding>) -> Finding {
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    findings.into_iter().next().unwrap()
+}
+
+#[test]
+fn sites_that_everybody_reaches_are_no_news() {
+    assert_eq!(findings(|_, _| sound()), []);
+}
+
+#[test]
+fn a_node_that_reaches_nothing_is_one_finding_at_the_node() {
+    let finding = only(findings(|on, host| match (on, host) {
+        ("10.0.0.2", "a.example") => silent(),
+        ("10.0.0.2", _) => SiteOutcome::Unasked {
+            why: Unasked::Hopeless,
+        },
+        _ => sound(),
+    }));
+    assert_eq!(finding.cause.kind, CauseKind::ExternalUnreachable);
+    assert_eq!(finding.cause.node, Some(node("10.0.0.2")));
+    assert_eq!(finding.check, "EXT-005");
+}
+
+#[test]
+fn a_site_that_nobody_reaches_is_one_finding_at_no_node() {
+    let finding = only(findings(
+        |_, host| if host == "a.example" { silent() } else { sound() },
+    ));
+    assert_eq!(finding.cause.node, None);
+    assert!(
+        finding.cause.detail.contains("a.example:443"),
+        "{}",
+        finding.cause.detail
+    );
+    assert!(!finding.cause.detail.contains("b.example"));
+}
+
+#[test]
+fn one_signer_is_one_finding_whoever_meets_it() {
+    let finding = only(findings(|on, host| match (on, host) {
+        ("10.0.0.1", "b.example") => sound(),
+        _ => signed_by("CN=Middlebox"),
+    }));
+    assert_eq!(finding.cause.kind, CauseKind::TlsIntercepted);
+    assert!(finding.cause.detail.contains("CN=Middlebox"));
+}
+
+#[test]
+fn name_servers_that_fail_are_told_apart_from_names_that_do_not_exist() {
+    let unresolved = |why| SiteOutcome::Unresolved { why };
+    let both = findings(|on, host| match (on, host) {
+        ("10.0.0.1", _) => unresolved(Unresolved::Silent),
+        (_, "a.example") => unresolved(Unresolved::NoSuchName),
+        _ => sound(),
+    });
+    let kinds: Vec<CauseKind> = both.iter().map(|finding| finding.cause.kind).collect();
+    assert_eq!(kinds, [CauseKind::NameServer; 2]);
+    assert!(both.iter().all(|finding| finding.check == "EXT-001"));
+}
