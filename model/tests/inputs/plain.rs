@@ -729,7 +729,7 @@ fn documented() -> Vec<&'static str> {
 #[test]
 fn the_documented_examples_read_and_plan() {
     let examples = documented();
-    let [inventory, site] = examples[..] else {
+    let [inventory, site, outside] = examples[..] else {
         panic!("{} examples", examples.len());
     };
     let understood = read(&[(Purpose::Cluster, inventory)]).unwrap_or_else(|refused| panic!("{refused}"));
@@ -748,6 +748,21 @@ fn the_documented_examples_read_and_plan() {
     }
     let plan = plan_with(&[(Purpose::Cluster, USER), (Purpose::Site, site)], |_| {});
     assert!(plan.blocks.iter().any(|block| block.rule == "user.backup"));
+    let outside = format!("schema: plumbline/site/v1\n{outside}");
+    let texts = [(Purpose::Cluster, inventory), (Purpose::Site, outside.as_str())];
+    let outward = read(&texts)
+        .unwrap_or_else(|refused| panic!("{refused}"))
+        .inventory
+        .outward;
+    assert_eq!(
+        (
+            outward.sites.len(),
+            outward.name_servers.len(),
+            outward.roots.len()
+        ),
+        (1, 1, 1)
+    );
+    assert!(outward.proxy.is_some_and(|proxy| proxy.port == 3128));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use plumbline_proto::convert::{ArmPorts, Ask};
 use super::{arm::EPROTONOSUPPORT, *};
 
 mod active;
+mod dial;
 
 const OWN: &str = "10.0.0.2";
 

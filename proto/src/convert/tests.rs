@@ -412,7 +412,7 @@ fn a_join_of_wrong_form_is_refused_before_anything_is_proven() {
         change(&mut wire);
         Join::try_from(wire).unwrap_err().field
     };
-    assert_eq!(field(|wire| wire.protocol = 2), "protocol");
+    assert_eq!(field(|wire| wire.protocol = PROTOCOL + 1), "protocol");
     assert_eq!(field(|wire| wire.run = "x".into()), "run");
     assert_eq!(field(|wire| wire.node = "../etc".into()), "node");
     assert_eq!(field(|wire| wire.signing_key.truncate(64)), "signing_key");

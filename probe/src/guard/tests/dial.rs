@@ -1,0 +1,114 @@
+//! Strangers.
+
+use plumbline_model::{
+    errand::{
+        Anchors, Depth, DialErrand, DialTarget, PeerTarget, ProxyServer, Question, RecordType, Site, Via,
+    },
+    observation::UndoneWhy,
+};
+
+use super::*;
+
+fn site(host: &str, via: Via) -> DialTarget {
+    DialTarget::Site(Site {
+        host: host.to_owned(),
+        port: 443,
+        via,
+        anchors: Anchors::Public,
+    })
+}
+
+fn question(server: &str) -> DialTarget {
+    DialTarget::Question(Question {
+        server: Some(server.parse().unwrap()),
+        name: "mirror.example".to_owned(),
+        record: RecordType::A,
+    })
+}
+
+fn peer(address: &str) -> DialTarget {
+    DialTarget::Peer(PeerTarget {
+        address: address.parse().unwrap(),
+        local_as: 65_001,
+        peer_as: 65_000,
+        depth: Depth::Open,
+    })
+}
+
+/// What of some targets may be asked.
+fn left(policy: &str, targets: &[DialTarget], standing: &Standing) -> Result<Vec<DialTarget>, UndoneWhy> {
+    let errand = Errand::Dial(DialErrand {
+        targets: targets.to_vec(),
+        proxy: Some(ProxyServer {
+            host: "10.9.0.9".to_owned(),
+            port: 3128,
+            login: None,
+        }),
+        roots: Vec::new(),
+    });
+    match guard(policy).permit_errand(errand, &everybody(), standing)? {
+        Errand::Dial(errand) => Ok(errand.targets),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_no_host_can_be_is_not_asked() {
+    let plain = [site("a.example", Via::Direct), question("10.9.0.53")];
+    let none = [
+        site("127.0.0.1", Via::Direct),
+        site("169.254.169.254", Via::Direct),
+        question("127.0.0.53"),
+        peer("224.0.0.5"),
+    ];
+    let all = [plain.as_slice(), &none].concat();
+    assert_eq!(left("", &all, &Standing::Bare).unwrap(), plain);
+    assert_eq!(left("", &none, &Standing::Bare), Err(UndoneWhy::Policy));
+}
+
+#[test]
+fn a_policy_with_networks_keeps_strangers_out_unless_it_says_otherwise() {
+    let targets = [
+        site("a.example", Via::Direct),
+        question("10.9.0.53"),
+        question("10.8.0.53"),
+    ];
+    let networks = "networks: [10.9.0.0/16]";
+    assert_eq!(left(networks, &targets, &Standing::Bare), Err(UndoneWhy::Policy));
+    assert_eq!(
+        left("dial: false", &targets, &Standing::Bare),
+        Err(UndoneWhy::Policy)
+    );
+    let with = format!("{networks}\ndial: true");
+    assert_eq!(left(&with, &targets, &Standing::Bare).unwrap(), targets[..2]);
+}
+
+#[test]
+fn a_policy_with_ports_holds_for_the_proxy_too() {
+    let targets = [site("a.example", Via::Direct), site("b.example", Via::Proxy)];
+    assert_eq!(
+        left("ports: 443", &targets, &Standing::Bare).unwrap(),
+        targets[..1]
+    );
+    assert_eq!(
+        left("ports: 3128", &targets, &Standing::Bare).unwrap(),
+        targets[1..]
+    );
+}
+
+#[test]
+fn no_live_node_connects_to_a_router_and_a_policy_keeps_others_from_saying_anything() {
+    let live = Standing::Live { listeners: None };
+    let router = peer("10.9.0.1");
+    assert_eq!(
+        left("", std::slice::from_ref(&router), &live),
+        Err(UndoneWhy::Live)
+    );
+    let both = [question("10.9.0.53"), router.clone()];
+    assert_eq!(left("", &both, &live).unwrap(), both[..1]);
+    let targets = left("active: false", &[router], &Standing::Bare).unwrap();
+    assert!(
+        matches!(&targets[..], [DialTarget::Peer(peer)] if peer.depth == Depth::Connect),
+        "{targets:?}"
+    );
+}
