@@ -15,8 +15,8 @@ pub(crate) const CHECK: Check = Check {
     asserts: "where Cilium's agent runs, its iptables chains (CILIUM_*) are in the kernel and hooked, and the agent began after firewalld",
     how: "looks for the chains and the jumps to them in the kernel's rules, and compares when the processes began; nothing is sent",
     needs: "CAP_NET_ADMIN",
-    rule: "fails where firewalld runs or the cluster is one of bmctl, and chains or jumps to them are gone; warns where firewalld began \
-           after the agent, although they are there",
+    rule: "fails where firewalld runs, or the cluster is one of bmctl whose agent made its device, and chains or jumps to them are \
+           gone; warns where firewalld began after the agent, although they are there",
     remedy: "delete the agent's pod (anetd, cilium) on this node: its successor makes the chains again",
     source: "known issue of the network requirements (firewalld removes Cilium's chains); cilium/cilium#16644, #38085",
 };
@@ -29,8 +29,11 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
     let agent = node.settings.cilium_agent_started_ticks?;
     let firewalld = node.settings.firewalld.as_ref();
-    // Cilium may be told to do without chains; the agent of bmctl is not.
-    if firewalld.is_none() && !super::node::is_gdc(scene.inventory) {
+    // An agent that has not made its device yet has made no chains either, unless somebody could have removed them. Cilium may
+    // also be told to do without chains; the agent of bmctl is not.
+    let is_flushable = firewalld.is_some_and(|firewalld| firewalld.started_ticks.is_some());
+    let is_complete = super::node::is_gdc(scene.inventory) && has_made_its_device(scene, node);
+    if !is_flushable && !is_complete {
         return None;
     }
     if let Some(lack) = node.unread() {
@@ -68,6 +71,17 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
             }
             _ => Ruling::pass(&node.name, "the chains of Cilium's agent are there and in use"),
         },
+    })
+}
+
+/// Whether the agent has made the device through which the host talks to its pods.
+fn has_made_its_device(scene: &Scene<'_>, node: &NodeFilter<'_>) -> bool {
+    let host = scene.host(node.id);
+    host.is_ok_and(|host| {
+        host.what
+            .devices
+            .iter()
+            .any(|device| device.name == AGENTS_DEVICE)
     })
 }
 
@@ -118,6 +132,8 @@ fn complaint(node: &NodeFilter<'_>, detail: String) -> Complaint {
 /// Deletes the agent's pod on the node on which it is typed.
 pub(super) const RESTART_AGENT: &str = "kubectl --namespace kube-system delete pod --selector k8s-app=cilium --field-selector spec.nodeName=$(hostname)";
 
+/// The device that every agent makes when it begins.
+const AGENTS_DEVICE: &str = "cilium_host";
 /// The beginning of the names of Cilium's chains.
 const CILIUM: &str = "CILIUM_";
 /// Chains to which the agent jumps from the hook of that name.

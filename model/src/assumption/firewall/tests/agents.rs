@@ -91,6 +91,19 @@ fn chains_of_cilium_that_a_reload_removed_fail_and_the_agent_is_restarted() {
 }
 
 #[test]
+fn chains_of_an_agent_that_made_nothing_yet_are_not_missed() {
+    let settings = FirewallSettings {
+        cilium_agent_started_ticks: Some(2_000),
+        ..FirewallSettings::default()
+    };
+    let stage = stage()
+        .filters(W1, with_iptables(Vec::new()))
+        .live(W1)
+        .tells(W1, Record::Firewalls(Box::new(settings)));
+    assert_eq!(said(&judged(&stage, cilium_chains::judge)), "");
+}
+
+#[test]
 fn a_chain_of_cilium_that_nothing_jumps_to_fails() {
     let unhooked = vec![
         chain("INPUT", Some((Hook::Input, Policy::Accept)), None),
