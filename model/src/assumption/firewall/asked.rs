@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use ipnet::IpNet;
+
 use super::{super::Scene, node::NodeFilter};
 use crate::{
     evidence::Group,
@@ -73,7 +75,7 @@ fn by_source(
         let ports = block.ports.difference(&unserved);
         let sources = block.sources.iter().filter(|source| **source != node.id);
         let addresses = sources.filter_map(|source| scene.ledger.data_address(*source, family));
-        for source in addresses.take(MAX_SOURCES) {
+        for source in spread(addresses) {
             let (all, that_fail) = by_source.entry(source).or_default();
             all.extend(&ports);
             if block.severity == Severity::Fail {
@@ -82,6 +84,33 @@ fn by_source(
         }
     }
     by_source
+}
+
+/// A few addresses that stand for all: of as many networks as there are, the first of each; then the first of what is left.
+fn spread(addresses: impl Iterator<Item = IpAddr> + Clone) -> Vec<IpAddr> {
+    let mut chosen: Vec<(Option<IpNet>, IpAddr)> = Vec::new();
+    for address in addresses.clone() {
+        let network = network(address);
+        if chosen.iter().all(|(known, _)| *known != network) {
+            chosen.push((network, address));
+        }
+        if chosen.len() == MAX_SOURCES {
+            break;
+        }
+    }
+    let mut spread: Vec<IpAddr> = chosen.into_iter().map(|(_, address)| address).collect();
+    for address in addresses.take(MAX_SOURCES) {
+        if spread.len() < MAX_SOURCES && !spread.contains(&address) {
+            spread.push(address);
+        }
+    }
+    spread
+}
+
+/// The network of an address, as long as networks of hosts usually are.
+fn network(address: IpAddr) -> Option<IpNet> {
+    let length = if address.is_ipv4() { 24 } else { 64 };
+    Some(IpNet::new(address, length).ok()?.trunc())
 }
 
 /// Ports of both transports.
@@ -174,3 +203,23 @@ pub(super) const TRANSPORTS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
 
 /// Sources of one rule that are asked about: a zone treats all of one network alike, and the port matrix asks for all.
 const MAX_SOURCES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_of_a_rule_are_of_as_many_networks_as_there_are() {
+        let said = |texts: &[&str]| {
+            let all = texts.iter().map(|text| text.parse::<IpAddr>().unwrap());
+            let spread = spread(all.clone().collect::<Vec<_>>().into_iter());
+            spread.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let racks = [
+            "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.1.1", "10.0.2.1",
+        ];
+        assert_eq!(said(&racks), ["10.0.0.1", "10.0.1.1", "10.0.2.1", "10.0.0.2"]);
+        assert_eq!(said(&racks[..2]), racks[..2]);
+        assert_eq!(said(&racks[..4]), racks[..4]);
+    }
+}

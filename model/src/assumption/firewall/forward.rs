@@ -35,6 +35,7 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
     node.ruleset?;
     let device = pod_device(scene, node);
     let mut dropped: Vec<(&IpNet, Place)> = Vec::new();
+    let mut accepted = Vec::new();
     for range in &scene.inventory.pods {
         let family = family_of(range);
         let others = scene.nodes().filter(|other| *other != node.id);
@@ -46,13 +47,16 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
         };
         let [first, _] = pods_of(range);
         let judgement = node.judge_forwarded((&device, first), (node.interface()?, other))?;
+        accepted.push(judgement.accepts());
         dropped.extend(judgement.stopped_at().map(|place| (range, place.clone())));
     }
     let Some((_, place)) = dropped.first() else {
-        return Some(Ruling::pass(
-            &node.name,
-            "what pods send through the node is not dropped",
-        ));
+        let lack = || Lack::ToldElsewhere("its rules do not tell what becomes of packets of pods".to_owned());
+        // Without another node there is nothing that pods could send to one.
+        return (!accepted.is_empty()).then(|| match accepted.iter().all(|accepts| *accepts) {
+            true => Ruling::pass(&node.name, "what pods send through the node is not dropped"),
+            false => Ruling::not_measured(&node.name, lack()),
+        });
     };
     let told = match &place.manager {
         Manager::Firewalld { .. } => Some("firewalld stops it, of which FW-004 tells"),
@@ -83,18 +87,23 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
 
 /// The device by which packets of pods come in: one of the network plugin's, if there is any yet.
 fn pod_device(scene: &Scene<'_>, node: &NodeFilter<'_>) -> String {
-    let names = node
-        .facts
-        .interfaces
-        .iter()
-        .map(|interface| interface.name.as_str());
-    let of_plugin = |name: &&str| POD_DEVICES.iter().any(|beginning| name.starts_with(beginning));
     let usual = if uses_cilium(scene.inventory) {
         "cilium_host"
     } else {
         "cni0"
     };
-    names.into_iter().find(of_plugin).unwrap_or(usual).to_owned()
+    device_of_plugin(node).unwrap_or(usual).to_owned()
+}
+
+/// A device of the network plugin's, if there is one.
+pub(super) fn device_of_plugin<'a>(node: &NodeFilter<'a>) -> Option<&'a str> {
+    let mut names = node
+        .facts
+        .interfaces
+        .iter()
+        .map(|interface| interface.name.as_str());
+    let of_plugin = |name: &&str| POD_DEVICES.iter().any(|beginning| name.starts_with(beginning));
+    names.find(of_plugin)
 }
 
 fn accept(range: &IpNet, place: &Place) -> Vec<String> {

@@ -10,6 +10,7 @@ use crate::{
 
 use super::{
     super::{Lack, Ruling, Scene},
+    drift,
     node::{NodeFilter, family_of, firewalld_nodes, forwarded, is_gdc, pods_of},
 };
 
@@ -65,6 +66,9 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
     }
     if !is_stopped && is_saved {
         return Ruling::pass(&node.name, "firewalld lets what comes in go on to cilium_host");
+    }
+    if is_stopped && is_saved && drift::tells(scene, node, firewalld) {
+        return unknown("another finding tells that the permanent configuration was never loaded");
     }
     let ingress = ingress.unwrap_or(&firewalld.default_zone);
     let when = match (is_stopped, is_saved) {

@@ -300,7 +300,8 @@ pub(super) fn forwarded((from, source): (&str, IpAddr), (to, destination): (&str
     }
 }
 
-fn openings(judge: &Judge<'_>, packet: &Packet) -> Option<Openings> {
+/// What becomes of a packet, by destination port.
+pub(super) fn openings(judge: &Judge<'_>, packet: &Packet) -> Option<Openings> {
     let mut openings = Openings {
         open: PortSet::new(),
         stopped: PortSet::new(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::{
-    firewall::Judge,
+    firewall::{Judge, Packet},
     observation::{Firewalld, Target},
     port::{PortRange, PortSet, Protocol},
     report::check::Check,
@@ -14,8 +14,8 @@ use crate::{
 use super::{
     super::{Lack, Ruling, Scene},
     asked::When,
-    drift,
-    node::{NodeFilter, family_of, firewalld_nodes, pods_of},
+    drift, forward,
+    node::{NodeFilter, family_of, firewalld_nodes, is_gdc, openings, pods_of},
 };
 
 pub(crate) const CHECK: Check = Check {
@@ -57,6 +57,7 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
         return Ruling::not_measured(&node.name, Lack::ToldElsewhere(why));
     };
     let judge = Judge::new(&rules);
+    let arrival = arrival(scene, node).unwrap_or_default();
     let mut stopped = Vec::new();
     let mut unsaved = Vec::new();
     let mut accepted = Vec::new();
@@ -65,8 +66,8 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
         let Some(own) = scene.ledger.data_address(node.id, family_of(range)) else {
             continue;
         };
-        let at_present = at_present(node, &judge, range, own);
-        let on_disk = on_disk(node, firewalld, range);
+        let at_present = at_present((&judge, arrival), range, own);
+        let on_disk = on_disk(node, (firewalld, arrival), range);
         match (at_present, on_disk) {
             (Standing::Stopped, on_disk) => stopped.push((range, on_disk)),
             (Standing::Accepted, Standing::Stopped) => unsaved.push(range),
@@ -95,10 +96,18 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
     )
 }
 
-fn at_present(node: &NodeFilter<'_>, judge: &Judge<'_>, range: &IpNet, own: IpAddr) -> Standing {
+/// By which device packets of pods come to a node: where the network plugin runs and brings them by a device of its own, by
+/// that, which may have a zone of its own; else by the data interface, as bmctl's requirements have it.
+fn arrival<'a>(scene: &Scene<'_>, node: &NodeFilter<'a>) -> Option<&'a str> {
+    let has_plugin = node.is_live() && !is_gdc(scene.inventory) && !scene.inventory.flat;
+    let of_plugin = has_plugin.then(|| forward::device_of_plugin(node)).flatten();
+    of_plugin.or_else(|| node.interface())
+}
+
+fn at_present((judge, arrival): (&Judge<'_>, &str), range: &IpNet, own: IpAddr) -> Standing {
     let mut standing = Standing::Accepted;
     for pod in pods_of(range) {
-        match node.openings_by(judge, pod, own, Protocol::Tcp) {
+        match openings(judge, &Packet::incoming(arrival, Protocol::Tcp, pod, own, 1)) {
             Some(openings) if !openings.stopped.is_empty() => return Standing::Stopped,
             Some(openings) if openings.open == all_ports() => {}
             Some(_) | None => standing = Standing::Unknown,
@@ -107,13 +116,12 @@ fn at_present(node: &NodeFilter<'_>, judge: &Judge<'_>, range: &IpNet, own: IpAd
     standing
 }
 
-fn on_disk(node: &NodeFilter<'_>, firewalld: &Firewalld, range: &IpNet) -> Standing {
+fn on_disk(node: &NodeFilter<'_>, (firewalld, arrival): (&Firewalld, &str), range: &IpNet) -> Standing {
     if !node.settings.unread.is_empty() {
         return Standing::Unknown;
     }
     let accepts = |pod: IpAddr| {
-        let interface = node.interface().unwrap_or_default();
-        let zone = firewalld.zone_of(interface, pod);
+        let zone = firewalld.zone_of(arrival, pod);
         zone.is_some_and(|zone| zone.target == Target::Accept)
     };
     if pods_of(range).into_iter().all(accepts) {

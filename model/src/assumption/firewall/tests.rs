@@ -185,6 +185,39 @@ fn what_failing_tests_tell_of_a_zone_is_told_once() {
 }
 
 #[test]
+fn a_zone_of_which_nobody_asks_a_port_is_not_said_to_let_all_in() {
+    let mut stage = with_firewalld(stage(), firewalld_that_accepts(&[22]), firewalld(Vec::new()));
+    stage.plan.blocks.clear();
+    assert_eq!(said(&judged(&stage, zone_ports::judge)), "");
+}
+
+#[test]
+fn a_port_of_which_rules_do_not_tell_is_no_gap_once_a_test_was_made_of_it() {
+    let mut ruleset = firewalld_that_accepts(&[22, 4240]);
+    let rate = crate::report::stage::nft_that_limits().tables[0].chains[0].rules[0].expressions[0].clone();
+    let chains = ruleset.tables[0].chains.iter_mut();
+    let allow = chains.last().unwrap();
+    let mut limited = allow.rules[0].clone();
+    limited.expressions = vec![rate, limited.expressions.last().unwrap().clone()];
+    allow.rules.push(limited);
+    let stage = with_firewalld(stage(), ruleset, firewalld(Vec::new()));
+    let rulings = judged(&stage, zone_ports::judge);
+    assert!(
+        matches!(rulings[0].opinion, Opinion::NotMeasured(Lack::Other(..))),
+        "{rulings:?}"
+    );
+    let report = stage.report();
+    let row = report.checks.iter().find(|row| row.id == "FW-002").unwrap();
+    assert!(
+        row.detail.contains("of 10250/tcp the tests that were made tell"),
+        "{}",
+        row.detail
+    );
+    let told = report.findings.iter().any(|finding| finding.check == "FW-002");
+    assert!(!told);
+}
+
+#[test]
 fn without_the_right_to_read_rules_a_zone_is_not_measured_and_the_capability_is_named() {
     let settings = FirewallSettings {
         firewalld: Some(firewalld(Vec::new())),

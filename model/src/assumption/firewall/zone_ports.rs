@@ -31,7 +31,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let plan = whole.as_ref().unwrap_or(scene.plan);
     nodes
         .iter()
-        .map(|(node, firewalld)| judge_node(scene, plan, node, firewalld))
+        .filter_map(|(node, firewalld)| judge_node(scene, plan, node, firewalld))
         .collect()
 }
 
@@ -45,20 +45,17 @@ pub(super) struct Missing {
     pub(super) zone: Option<String>,
     /// What is asked for.
     asked: Ports,
-    /// Whether the answer is known for all of it.
-    is_known: bool,
+    /// That of which the rules do not tell: a limit of rate, a match that is not understood.
+    unknown: Ports,
 }
 
 /// What firewalld on a node stops of the ports that a plan asks of it.
 pub(super) fn missing(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>) -> Missing {
-    let mut missing = Missing {
-        is_known: true,
-        ..Missing::default()
-    };
+    let mut missing = Missing::default();
     for asked in asked(scene, plan, node) {
         missing.asked.extend(asked.protocol, &asked.ports);
         let Some(openings) = node.openings(asked.source, asked.destination, asked.protocol) else {
-            missing.is_known = false;
+            missing.unknown.extend(asked.protocol, &asked.ports);
             continue;
         };
         let stopped = asked.ports.intersection(&openings.stopped);
@@ -66,7 +63,7 @@ pub(super) fn missing(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>) -> 
         let unknown = known
             .into_iter()
             .fold(asked.ports.clone(), |left, known| left.difference(known));
-        missing.is_known &= unknown.is_empty();
+        missing.unknown.extend(asked.protocol, &unknown);
         if !stopped.is_empty() {
             missing.ports.extend(asked.protocol, &stopped);
             missing.fails |= !stopped.intersection(&asked.that_fail).is_empty();
@@ -93,18 +90,39 @@ fn measured(scene: &Scene<'_>, node: NodeId) -> Ports {
     measured
 }
 
-fn judge_node(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>, firewalld: &Firewalld) -> Ruling {
+fn judge_node(
+    scene: &Scene<'_>,
+    plan: &Plan,
+    node: &NodeFilter<'_>,
+    firewalld: &Firewalld,
+) -> Option<Ruling> {
     if let Some(lack) = node.unread() {
-        return Ruling::not_measured(&node.name, lack);
+        return Some(Ruling::not_measured(&node.name, lack));
     }
     let missing = missing(scene, plan, node);
+    if missing.asked.is_empty() {
+        // A cluster of one node: nobody is to be let in.
+        return None;
+    }
+    let measured = measured(scene, node.id);
+    let is_drift = Drift::of(scene, plan, node, firewalld).is_some_and(|drift| drift.explains(&missing));
+    Some(ruling(node, &missing, &measured, is_drift))
+}
+
+fn ruling(node: &NodeFilter<'_>, missing: &Missing, measured: &Ports, is_drift: bool) -> Ruling {
     let zone = missing
         .zone
         .as_deref()
         .map_or_else(|| "firewalld".to_owned(), |zone| format!("firewalld zone {zone}"));
-    if missing.ports.is_empty() && !missing.is_known {
+    if missing.ports.is_empty() && !missing.unknown.is_empty() {
         let why = "its rules do not tell of every port".to_owned();
-        return Ruling::not_measured(&node.name, Lack::Other(Some(node.id), why));
+        let lack = if missing.unknown.difference(measured).is_empty() {
+            let told = missing.unknown.said();
+            Lack::ToldElsewhere(format!("{why}: of {told} the tests that were made tell"))
+        } else {
+            Lack::Other(Some(node.id), why)
+        };
+        return Ruling::not_measured(&node.name, lack);
     }
     if missing.ports.is_empty() {
         let detail = format!(
@@ -113,8 +131,7 @@ fn judge_node(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>, firewalld: 
         );
         return Ruling::pass(&node.name, detail);
     }
-    let untested = missing.ports.difference(&measured(scene, node.id));
-    let is_drift = Drift::of(scene, plan, node, firewalld).is_some_and(|drift| drift.explains(&missing));
+    let untested = missing.ports.difference(measured);
     if untested.is_empty() || is_drift {
         let detail = format!(
             "{zone} on {} lacks {}; another finding tells of them",

@@ -200,6 +200,15 @@ fn a_forward_chain_that_drops_pods_fails_by_nftables_and_by_iptables_of_a_live_n
     assert_eq!(judge(&with(drops(TableFamily::Ip, "filter"))), "-");
     assert_eq!(judge(&with(drops(TableFamily::Ip, "filter")).live(W1)), "f");
     assert_eq!(judge(&with(Ruleset::default())), "p");
+    // A rule that cannot be followed does not pass, and where nobody else is there is nothing to say.
+    let mut unclear = crate::report::stage::nft_that_limits();
+    if let Some(base) = &mut unclear.tables[0].chains[0].base {
+        base.hook = Hook::Forward;
+    }
+    assert_eq!(judge(&with(unclear)), "-");
+    let mut other_family = with(Ruleset::default());
+    other_family.inventory.pods = vec!["fd00:10::/64".parse().unwrap()];
+    assert_eq!(judge(&other_family), "");
 }
 
 #[test]
@@ -240,6 +249,82 @@ fn rhel_9_lacks_the_policy_of_cilium_until_it_is_made() {
     );
     // firewalld refuses longer names.
     assert!(!named("cilium-host-port-forwarding"));
+}
+
+#[test]
+fn a_policy_that_was_only_not_loaded_is_told_with_the_ports_that_were_not() {
+    let cilium = Zone {
+        name: "cilium".to_owned(),
+        target: Target::Accept,
+        interfaces: vec!["cilium_host".to_owned()],
+        ..Zone::default()
+    };
+    let policy = crate::observation::Policy {
+        name: "cilium-host-fwd".to_owned(),
+        target: Target::Accept,
+        ingress: vec!["public".to_owned()],
+        egress: vec!["cilium".to_owned()],
+        ..crate::observation::Policy::default()
+    };
+    let with_ports = |tcp: &str| {
+        let own = Firewalld {
+            policies: vec![policy.clone()],
+            ..firewalld(vec![zone("public", tcp), cilium.clone()])
+        };
+        let mut stage = with_firewalld(stage(), firewalld_that_forwards_nothing(), own).knows(W1, |facts| {
+            facts.os = "Red Hat Enterprise Linux 9.4 (Plow)".to_owned()
+        });
+        stage.inventory.pods = vec!["192.168.0.0/16".parse().unwrap()];
+        stage
+    };
+    let forgotten = with_ports("22,4240,10250");
+    assert_eq!(said(&judged(&forgotten, drift::judge)), "f");
+    assert_eq!(said(&judged(&forgotten, host_policy::judge)), "-");
+    // Ports that are missing from both are another cause.
+    assert_eq!(said(&judged(&with_ports("22"), host_policy::judge)), "f");
+}
+
+#[test]
+fn pods_of_a_live_node_are_judged_where_the_plugin_brings_them_unless_the_requirements_say_where() {
+    let mut ruleset = firewalld_that_accepts(&[22]);
+    let mut data = b"cni0".to_vec();
+    data.resize(16, 0);
+    let by_device = vec![
+        Expression::Meta { key: 6, to: 1 },
+        Expression::Compare {
+            from: 1,
+            op: crate::firewall::CompareOp::Eq,
+            data: data.into(),
+        },
+        Expression::Verdict {
+            verdict: Verdict::Accept,
+        },
+    ];
+    let rules = &mut ruleset.tables[0].chains[0].rules;
+    let mut first = rules[0].clone();
+    first.expressions = by_device;
+    rules.insert(0, first);
+    let trusted = Zone {
+        name: "trusted".to_owned(),
+        target: Target::Accept,
+        interfaces: vec!["cni0".to_owned()],
+        ..Zone::default()
+    };
+    let own = firewalld(vec![zone("public", "22"), trusted]);
+    let with = |profile: &str, has_device: bool| {
+        let mut stage = with_firewalld(stage(), ruleset.clone(), own.clone()).live(W1);
+        stage.inventory.profile = profile.to_owned();
+        stage.inventory.pods = vec!["10.244.0.0/16".parse().unwrap()];
+        let stage = stage.knows(W1, move |facts| {
+            let mut device = facts.interfaces[0].clone();
+            (device.name, device.addresses) = ("cni0".to_owned(), Vec::new());
+            facts.interfaces.extend(has_device.then_some(device));
+        });
+        said(&judged(&stage, pod_sources::judge))
+    };
+    assert_eq!(with("kubeadm", true), "p");
+    assert_eq!(with("kubeadm", false), "f");
+    assert_eq!(with("gdc-bare-metal", true), "f");
 }
 
 fn firewalld_that_forwards_nothing() -> Ruleset {
