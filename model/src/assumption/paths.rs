@@ -2,7 +2,10 @@
 
 mod spot;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
@@ -42,11 +45,17 @@ impl Path<'_> {
 /// Every path that was told of, in the order of the plan.
 pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
     let mut paths = Vec::new();
+    let mut by_source: BTreeMap<NodeId, BTreeMap<(NodeId, Family), Told<&'a PathSeen>>> = BTreeMap::new();
     for (src, target) in planned(scene) {
-        let Ok(log) = scene.log(src) else { continue };
-        let of_target =
-            |told: &&Told<&'a PathSeen>| (told.what.dst, told.what.family) == (target.node, target.family);
-        if let Some(seen) = log.path.iter().find(of_target) {
+        let of_source = by_source.entry(src).or_insert_with(|| {
+            let told = scene.log(src).map_or(&[][..], |log| &log.path);
+            // The first of a target counts.
+            let first = told.iter().rev();
+            first
+                .map(|told| ((told.what.dst, told.what.family), *told))
+                .collect()
+        });
+        if let Some(seen) = of_source.get(&(target.node, target.family)) {
             paths.push(Path {
                 src,
                 dst: target.node,
@@ -62,11 +71,11 @@ pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
 pub(super) fn untold(scene: &Scene<'_>) -> Vec<Ruling> {
     let mut missing: BTreeMap<NodeId, usize> = BTreeMap::new();
     let known = told(scene);
-    let is_told = |src: NodeId, target: &PathTarget| {
-        known
-            .iter()
-            .any(|path| (path.src, path.dst, path.family) == (src, target.node, target.family))
-    };
+    let known: BTreeSet<(NodeId, NodeId, Family)> = known
+        .iter()
+        .map(|path| (path.src, path.dst, path.family))
+        .collect();
+    let is_told = |src: NodeId, target: &PathTarget| known.contains(&(src, target.node, target.family));
     for (src, target) in planned(scene) {
         if !is_told(src, target) {
             *missing.entry(src).or_default() += 1;
@@ -194,8 +203,7 @@ pub(super) fn side(scene: &Scene<'_>, nodes: &[NodeId]) -> String {
             format!("{} and {}", init.join(", "), scene.name(*last))
         }
         _ => {
-            let subnets: std::collections::BTreeSet<IpNet> =
-                nodes.iter().filter_map(|node| subnet(scene, *node)).collect();
+            let subnets: BTreeSet<IpNet> = nodes.iter().filter_map(|node| subnet(scene, *node)).collect();
             let subnets: Vec<String> = subnets.iter().map(IpNet::to_string).collect();
             format!("{} nodes ({})", nodes.len(), subnets.join(", "))
         }

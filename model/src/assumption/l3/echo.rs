@@ -51,12 +51,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let is_answered = |path: &Path<'_>| path.seen.what.echo.answered > 0;
     // Of two with one link address the one gets what is for the other: that is L2-006's.
     let cloned = Survey::of(scene).cloned();
+    let elsewhere = Elsewhere::of(scene);
     let is_blocked = |path: &&Path<'_>| {
         let is_cloned = cloned.contains(&path.src) || cloned.contains(&path.dst);
-        !is_answered(path)
-            && !is_cloned
-            && answers_otherwise(scene, path)
-            && !is_silent_otherwise(scene, path)
+        !is_answered(path) && !is_cloned && elsewhere.answers(path) && !elsewhere.is_silent(path)
     };
     let judged = asked.iter().filter(|path| is_answered(path) || is_blocked(path));
     let measured: BTreeSet<Pair> = judged.map(Path::pair).collect();
@@ -84,38 +82,55 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
-/// Whether the destination answered anything else of the source in this family.
-fn answers_otherwise(scene: &Scene<'_>, path: &Path<'_>) -> bool {
-    let in_matrix = || {
-        scene.pairs.iter().any(|pair| {
-            let family: Family = pair.transport.0;
-            (pair.src, pair.dst, family) == (path.src, path.dst, path.family)
-                && pair.cells.iter().any(|cell: &Cell| cell.outcome.is_open())
-        })
-    };
-    matches!(path.seen.what.by, PathMethod::Stamp { .. }) || in_matrix()
+/// What became of other packets, of pairs that the port matrix has: gone through once, for clusters have many pairs.
+struct Elsewhere {
+    /// Some test was answered.
+    open: BTreeSet<(NodeId, NodeId, Family)>,
+    /// Some test was not.
+    silent: BTreeSet<(NodeId, NodeId, Family)>,
 }
 
-/// Whether other packets on the way there and back vanish as well: whatever drops these may drop echo requests, and is one cause.
-fn is_silent_otherwise(scene: &Scene<'_>, path: &Path<'_>) -> bool {
-    let is_silent = |cell: &Cell| {
-        matches!(
-            cell.outcome,
-            Outcome::FilteredForward
-                | Outcome::FilteredReturn
-                | Outcome::Filtered
-                | Outcome::Rejected { .. }
-                | Outcome::LocalBlocked
-                | Outcome::NoRoute
-                | Outcome::NeighborUnresolved
-        )
-    };
-    scene.pairs.iter().any(|pair| {
-        let ends = (pair.src, pair.dst);
-        (ends == (path.src, path.dst) || ends == (path.dst, path.src))
-            && pair.transport.0 == path.family
-            && pair.cells.iter().any(is_silent)
-    })
+impl Elsewhere {
+    fn of(scene: &Scene<'_>) -> Self {
+        let pairs_with = |holds: fn(&Cell) -> bool| {
+            let pairs = scene.pairs.iter();
+            let held = pairs.filter(|pair| pair.cells.iter().any(holds));
+            held.map(|pair| (pair.src, pair.dst, pair.transport.0)).collect()
+        };
+        Self {
+            open: pairs_with(|cell| cell.outcome.is_open()),
+            silent: pairs_with(is_silent),
+        }
+    }
+
+    /// Whether the destination answered anything else of the source in this family.
+    fn answers(&self, path: &Path<'_>) -> bool {
+        let by_stamp = matches!(path.seen.what.by, PathMethod::Stamp { .. });
+        by_stamp || self.open.contains(&(path.src, path.dst, path.family))
+    }
+
+    /// Whether other packets on the way there and back vanish as well: whatever drops these may drop echo requests, and is one
+    /// cause.
+    fn is_silent(&self, path: &Path<'_>) -> bool {
+        let (there, back) = (
+            (path.src, path.dst, path.family),
+            (path.dst, path.src, path.family),
+        );
+        self.silent.contains(&there) || self.silent.contains(&back)
+    }
+}
+
+fn is_silent(cell: &Cell) -> bool {
+    matches!(
+        cell.outcome,
+        Outcome::FilteredForward
+            | Outcome::FilteredReturn
+            | Outcome::Filtered
+            | Outcome::Rejected { .. }
+            | Outcome::LocalBlocked
+            | Outcome::NoRoute
+            | Outcome::NeighborUnresolved
+    )
 }
 
 /// Rows of paths on which other packets are not answered, either: one for each node that asked.

@@ -11,7 +11,7 @@ use crate::{
         paths::{self, Pair, Path, Spot, spots},
     },
     cause::{Cause, CauseKind, Fix},
-    observation::{SizeSeen, TooBig},
+    observation::{PathMethod, SizeSeen, TooBig},
 };
 
 use super::overhead;
@@ -26,6 +26,9 @@ pub(super) struct Limit {
     pub(super) expected: u32,
     /// Whether nobody told of it on at least one of the paths.
     pub(super) silent: bool,
+    /// Whether nothing but echo requests shows that it is silent: filters that drop large ones are common, and an answer that stays away does
+    /// not say on which way it was lost.
+    pub(super) only_echo: bool,
     /// The one that told of it.
     by: Option<TooBig>,
     families: &'static str,
@@ -115,12 +118,13 @@ fn limit(spot: Spot, short: &BTreeMap<Pair, Vec<(&Path<'_>, Standing)>>) -> Limi
         carries: u32::MAX,
         expected: 0,
         silent: false,
+        only_echo: true,
         by: None,
         families: paths::families(of_spot.iter().map(|(path, _)| *path)),
         lines: of_spot.iter().map(|(path, _)| path.seen.line).collect(),
         spot,
     };
-    for (_, standing) in of_spot {
+    for (path, standing) in of_spot {
         if let Standing::Less {
             carries,
             expected,
@@ -130,6 +134,7 @@ fn limit(spot: Spot, short: &BTreeMap<Pair, Vec<(&Path<'_>, Standing)>>) -> Limi
             limit.carries = limit.carries.min(*carries);
             limit.expected = limit.expected.max(*expected);
             limit.silent |= told.is_none();
+            limit.only_echo &= told.is_some() || path.seen.what.by == PathMethod::Echo;
             limit.by = limit.by.or(*told);
         }
     }
@@ -145,10 +150,19 @@ impl Limit {
             None => format!(
                 "{} {} {}",
                 paths::side(scene, &self.spot.from),
-                if self.spot.both_ways { "and" } else { "to" },
+                if self.spot.both_ways || self.is_guess() {
+                    "and"
+                } else {
+                    "to"
+                },
                 paths::side(scene, &self.spot.to)
             ),
         }
+    }
+
+    /// Whether it may be a filter of echo requests, and no limit of packets.
+    pub(super) fn is_guess(&self) -> bool {
+        self.silent && self.only_echo && self.by.is_none()
     }
 
     /// What is said of it, in whichever check.
@@ -179,6 +193,11 @@ impl Limit {
         let families = self.families;
         let place = self.place(scene);
         let became = match (self.silent, self.by) {
+            _ if self.is_guess() => format!(
+                "{families} echo requests above {carries} octets {place} stay without an answer, and no ICMP error says why, though \
+                 the interfaces at both ends have an MTU of {expected}: a filter of large echo requests, or packets of that size are \
+                 lost on the way there or back"
+            ),
             (true, None) => format!(
                 "{families} packets above {carries} octets {place} vanish, and no ICMP error says why, though the interfaces at both \
                  ends have an MTU of {expected}: connections open and then hang"
@@ -210,6 +229,12 @@ impl Limit {
     fn place(&self, scene: &Scene<'_>) -> String {
         let spot = &self.spot;
         match (spot.node, spot.both_ways) {
+            (Some(node), false) if self.is_guess() => format!("between {} and others", scene.name(node)),
+            (None, false) if self.is_guess() && spot.from != spot.to => format!(
+                "between {} and {}",
+                paths::side(scene, &spot.from),
+                paths::side(scene, &spot.to)
+            ),
             (Some(node), true) => format!("to and from {}", scene.name(node)),
             (Some(node), false) if spot.from == [node] => format!("from {}", scene.name(node)),
             (Some(node), false) => format!("to {}", scene.name(node)),
@@ -231,7 +256,12 @@ impl Limit {
             (None, Some(node)) => format!("the switch port and the link of {}", scene.name(node)),
             (None, None) => "every switch and router on the way".to_owned(),
         };
-        let text = if self.silent {
+        let text = if self.is_guess() {
+            format!(
+                "See whether other packets of that size pass. If they do, let large echo requests through the packet filter that drops \
+                 them; if they do not, raise the MTU of {whose} to {expected}, and let ICMP type 3 code 4 and ICMPv6 type 2 through."
+            )
+        } else if self.silent {
             format!(
                 "Raise the MTU of {whose} to {expected}, and let ICMP type 3 code 4 and ICMPv6 type 2 through every packet filter on \
                  the way; or set the nodes' interfaces to {carries}."

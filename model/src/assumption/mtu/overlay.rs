@@ -22,7 +22,7 @@ pub(crate) const CHECK: Check = Check {
           file sets (`pod_mtu`) or else the node's interface MTU less the overlay's part (GENEVE or VXLAN over IPv4 50 octets, over \
           IPv6 70, the option of forwardMode dsr 12), and that part again",
     needs: "as MTU-002",
-    rule: "fails if an interface or a path carries less; says nothing where pods need no tunnel (flatIPv4)",
+    rule: "fails if an interface or a path carries less, and warns where nothing but echo requests shows it; says nothing where pods need no tunnel (flatIPv4)",
     remedy: "raise the MTU of the path, or lower that of pods to what it carries less the overlay's part",
     source: "RFC 7348 section 4.3, RFC 8926 section 4; cilium/cilium, pkg/mtu/mtu.go",
 };
@@ -36,7 +36,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let mut rulings: Vec<Ruling> = limits(scene, &all)
         .into_iter()
         .filter(|limit| limit.carries < overhead.full(scene, limit.expected))
-        .map(|limit| Ruling::fail(limit.subject(scene), limit.complaint(scene)))
+        .map(|limit| match limit.is_guess() {
+            true => Ruling::warn(limit.subject(scene), limit.complaint(scene)),
+            false => Ruling::fail(limit.subject(scene), limit.complaint(scene)),
+        })
         .collect();
     rulings.extend(interfaces::too_small_for_pods(scene, &overhead));
     let mut whole = Vec::new();

@@ -186,6 +186,29 @@ fn silence_about_large_packets_is_a_black_hole_between_the_two_sides() {
 }
 
 #[test]
+fn large_echo_requests_that_stay_away_may_be_filtered_and_warn_of_no_direction() {
+    let seen = |told: bool| {
+        stage(move |src, dst| match (src, dst) {
+            (CP, W1) => PathSeen {
+                by: PathMethod::Echo,
+                ..limited(dst, 1400, told)
+            },
+            _ => whole(dst),
+        })
+    };
+    let stage = seen(false);
+    for judge in [path::judge, overlay::judge, told::judge] {
+        assert_eq!(said(&judged(&stage, judge)).get(&'f'), None);
+        let detail = only(judged(&stage, judge)).cause.detail;
+        let names_both = detail.contains("echo requests above 1400 octets between 10.0.0.1 (")
+            && detail.contains(" and 10.0.1.1 (");
+        assert!(names_both, "{detail}");
+    }
+    let honest = only(judged(&seen(true), path::judge));
+    assert_eq!(honest.cause.kind, CauseKind::MtuTooSmall);
+}
+
+#[test]
 fn loss_that_takes_small_packets_too_is_no_limit() {
     let stage = stage(|_, dst| {
         let mut seen = limited(dst, 1400, false);
