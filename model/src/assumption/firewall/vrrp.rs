@@ -77,10 +77,16 @@ fn judge_node(scene: &Scene<'_>, carriers: &[NodeId], node: &NodeFilter<'_>) -> 
         "{filter} stops VRRP of the other load balancer nodes ({place}): each of them believes itself alone, and takes the VIPs"
     );
     let commands = let_in(place, source);
-    let text = format!(
-        "Let IP protocol 112 in, at once and for the next start.{}",
-        node.about_reload()
-    );
+    let text = match &place.manager {
+        Manager::Firewalld { .. } => format!(
+            "Let IP protocol 112 in, at once and for the next start.{}",
+            node.about_reload()
+        ),
+        Manager::Iptables { .. } | Manager::Nftables => {
+            "Let IP protocol 112 in. The command holds until the next start only: write the same where the host keeps its rules."
+                .to_owned()
+        }
+    };
     Some(Ruling::warn(&node.name, node.complaint(detail, text, commands)))
 }
 

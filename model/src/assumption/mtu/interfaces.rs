@@ -12,7 +12,10 @@ use crate::{
     report::check::Check,
 };
 
-use super::overhead::{self, Overhead};
+use super::{
+    limits::is_lost_by_size,
+    overhead::{self, Overhead},
+};
 
 /// The interfaces of a cluster have one MTU.
 pub(crate) const CHECK: Check = Check {
@@ -173,12 +176,15 @@ fn mismatch(scene: &Scene<'_>, group: &[Own], usual: u32, told: &[Own]) -> Compl
         .map(|own| own.node)
         .collect();
     let mtu = group.first().map_or(usual, |own| own.mtu);
+    let is_routed = are_apart(scene, &nodes, &others) && !is_loss_seen(scene, &nodes, &others);
     let (node, between) = match nodes.as_slice() {
         [one] => (Some(*one), None),
         _ => (None, Some([nodes.clone(), others])),
     };
     let has = if nodes.len() == 1 { "has" } else { "have" };
-    let meant = if mtu > usual {
+    let meant = if is_routed {
+        "they are in other subnets, and what is larger has to be cut or refused by a router between them"
+    } else if mtu > usual {
         "what it sends as large as its interface takes is lost, or has to be cut on the way"
     } else {
         "what others send to it as large as theirs take is lost, or has to be cut on the way"
@@ -208,6 +214,25 @@ fn mismatch(scene: &Scene<'_>, group: &[Own], usual: u32, told: &[Own]) -> Compl
         evidence: told.iter().map(|own| own.line).collect(),
         explains: Explains::default(),
     }
+}
+
+/// Whether no subnet has nodes of both.
+fn are_apart(scene: &Scene<'_>, nodes: &[NodeId], others: &[NodeId]) -> bool {
+    let subnets = |nodes: &[NodeId]| -> BTreeSet<Option<IpNet>> {
+        nodes.iter().map(|node| paths::subnet(scene, *node)).collect()
+    };
+    subnets(nodes).is_disjoint(&subnets(others))
+}
+
+/// Whether packets between them were lost for their size, and nobody said so.
+fn is_loss_seen(scene: &Scene<'_>, nodes: &[NodeId], others: &[NodeId]) -> bool {
+    let is_between = |path: &paths::Path<'_>| {
+        let from_to = |from: &[NodeId], to: &[NodeId]| from.contains(&path.src) && to.contains(&path.dst);
+        from_to(nodes, others) || from_to(others, nodes)
+    };
+    let told = paths::told(scene);
+    let mut between = told.iter().filter(|path| is_between(path));
+    between.any(|path| path.seen.what.told.is_empty() && path.seen.what.sizes.iter().any(is_lost_by_size))
 }
 
 fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {

@@ -276,6 +276,23 @@ fn one_interface_that_differs_is_one_cause_at_its_node_whichever_way_it_differs(
 }
 
 #[test]
+fn a_subnet_of_another_mtu_is_said_to_lose_packets_only_if_it_was_seen_to() {
+    let jumbo = |told: bool| {
+        let stage = stage(move |src, dst| match crosses(src, dst) && !NEAR.contains(&src) {
+            true => limited(dst, 1500, told),
+            false => whole(dst),
+        });
+        let stage = [W1, W2]
+            .into_iter()
+            .fold(stage, |stage, on| with_mtu(stage, on, 9000));
+        only(judged(&stage, interfaces::judge)).cause.detail
+    };
+    let (honest, silent) = (jumbo(true), jumbo(false));
+    assert!(honest.contains("they are in other subnets"), "{honest}");
+    assert!(silent.contains("is lost"), "{silent}");
+}
+
+#[test]
 fn an_interface_that_leaves_pods_too_little_fails_and_is_told_once() {
     let odd = with_mtu(Stage::new(), W2, 1300);
     let rulings = judged(&odd, interfaces::judge);
