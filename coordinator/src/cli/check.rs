@@ -133,6 +133,11 @@ pub(crate) fn check(args: CheckArgs) -> Result<Exit, Failure> {
         }
         None => SwarmKind::None,
     };
+    if kind == SwarmKind::Lab && args.inputs.names_the_outside() {
+        return Err(Failure::usage_message(
+            "check `--only external` in a rehearsal: it has no outside; leave it out, or ask real nodes with --swarm joined",
+        ));
+    }
     let earlier = args.retest.as_deref().map(earlier::read).transpose()?;
     let inputs = args.inputs.load(
         kind,

@@ -267,6 +267,11 @@ impl InputArgs {
             .any(|group| group.needs_probes())
     }
 
+    /// Whether servers outside were asked for by name.
+    pub(super) fn names_the_outside(&self) -> bool {
+        self.only.contains(&GroupArg::External)
+    }
+
     fn groups(&self, swarm: SwarmKind) -> Vec<Group> {
         let mut groups: Vec<Group> = match self.only.as_slice() {
             [] => {

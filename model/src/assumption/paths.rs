@@ -42,7 +42,8 @@ impl Path<'_> {
     }
 }
 
-/// Every path that was told of, in the order of the plan.
+/// Every path that was told of, in the order of the plan, between nodes whose probes are still there: a host that went away
+/// meanwhile answers nothing, whatever the path.
 pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
     let mut paths = Vec::new();
     let mut by_source: BTreeMap<NodeId, BTreeMap<(NodeId, Family), Told<&'a PathSeen>>> = BTreeMap::new();
@@ -55,7 +56,9 @@ pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
                 .map(|told| ((told.what.dst, told.what.family), *told))
                 .collect()
         });
-        if let Some(seen) = of_source.get(&(target.node, target.family)) {
+        if let Some(seen) = of_source.get(&(target.node, target.family))
+            && !scene.ledger.is_gone(target.node)
+        {
             paths.push(Path {
                 src,
                 dst: target.node,
@@ -77,7 +80,7 @@ pub(super) fn untold(scene: &Scene<'_>) -> Vec<Ruling> {
         .collect();
     let is_told = |src: NodeId, target: &PathTarget| known.contains(&(src, target.node, target.family));
     for (src, target) in planned(scene) {
-        if !is_told(src, target) {
+        if !is_told(src, target) && !scene.ledger.is_gone(target.node) {
             *missing.entry(src).or_default() += 1;
         }
     }

@@ -10,6 +10,7 @@ use crate::{
     cause::{Cause, CauseKind, Fix},
     cluster::BgpPeer,
     errand::{self, bgp_sessions, has_bgp_session},
+    evidence::SwarmKind,
     id::NodeId,
     observation::{Dialled, NoConnection, PeerOutcome, PeerSeen, PeerWord, Unasked},
     report::check::Check,
@@ -44,6 +45,8 @@ enum Trouble {
     OurAs,
     /// It ends the conversation for another reason (RFC 4271 section 4.5).
     Notified(u8, u8),
+    /// It takes the connection and says nothing, not even to an OPEN.
+    Mute,
     /// It speaks something else.
     NotBgp,
 }
@@ -60,6 +63,10 @@ type Troubled = BTreeMap<Trouble, Vec<NodeId>>;
 
 /// Judges every router; what several do alike to the same nodes for want of a connection is one complaint.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    if scene.ledger.run.parameters.swarm == SwarmKind::Lab {
+        // A rehearsal has no routers of anybody's.
+        return Vec::new();
+    }
     let mut rulings = Vec::new();
     let mut wrong: BTreeMap<(Trouble, Vec<NodeId>, bool), Vec<&BgpPeer>> = BTreeMap::new();
     let mut apart = Vec::new();
@@ -116,7 +123,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         };
         let is_of_some = matches!(
             trouble,
-            Trouble::Unreached(_) | Trouble::TurnedAway | Trouble::Notified(..)
+            Trouble::Unreached(_) | Trouble::TurnedAway | Trouble::Mute | Trouble::Notified(..)
         ) && !is_all;
         rulings.push(if is_of_some {
             Ruling::warn(subject.join(", "), complaint)
@@ -174,6 +181,13 @@ fn weigh(seen: &PeerSeen, peer: &BgpPeer, node: NodeId) -> Standing {
         PeerOutcome::NoConnection { why } => return Standing::Wrong(Trouble::Unreached(why)),
         PeerOutcome::Connected { said, answered } => (said, answered),
     };
+    let has_opened = |word: PeerWord| matches!(word, PeerWord::Open { .. });
+    match (said, answered) {
+        (PeerWord::Nothing, Some(PeerWord::Nothing)) => return Standing::Wrong(Trouble::Mute),
+        // RFC 4271 section 8.2.2: an OPEN comes before any KEEPALIVE.
+        (said, Some(PeerWord::Keepalive)) if !has_opened(said) => return Standing::Wrong(Trouble::NotBgp),
+        _ => {}
+    }
     let mut fine = "it takes connections, and waits for an OPEN before it says anything".to_owned();
     for word in [Some(said), answered].into_iter().flatten() {
         match word {
@@ -256,6 +270,9 @@ fn detail(scene: &Scene<'_>, trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPe
         Trouble::Notified(code, subcode) => {
             format!("BGP peer {routers} ends the conversation with {names} by NOTIFICATION {code}/{subcode}")
         }
+        Trouble::Mute => format!(
+            "BGP peer {routers} takes the connection of {names} and says nothing, not even to an OPEN"
+        ),
         Trouble::NotBgp => {
             format!("what listens at TCP port 179 of BGP peer {routers} does not speak BGP-4 with {names}")
         }
@@ -284,7 +301,7 @@ fn fix(trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPeer]) -> Fix {
             ),
             lines(format!("router bgp {expected}")),
         ),
-        Trouble::TurnedAway | Trouble::Notified(..) => (
+        Trouble::TurnedAway | Trouble::Mute | Trouble::Notified(..) => (
             format!("Configure these nodes as neighbours of AS {own} at the router, and enable them."),
             lines(format!("router bgp {expected}")),
         ),
@@ -372,6 +389,14 @@ mod tests {
         }
         let shut_down = PeerWord::Notification { code: 6, subcode: 2 };
         assert_eq!(trouble(connected(shut_down, None)), Some(Trouble::Notified(6, 2)));
+    }
+
+    #[test]
+    fn who_says_no_open_after_ours_is_no_peer() {
+        let mute = connected(PeerWord::Nothing, Some(PeerWord::Nothing));
+        assert_eq!(trouble(mute), Some(Trouble::Mute));
+        let agrees_to_nothing = connected(PeerWord::Nothing, Some(PeerWord::Keepalive));
+        assert_eq!(trouble(agrees_to_nothing), Some(Trouble::NotBgp));
     }
 
     #[test]

@@ -33,10 +33,14 @@ use tokio::{
 
 use crate::errand::Stop;
 
-/// Connects to a router.
-pub(super) fn connect(peer: &PeerTarget, stop: &Stop) -> Option<Dialled> {
-    // Whoever calls may be inside a runtime, in which no other can be entered.
-    let outcome = std::thread::scope(|scope| scope.spawn(|| run(peer, stop)).join().ok()?);
+/// Connects to a router, unless somebody speaks BGP on this host.
+pub(super) fn connect(peer: &PeerTarget, is_occupied: bool, stop: &Stop) -> Option<Dialled> {
+    let outcome = if is_occupied {
+        Some(PeerOutcome::Occupied)
+    } else {
+        // Whoever calls may be inside a runtime, in which no other can be entered.
+        std::thread::scope(|scope| scope.spawn(|| run(peer, stop)).join().ok()?)
+    };
     outcome.map(|outcome| {
         Dialled::Peer(PeerSeen {
             address: peer.address,
@@ -86,9 +90,6 @@ async fn visit(peer: &PeerTarget) -> PeerOutcome {
 }
 
 async fn once(peer: &PeerTarget) -> PeerOutcome {
-    if is_spoken_here() {
-        return PeerOutcome::Occupied;
-    }
     let connecting = TcpStream::connect(SocketAddr::new(peer.address, PORT));
     let stream = match timeout(CONNECT_TIME, connecting).await {
         Ok(Ok(stream)) => stream,
@@ -150,7 +151,12 @@ struct Line<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     /// The next message, or what came instead of it.
     async fn word(&mut self) -> PeerWord {
-        timeout(WORD_TIME, self.next()).await.unwrap_or(PeerWord::Nothing)
+        match timeout(WORD_TIME, self.next()).await {
+            Ok(word) => word,
+            Err(_) if self.heard.is_empty() => PeerWord::Nothing,
+            // A message that does not end is none.
+            Err(_) => PeerWord::Garbage,
+        }
     }
 
     async fn next(&mut self) -> PeerWord {
@@ -212,8 +218,8 @@ fn no_connection(error: &io::Error) -> NoConnection {
 }
 
 /// Whether somebody on this host listens at the port of BGP or is connected to another's. Whoever cannot tell is careful only
-/// where the kernel has such a table.
-fn is_spoken_here() -> bool {
+/// where the kernel has such a table. To be asked before the first connection of ours, which looks the same.
+pub(super) fn is_spoken_here() -> bool {
     ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())

@@ -43,6 +43,8 @@ struct Desk<'a> {
     trust: trust::Trust,
     /// The local address of whoever is asked on loopback: all nodes of such a run have the same choice otherwise.
     local: Option<IpAddr>,
+    /// Whether somebody else speaks BGP on this host.
+    is_bgp_spoken: bool,
     ends_at: Instant,
     /// Connections to sites that did not come to be since the last one that did.
     in_vain: Cell<u32>,
@@ -63,6 +65,7 @@ pub(super) fn dial(errand: &DialErrand, post: &Post, stop: &Stop) -> Vec<Record>
             resolver: Resolver::of_host(),
             trust: trust::Trust::new(&errand.roots),
             local: post.node.address().filter(IpAddr::is_loopback),
+            is_bgp_spoken: bgp::is_spoken_here(),
             ends_at: Instant::now() + ERRAND_TIME,
             in_vain: Cell::new(0),
         };
@@ -106,8 +109,9 @@ impl Desk<'_> {
             DialTarget::Question(question) => self.question(question).await,
             DialTarget::Peer(peer) => {
                 // It has a runtime of its own, and a thread that may wait for it.
-                let (peer, stop) = (peer.clone(), self.stop.clone());
-                let seen = tokio::task::spawn_blocking(move || bgp::connect(&peer, &stop)).await;
+                let (peer, stop, is_occupied) = (peer.clone(), self.stop.clone(), self.is_bgp_spoken);
+                let connecting = tokio::task::spawn_blocking(move || bgp::connect(&peer, is_occupied, &stop));
+                let seen = connecting.await;
                 seen.ok().flatten().into_iter().collect()
             }
         }
