@@ -17,5 +17,7 @@ pub(super) mod reloaders;
 pub(super) mod vrrp;
 pub(super) mod zone_ports;
 
+pub(super) use self::node::uses_cilium;
+
 #[cfg(test)]
 mod tests;

@@ -62,7 +62,7 @@ pub(super) fn firewalld_nodes<'a>(scene: &Scene<'a>) -> Vec<(NodeFilter<'a>, &'a
 }
 
 /// Whether pods of the cluster are connected by Cilium.
-pub(super) fn uses_cilium(inventory: &Inventory) -> bool {
+pub(in crate::assumption) fn uses_cilium(inventory: &Inventory) -> bool {
     is_gdc(inventory) || inventory.with.iter().any(|with| with.starts_with("cilium"))
 }
 

@@ -1,5 +1,7 @@
 //! SYS-001: a node of a running cluster forwards packets.
 
+use std::collections::BTreeSet;
+
 use crate::{
     assumption::{Ruling, Scene, inspected::of_setting},
     observation::HostSettings,
@@ -10,7 +12,7 @@ use crate::{
 /// A node of a running cluster forwards packets.
 pub(crate) const CHECK: Check = Check {
     id: "SYS-001",
-    asserts: "a node on which Kubernetes runs forwards packets, of IPv6 too in a cluster of both families",
+    asserts: "a node on which Kubernetes runs forwards packets of the families of the cluster",
     how: "net.ipv4.ip_forward and net.ipv6.conf.all.forwarding on each node; nothing is changed",
     needs: "nothing",
     rule: "fails on a live node if it does not forward; on a bare node the installer sets it, and its row says how it stands; nodes \
@@ -22,13 +24,15 @@ pub(crate) const CHECK: Check = Check {
 /// One ruling a node whose settings told.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let (told, mut rulings) = scene.inspected();
-    let is_dual = scene.inventory.families().contains(&Family::Ipv6);
+    let families = scene.inventory.families();
     for (node, host) in told {
         let name = scene.name(node);
-        if !scene.is_machine(node, host.what) || !host.what.sysctls.contains_key(IPV4) {
+        if !scene.is_machine(node, host.what)
+            || !host.what.sysctls.contains_key(IPV4) && !host.what.sysctls.contains_key(IPV6)
+        {
             continue;
         }
-        rulings.push(match off(host.what, is_dual) {
+        rulings.push(match off(host.what, &families) {
             None => Ruling::pass(name.clone(), format!("{name} forwards packets")),
             Some(_) if !scene.ledger.is_live(node) => Ruling::pass(
                 name.clone(),
@@ -53,10 +57,13 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 }
 
 /// The setting that is off.
-fn off(host: &HostSettings, is_dual: bool) -> Option<&'static str> {
+fn off(host: &HostSettings, families: &BTreeSet<Family>) -> Option<&'static str> {
     let is_off = |name: &&str| host.sysctls.get(*name).is_some_and(|value| value == "0");
-    let wanted = if is_dual { &[IPV4, IPV6][..] } else { &[IPV4] };
-    wanted.iter().copied().find(is_off)
+    let mut settings = families.iter().map(|family| match family {
+        Family::Ipv4 => IPV4,
+        Family::Ipv6 => IPV6,
+    });
+    settings.find(is_off)
 }
 
 const IPV4: &str = "net.ipv4.ip_forward";
@@ -67,8 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ipv6_is_looked_at_in_clusters_of_both_families_alone() {
-        let of = |ipv4: &str, ipv6: &str, is_dual| {
+    fn only_families_of_the_cluster_are_looked_at() {
+        let of = |ipv4: &str, ipv6: &str, families: &[Family]| {
             let host = HostSettings {
                 sysctls: [
                     (IPV4.to_owned(), ipv4.to_owned()),
@@ -77,11 +84,13 @@ mod tests {
                 .into(),
                 ..HostSettings::default()
             };
-            off(&host, is_dual)
+            off(&host, &families.iter().copied().collect())
         };
-        assert_eq!(of("1", "0", false), None);
-        assert_eq!(of("1", "0", true), Some(IPV6));
-        assert_eq!(of("0", "1", true), Some(IPV4));
-        assert_eq!(of("1", "1", true), None);
+        let both = [Family::Ipv4, Family::Ipv6];
+        assert_eq!(of("1", "0", &both[..1]), None);
+        assert_eq!(of("0", "1", &both[1..]), None, "a cluster of IPv6 alone");
+        assert_eq!(of("1", "0", &both), Some(IPV6));
+        assert_eq!(of("0", "1", &both), Some(IPV4));
+        assert_eq!(of("1", "1", &both), None);
     }
 }

@@ -1,5 +1,7 @@
 //! PORT-007: source ports are none that services need.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     assumption::{Ruling, Scene, inspected::of_setting},
     id::NodeId,
@@ -44,14 +46,21 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 exposed.in_brief()
             ),
             "Let the range begin above the ports of services and NodePorts, or reserve these.",
-            vec![
-                format!("sysctl -w {RANGE}='32768 60999'"),
-                format!("sysctl -w {RESERVED}={exposed}"),
-            ],
+            commands(&exposed, reserved),
         );
         rulings.push(Ruling::warn(name, complaint));
     }
     rulings
+}
+
+/// The usual range, where it leaves out all that is needed; and the reservation, which replaces the one that there is.
+fn commands(exposed: &PortSet, reserved: PortSet) -> Vec<String> {
+    let is_mended = exposed.iter().all(|port| !USUAL.contains(&port));
+    let range = format!("sysctl -w {RANGE}='{} {}'", USUAL.start(), USUAL.end());
+    let mut all = reserved;
+    all.extend(exposed);
+    let reserve = format!("sysctl -w {RESERVED}={all}");
+    is_mended.then_some(range).into_iter().chain([reserve]).collect()
 }
 
 /// The ports on which others reach a node by the tables in force.
@@ -87,11 +96,30 @@ fn reserved(host: &HostSettings) -> PortSet {
 }
 
 const RANGE: &str = "net.ipv4.ip_local_port_range";
+/// The kernel's own default.
+const USUAL: RangeInclusive<u16> = 32_768..=60_999;
 const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_range_is_advised_where_it_mends_and_reserved_ports_stay_reserved() {
+        let of = |exposed: &str, reserved: &str| {
+            commands(&exposed.parse().unwrap(), reserved.parse().unwrap_or_default())
+        };
+        let both = of("30000-32767", "8080");
+        assert_eq!(both[0], "sysctl -w net.ipv4.ip_local_port_range='32768 60999'");
+        assert_eq!(
+            both[1],
+            "sysctl -w net.ipv4.ip_local_reserved_ports=8080,30000-32767"
+        );
+        assert_eq!(
+            of("51820", ""),
+            ["sysctl -w net.ipv4.ip_local_reserved_ports=51820"]
+        );
+    }
 
     #[test]
     fn range_and_reserved_ports_are_read_as_the_kernel_writes_them() {

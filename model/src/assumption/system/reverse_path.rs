@@ -1,7 +1,7 @@
 //! SYS-002: reverse path filtering does not drop pods' packets.
 
 use crate::{
-    assumption::{Ruling, Scene, inspected::of_setting},
+    assumption::{Ruling, Scene, firewall::uses_cilium, inspected::of_setting},
     observation::HostSettings,
     report::check::Check,
 };
@@ -12,27 +12,40 @@ pub(crate) const CHECK: Check = Check {
     asserts: "reverse path filtering is not strict where Kubernetes runs, and no file makes it so after the installer's",
     how: "/proc/sys and the files of sysctl.d(5) on each node, in their order of precedence; nothing is changed",
     needs: "nothing",
-    rule: "warns if net.ipv4.conf.all.rp_filter is 1 in a file that comes after Cilium's own, or in /etc/sysctl.conf; fails on a \
-           live node if it is 1 now; what stands on a bare node before the installation is told in its row",
+    rule: "judged of clusters with Cilium. Fails on a live node if net.ipv4.conf.all.rp_filter is 1 now, and warns if that of the \
+           data interface is 1 and no greater one of all makes it loose; warns if the file that sets it to 1 comes after Cilium's \
+           own (99-zzz-override_cilium.conf; /etc/sysctl.conf is read as 99-sysctl.conf); what stands on a bare node before the \
+           installation is told in its row",
     remedy: "sysctl -w net.ipv4.conf.all.rp_filter=0, and the same in the file that sets it",
     source: "RFC 3704 section 2.2; Linux ip-sysctl.rst: the larger of all and the interface's own holds",
 };
 
 /// One ruling a node whose settings told.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
+    if !uses_cilium(scene.inventory) {
+        return Vec::new();
+    }
     let (told, mut rulings) = scene.inspected();
     for (node, host) in told {
         let name = scene.name(node);
         let Some(value) = host.what.sysctls.get(ALL) else {
             continue;
         };
-        let now = (scene.ledger.is_live(node) && value == STRICT).then(|| {
-            let commands = vec![format!("sysctl -w {ALL}=0")];
-            let detail = format!("{name} runs Kubernetes with strict reverse path filtering ({ALL} is 1), which drops packets of pods");
-            of_setting(node, host.line, detail, "Switch it off, at once and in the file that sets it.", commands)
-        });
-        if let Some(complaint) = now {
-            rulings.push(Ruling::fail(name, complaint));
+        let strict = strict(host.what).filter(|_| scene.ledger.is_live(node));
+        if let Some(setting) = strict {
+            let commands = vec![format!("sysctl -w {setting}=0")];
+            let lost = match setting == ALL {
+                true => "which drops packets of pods".to_owned(),
+                false => "which drops what comes in there and would not leave that way".to_owned(),
+            };
+            let detail =
+                format!("{name} runs Kubernetes with strict reverse path filtering ({setting} is 1), {lost}");
+            let text = "Switch it off, at once and in the file that sets it.";
+            let complaint = of_setting(node, host.line, detail, text, commands);
+            rulings.push(match setting == ALL {
+                true => Ruling::fail(name, complaint),
+                false => Ruling::warn(name, complaint),
+            });
             continue;
         }
         // Hosts of a lab and containers have the files of their machine.
@@ -55,12 +68,31 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
+/// The setting that makes it strict: that of `all`, since Cilium's own devices have 0 and the greater one holds, or else that of
+/// the data interface.
+fn strict(host: &HostSettings) -> Option<String> {
+    let all = host.sysctls.get(ALL)?;
+    if all == STRICT {
+        return Some(ALL.to_owned());
+    }
+    let of_data = format!("net.ipv4.conf.{}.rp_filter", host.data_interface.as_ref()?);
+    let is_strict = all == "0" && host.sysctls.get(&of_data).is_some_and(|value| value == STRICT);
+    is_strict.then_some(of_data)
+}
+
 /// The file that makes it strict at the next start, if it is applied after Cilium's.
 fn reset_by(host: &HostSettings) -> Option<&str> {
-    let last = host.sysctl_files.iter().rfind(|line| line.name == ALL)?;
-    let name = last.file.rsplit('/').next().unwrap_or_default();
-    let comes_after = last.file == "/etc/sysctl.conf" || name > CILIUMS;
-    (last.value == STRICT && comes_after).then_some(last.file.as_str())
+    let lines = host.sysctl_files.iter().filter(|line| line.name == ALL);
+    let last = lines.max_by_key(|line| place(&line.file))?;
+    (last.value == STRICT && place(&last.file) > CILIUMS).then_some(last.file.as_str())
+}
+
+/// By what a file is ordered: its name. `/etc/sysctl.conf` is applied at the start, if at all, by a link of this name.
+fn place(file: &str) -> &str {
+    match file {
+        "/etc/sysctl.conf" => "99-sysctl.conf",
+        file => file.rsplit('/').next().unwrap_or_default(),
+    }
 }
 
 const ALL: &str = "net.ipv4.conf.all.rp_filter";
@@ -89,7 +121,28 @@ mod tests {
         };
         assert!(!of("/etc/sysctl.d/50-default.conf", "1"));
         assert!(of("/etc/sysctl.d/zz-hardening.conf", "1"));
-        assert!(of("/etc/sysctl.conf", "1"));
-        assert!(!of("/etc/sysctl.conf", "2"));
+        assert!(!of("/etc/sysctl.d/zz-hardening.conf", "2"));
+        assert!(
+            !of("/etc/sysctl.conf", "1"),
+            "applied as 99-sysctl.conf, before Cilium's"
+        );
+    }
+
+    #[test]
+    fn all_is_strict_for_pods_and_the_data_interface_where_all_is_off() {
+        let of = |all: &str, data: &str| {
+            let of_data = "net.ipv4.conf.eth0.rp_filter".to_owned();
+            let host = HostSettings {
+                data_interface: Some("eth0".to_owned()),
+                sysctls: [(ALL.to_owned(), all.to_owned()), (of_data, data.to_owned())].into(),
+                ..HostSettings::default()
+            };
+            strict(&host)
+        };
+        assert_eq!(of("0", "0"), None);
+        assert_eq!(of("1", "0").as_deref(), Some(ALL));
+        assert_eq!(of("1", "2").as_deref(), Some(ALL), "Cilium's devices have 0");
+        assert_eq!(of("2", "1"), None);
+        assert_eq!(of("0", "1").as_deref(), Some("net.ipv4.conf.eth0.rp_filter"));
     }
 }
