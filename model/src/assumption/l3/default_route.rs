@@ -48,7 +48,15 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 fn rivalry(node: NodeId, name: &str, host: &Told<&HostSettings>, rivals: &[&RouteEntry]) -> Complaint {
     let ways: Vec<String> = rivals.iter().map(|route| way(route)).collect();
     let kept = kept(rivals, host.what);
-    let spare = rivals.iter().filter(|route| Some(**route) != kept);
+    let spare: Vec<&RouteEntry> = rivals
+        .iter()
+        .copied()
+        .filter(|route| Some(*route) != kept)
+        .collect();
+    let (in_use, unused): (Vec<&RouteEntry>, Vec<&RouteEntry>) =
+        spare.into_iter().partition(|route| is_in_use(route, rivals));
+    let mut commands = vec!["ip route show default".to_owned()];
+    commands.extend(unused.into_iter().map(delete));
     of_setting(
         node,
         host.line,
@@ -57,8 +65,17 @@ fn rivalry(node: NodeId, name: &str, host: &Told<&HostSettings>, rivals: &[&Rout
             rivals.len(),
             ways.join("; ")
         ),
-        "Keep the one that leads where the cluster's egress should go, and delete the other, in the network configuration too.",
-        spare.map(|route| delete(route)).collect(),
+        match in_use.is_empty() {
+            true => {
+                "Keep the one that leads where the cluster's egress should go, and delete the other, in the network configuration \
+                 too."
+            }
+            false => {
+                "Keep the one that leads where the cluster's egress should go. The other one is in use now, by sessions of SSH too \
+                 maybe: take it out of the network configuration, and delete it from the console only."
+            }
+        },
+        commands,
     )
 }
 
@@ -134,6 +151,11 @@ fn kept<'a>(rivals: &[&'a RouteEntry], host: &HostSettings) -> Option<&'a RouteE
         .iter()
         .copied()
         .min_by_key(|route| (is_elsewhere(route), route.metric))
+}
+
+/// Whether a route is the one, or one of those, by which packets leave now: no route of its family has a lower metric.
+fn is_in_use(route: &RouteEntry, rivals: &[&RouteEntry]) -> bool {
+    rivals.iter().all(|rival| route.metric <= rival.metric)
 }
 
 fn delete(route: &RouteEntry) -> String {
@@ -221,5 +243,24 @@ mod tests {
             delete(&spare),
             "ip route del default via 10.9.0.1 dev eth1 metric 100"
         );
+    }
+
+    #[test]
+    fn the_default_route_that_is_in_use_is_never_to_be_deleted_by_a_command() {
+        let management = by_router(route("0.0.0.0/0", "eth1", 100), [10, 9, 0, 1]);
+        let own = by_router(route("0.0.0.0/0", "eth0", 200), [10, 0, 0, 1]);
+        let host = HostSettings {
+            data_interface: Some("eth0".to_owned()),
+            ..HostSettings::default()
+        };
+        let node = NodeId::Address([10, 0, 0, 5].into());
+        let of = |rivals: &[&RouteEntry]| {
+            let told = Told { line: 1, what: &host };
+            let commands = rivalry(node, "it", &told, rivals).fix.commands;
+            commands.iter().any(|command| command.contains("route del"))
+        };
+        assert!(!of(&[&management, &own]));
+        let later = by_router(route("0.0.0.0/0", "eth1", 300), [10, 9, 0, 1]);
+        assert!(of(&[&own, &later]));
     }
 }

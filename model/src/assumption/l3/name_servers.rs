@@ -10,7 +10,7 @@ use crate::{
     cause::{Cause, CauseKind, Fix},
     errand::{self, DialTarget, Errand},
     id::NodeId,
-    observation::{Answered, Asking, Dialled, NameSeen},
+    observation::{Answered, Asking, Dialled, NameSeen, ResponseCode},
     report::check::Check,
 };
 
@@ -22,8 +22,8 @@ pub(crate) const CHECK: Check = Check {
           that there is no such name is an answer",
     needs: "nothing",
     rule: "fails for a node none of whose name servers answers, and for a server of `external: name_servers` that does not answer; \
-           warns if one of several does not, if it answers over one of UDP and TCP only, after more than 200 ms, or otherwise than the \
-           next one. Where no node's own name servers answer anybody it is left to EXT-001, since nothing else needs them yet; a \
+           warns if one of several does not, if it answers over one of UDP and TCP only, after more than 200 ms, or with another \
+           name than the first one; not measured where one of UDP and TCP was not asked. Where no node's own name servers answer anybody it is left to EXT-001, since nothing else needs them yet; a \
            node that is a part of a machine (a namespace) has that one's name servers, of which nothing is said unless they answer",
     remedy: "let UDP and TCP port 53 through to the name servers, or mend /etc/resolv.conf",
     source: "RFC 1035 section 4.2, RFC 7766; resolv.conf(5)",
@@ -91,10 +91,14 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         }
         let first = own.clone().find_map(|(name, _)| word(name));
         let mut is_sound = true;
-        let mut judged: Vec<String> = Vec::new();
+        let (mut judged, mut unasked) = (Vec::new(), Vec::new());
         for (name, line) in of_node {
             let is_given = given.contains(&name.server);
             if !is_given && !is_judged {
+                continue;
+            }
+            if is_unasked(name) {
+                unasked.push(name.server.to_string());
                 continue;
             }
             judged.push(name.server.to_string());
@@ -114,7 +118,17 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 entry.1.insert(*line);
             }
         }
-        if is_sound && !judged.is_empty() {
+        if !unasked.is_empty() {
+            let why = format!(
+                "{} {} not asked over both UDP and TCP",
+                unasked.join(", "),
+                if unasked.len() == 1 { "was" } else { "were" }
+            );
+            rulings.push(Ruling::not_measured(
+                scene.name(*node),
+                Lack::Other(Some(*node), why),
+            ));
+        } else if is_sound && !judged.is_empty() {
             let servers = judged.join(", ");
             rulings.push(Ruling::pass(
                 scene.name(*node),
@@ -138,16 +152,20 @@ fn word(name: &NameSeen) -> Option<&Answered> {
         })
 }
 
-fn trouble(name: &NameSeen, silence: Trouble, first: Option<&Answered>) -> Option<Trouble> {
-    if [&name.udp, &name.tcp]
+/// Whether a transport was left out: time ran out, or the host's policy forbids it.
+fn is_unasked(name: &NameSeen) -> bool {
+    [&name.udp, &name.tcp]
         .iter()
         .any(|asking| matches!(asking, Asking::Unasked { .. }))
-    {
-        return None;
-    }
+}
+
+fn trouble(name: &NameSeen, silence: Trouble, first: Option<&Answered>) -> Option<Trouble> {
     match (&name.udp, &name.tcp) {
         (Asking::Answered(udp), Asking::Answered(tcp)) => {
-            let differs = |first: &Answered| (first.code, &first.told) != (udp.code, &udp.told);
+            // Which code stands for a name that does not exist is every server's own way.
+            let is_told =
+                first.is_some_and(|first| first.code == ResponseCode::Ok) && udp.code == ResponseCode::Ok;
+            let differs = |first: &Answered| is_told && first.told != udp.told;
             if udp.took_ms.min(tcp.took_ms) > SLOW_MS {
                 Some(Trouble::Slow)
             } else {

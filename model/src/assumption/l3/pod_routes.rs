@@ -1,11 +1,18 @@
 //! L3-008: the network does not route what is to be pods' and Services'.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
 use ipnet::IpNet;
 
 use crate::{
-    assumption::{Ruling, Scene, inspected::of_setting},
+    assumption::{Lack, Ruling, Scene, inspected::of_setting},
     cause::CauseKind,
-    observation::RouteEntry,
+    id::NodeId,
+    ledger::Told,
+    observation::{HostSettings, RouteEntry},
     report::check::Check,
 };
 
@@ -15,8 +22,10 @@ pub(crate) const CHECK: Check = Check {
     asserts: "no node routes addresses of pods or Services to somewhere else",
     how: "netlink on each node: the routes of the main table against the ranges of the cluster file; nothing is sent",
     needs: "nothing",
-    rule: "fails if a bare node has a route other than a default one that overlaps a range; a live node's routes of the cluster \
-           itself cannot be told from others, and are not judged",
+    rule: "fails if a bare node has a route other than a default one that overlaps a range, apart from one for all of \
+           10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 that is wider than the range; a network of a node whose addresses CFG-009 \
+           finds in a range is left to it; a live node's routes of the cluster itself cannot be told from others, and are not \
+           judged",
     remedy: "choose ranges that the site does not use, or take the route out of the network configuration",
     source: "the design of pod networks: what the host routes elsewhere is not reached there by pods",
 };
@@ -32,66 +41,155 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         return Vec::new();
     }
     let (told, mut rulings) = scene.inspected();
-    for (node, host) in told {
-        if scene.ledger.is_live(node) {
-            continue;
-        }
-        let name = scene.name(node);
+    let judged = told.into_iter().filter(|(node, _)| !scene.ledger.is_live(*node));
+    let mut rivals: BTreeMap<(IpNet, IpNet), Vec<Rival<'_>>> = BTreeMap::new();
+    for (node, host) in judged {
         let Some(routes) = host.what.routes.as_deref() else {
             continue;
         };
-        let Some((route, range)) = overlap(routes, &ranges) else {
-            rulings.push(Ruling::pass(
-                name.clone(),
-                format!("{name} routes none of the ranges of pods and Services"),
-            ));
-            continue;
-        };
-        let way = way(route);
-        let mut complaint = of_setting(
-            node,
-            host.line,
-            format!(
-                "{name} routes {}{way}, which overlaps {range} of the cluster's pods or Services",
-                route.to
-            ),
-            "Choose ranges that the site does not use, or take the route out of the network configuration.",
-            vec![
-                format!("ip route show {}", route.to),
-                format!("ip route del {}{way}", route.to),
-            ],
-        );
-        complaint.cause.kind = CauseKind::AddressOverlap;
-        rulings.push(Ruling::fail(name, complaint));
+        let found = overlaps(scene, routes, &ranges);
+        if found.is_empty() {
+            rulings.push(clean(scene, node, host.what.routes_cut));
+        }
+        for (route, range) in found {
+            let rival = Rival { node, host, route };
+            rivals.entry((route.to, range)).or_default().push(rival);
+        }
+    }
+    for ((_, range), of_nodes) in rivals {
+        rulings.extend(complain(scene, range, &of_nodes));
     }
     rulings
 }
 
-/// The first route that leads elsewhere, and the range that it overlaps. The node's own networks are judged by CFG-009.
-fn overlap<'a>(routes: &'a [RouteEntry], ranges: &[IpNet]) -> Option<(&'a RouteEntry, IpNet)> {
-    let elsewhere = |route: &&RouteEntry| route.to.prefix_len() > 0 && !is_of_cluster(route);
-    routes.iter().filter(elsewhere).find_map(|route| {
-        let mut of_route = ranges
-            .iter()
-            .filter(|range| range.contains(&route.to) || route.to.contains(*range));
-        Some((route, *of_route.next()?))
-    })
+/// A route of a node that overlaps a range.
+struct Rival<'a> {
+    node: NodeId,
+    host: Told<&'a HostSettings>,
+    route: &'a RouteEntry,
 }
 
-/// What a cluster that was here before, or is here, made for itself; a summary of private addresses
-/// (10.0.0.0/8) is no more than a default route in many sites.
+fn clean(scene: &Scene<'_>, node: NodeId, is_cut: bool) -> Ruling {
+    let name = scene.name(node);
+    if is_cut {
+        let why = format!("{name} has more routes than were looked at, and none of these overlaps");
+        return Ruling::not_measured(name, Lack::ToldElsewhere(why));
+    }
+    let detail = format!("{name} routes none of the ranges of pods and Services");
+    Ruling::pass(name, detail)
+}
+
+/// One complaint about a route, at every node that has it.
+fn complain(scene: &Scene<'_>, range: IpNet, rivals: &[Rival<'_>]) -> Vec<Ruling> {
+    let Some(first) = rivals.first() else {
+        return Vec::new();
+    };
+    let names: Vec<String> = rivals
+        .iter()
+        .take(MAX_NAMED)
+        .map(|rival| scene.name(rival.node))
+        .collect();
+    let who = match rivals.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
+    };
+    let verb = if rivals.len() == 1 { "routes" } else { "route" };
+    let ways: BTreeSet<String> = rivals.iter().map(|rival| way(rival.route)).collect();
+    let way_of_all = ways
+        .first()
+        .filter(|_| ways.len() == 1)
+        .map_or("", String::as_str);
+    let detail = format!(
+        "{who} {verb} {}{way_of_all}, which overlaps {range} of the cluster's pods or Services",
+        first.route.to
+    );
+    let text = match is_connected(first.route) {
+        true => "Choose ranges that the site does not use: this is a network that the node itself is in.",
+        false => {
+            "Choose ranges that the site does not use, or take the route out of the network configuration."
+        }
+    };
+    let ruling = |rival: &Rival<'_>| {
+        let mut complaint = of_setting(
+            rival.node,
+            rival.host.line,
+            detail.clone(),
+            text,
+            commands(first.route),
+        );
+        complaint.cause.kind = CauseKind::AddressOverlap;
+        complaint.cause.node = Some(rival.node).filter(|_| rivals.len() == 1);
+        Ruling::fail(scene.name(rival.node), complaint)
+    };
+    rivals.iter().map(ruling).collect()
+}
+
+/// A network that the host is in goes with its address only: without its route the host is cut off.
+fn commands(route: &RouteEntry) -> Vec<String> {
+    let ip = if route.to.addr().is_ipv4() { "ip" } else { "ip -6" };
+    let show = format!("{ip} route show {}", route.to);
+    match is_connected(route) {
+        true => vec![show],
+        false => vec![show, format!("{ip} route del {}{}", route.to, way(route))],
+    }
+}
+
+/// The first route that leads elsewhere, for each range that one overlaps.
+fn overlaps<'a>(
+    scene: &Scene<'_>,
+    routes: &'a [RouteEntry],
+    ranges: &[IpNet],
+) -> Vec<(&'a RouteEntry, IpNet)> {
+    let nodes = &scene.inventory.nodes;
+    let addresses: Vec<IpAddr> = nodes
+        .iter()
+        .flat_map(|node| node.id.address().into_iter().chain([node.ssh]))
+        .collect();
+    let of_range = |range: &IpNet| {
+        let mut of_range = routes.iter().filter(|route| is_rival(route, range, &addresses));
+        Some((of_range.next()?, *range))
+    };
+    ranges.iter().filter_map(of_range).collect()
+}
+
+/// Whether a route leads addresses of a range elsewhere. A network with a node whose address is in the range is CFG-009's.
+fn is_rival(route: &RouteEntry, range: &IpNet, nodes: &[IpAddr]) -> bool {
+    let overlaps = range.contains(&route.to) || route.to.contains(range);
+    let is_told = || {
+        let is_in_both = |address: &IpAddr| route.to.contains(address) && range.contains(address);
+        is_connected(route) && nodes.iter().any(is_in_both)
+    };
+    route.to.prefix_len() > 0 && overlaps && !is_of_cluster(route) && !is_summary(route, range) && !is_told()
+}
+
+/// Whether the kernel made it of an address of the host: a network that it is in.
+fn is_connected(route: &RouteEntry) -> bool {
+    route.protocol == RTPROT_KERNEL && route.hops.iter().all(|hop| hop.via.is_none())
+}
+
+/// A summary of private addresses (10.0.0.0/8) around a range is no more than a default route in many sites.
+fn is_summary(route: &RouteEntry, range: &IpNet) -> bool {
+    let summary = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+    route.to.prefix_len() < range.prefix_len() && summary.contains(&route.to.to_string().as_str())
+}
+
+/// What a cluster that was here before, or is here, made for itself.
 fn is_of_cluster(route: &RouteEntry) -> bool {
     let devices = [
         "cilium", "lxc", "cni", "flannel", "cali", "docker", "virbr", "kube", "vxlan", "tunl",
     ];
     let is_ours = |device: &str| devices.iter().any(|prefix| device.starts_with(prefix));
-    let summary = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
     route
         .hops
         .iter()
         .any(|hop| hop.device.as_deref().is_some_and(is_ours))
-        || summary.contains(&route.to.to_string().as_str())
 }
+
+/// `RTPROT_KERNEL` of rtnetlink(7).
+const RTPROT_KERNEL: u8 = 2;
+
+/// Nodes that a sentence names.
+const MAX_NAMED: usize = 4;
 
 fn way(route: &RouteEntry) -> String {
     let Some(hop) = route.hops.first() else {
@@ -110,26 +208,48 @@ mod tests {
     use super::*;
     use crate::observation::RouteHop;
 
+    fn route(to: &str, device: &str, protocol: u8) -> RouteEntry {
+        RouteEntry {
+            to: to.parse().unwrap(),
+            forwards: true,
+            hops: vec![RouteHop {
+                via: None,
+                device: Some(device.to_owned()),
+            }],
+            metric: 0,
+            protocol,
+        }
+    }
+
     #[test]
     fn a_route_inside_or_around_a_range_overlaps_and_the_clusters_own_does_not() {
-        let ranges: [IpNet; 1] = ["192.168.0.0/16".parse().unwrap()];
         let of = |to: &str, device: &str| {
-            let route = RouteEntry {
-                to: to.parse().unwrap(),
-                forwards: true,
-                hops: vec![RouteHop {
-                    via: None,
-                    device: Some(device.to_owned()),
-                }],
-                metric: 0,
-                protocol: 4,
-            };
-            overlap(&[route], &ranges).is_some()
+            let range = "192.168.0.0/16".parse().unwrap();
+            is_rival(&route(to, device, 4), &range, &[])
         };
         assert!(of("192.168.4.0/24", "eth0"));
         assert!(of("192.0.0.0/8", "eth0"));
+        assert!(of("192.168.0.0/16", "eth0"), "the very range");
         assert!(!of("192.168.4.0/24", "cilium_host"));
         assert!(!of("10.62.0.0/24", "eth0"));
         assert!(!of("0.0.0.0/0", "eth0"));
+    }
+
+    #[test]
+    fn a_summary_is_no_rival_of_narrower_ranges_only() {
+        let of = |to: &str, range: &str| is_rival(&route(to, "eth0", 4), &range.parse().unwrap(), &[]);
+        assert!(!of("10.0.0.0/8", "10.96.0.0/20"));
+        assert!(of("10.0.0.0/8", "10.0.0.0/8"));
+    }
+
+    #[test]
+    fn a_network_of_the_host_is_left_to_the_file_where_that_tells_and_is_never_to_be_deleted() {
+        let range = "192.168.0.0/16".parse().unwrap();
+        let own = route("192.168.4.0/24", "eth0", RTPROT_KERNEL);
+        assert!(!is_rival(&own, &range, &["192.168.4.7".parse().unwrap()]));
+        assert!(is_rival(&own, &range, &["10.0.0.7".parse().unwrap()]));
+        assert_eq!(commands(&own), ["ip route show 192.168.4.0/24"]);
+        let other = commands(&route("192.168.4.0/24", "eth0", 4));
+        assert_eq!(other[1], "ip route del 192.168.4.0/24 dev eth0");
     }
 }
