@@ -53,8 +53,10 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
             }
         }
     }
-    for ((node, capability), checks) in lacking {
-        settled.lacks(scene, node, capability, &checks);
+    for ((node, capability), checks) in &lacking {
+        let of_node = lacking.keys().filter(|(other, _)| other == node);
+        let set = needed(scene, *node, capability, of_node.map(|(_, other)| *other));
+        settled.lacks(scene, *node, capability, checks, &set);
     }
     for ((node, why), checks) in others {
         settled.unmeasured(scene, node, &why, &checks);
@@ -160,7 +162,14 @@ impl Settled {
         ));
     }
 
-    fn lacks(&mut self, scene: &Scene<'_>, node: NodeId, capability: &str, checks: &BTreeSet<&'static str>) {
+    fn lacks(
+        &mut self,
+        scene: &Scene<'_>,
+        node: NodeId,
+        capability: &str,
+        checks: &BTreeSet<&'static str>,
+        set: &[&'static str],
+    ) {
         let Some(first) = checks.first() else { return };
         let listed: Vec<&str> = checks.iter().copied().collect();
         self.findings.push(not_measured(
@@ -173,13 +182,45 @@ impl Settled {
             ),
             Fix {
                 text: format!("Start the probe as root, or give its program {capability}."),
-                commands: vec![format!(
-                    "setcap {}+ep $(command -v plumbline-probe)",
-                    capability.to_lowercase()
-                )],
+                commands: setcap(set).into_iter().collect(),
             },
         ));
     }
+}
+
+/// The capabilities that a probe's program is to have: the one that is lacking first, then the others that are, then those that
+/// it has, since setcap(8) replaces what the file had.
+fn needed(
+    scene: &Scene<'_>,
+    node: NodeId,
+    capability: &'static str,
+    lacking: impl Iterator<Item = &'static str>,
+) -> Vec<&'static str> {
+    let held = scene.facts(node).map(|facts| facts.what.capabilities);
+    let held = held.map_or_else(
+        |_| Vec::new(),
+        |held| {
+            vec![
+                (held.capture, "CAP_NET_RAW"),
+                (held.read_ruleset, "CAP_NET_ADMIN"),
+                (held.bind_low_ports, "CAP_NET_BIND_SERVICE"),
+            ]
+        },
+    );
+    let held = held.into_iter().filter_map(|(holds, name)| holds.then_some(name));
+    let mut set = Vec::new();
+    for name in [capability].into_iter().chain(lacking).chain(held) {
+        if name.starts_with("CAP_") && !set.contains(&name) {
+            set.push(name);
+        }
+    }
+    set
+}
+
+/// The command that gives a set to the probe's program; `None` if there is none to give.
+fn setcap(set: &[&str]) -> Option<String> {
+    let set = set.join(",").to_lowercase();
+    (!set.is_empty()).then(|| format!("setcap {set}+ep $(command -v plumbline-probe)"))
 }
 
 fn not_measured(check: &str, node: Option<NodeId>, detail: String, fix: Fix) -> Finding {
@@ -210,5 +251,19 @@ fn row(check: &str, ruling: &Ruling) -> CheckRow {
         status: ruling.status(),
         subject: ruling.subject.clone(),
         detail: ruling.detail.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_given_as_one_set_since_setcap_replaces_it() {
+        assert_eq!(
+            setcap(&["CAP_NET_RAW", "CAP_NET_ADMIN"]).as_deref(),
+            Some("setcap cap_net_raw,cap_net_admin+ep $(command -v plumbline-probe)")
+        );
+        assert_eq!(setcap(&[]), None, "a privilege that has no name");
     }
 }

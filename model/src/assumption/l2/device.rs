@@ -2,6 +2,7 @@
 
 use crate::{
     assumption::{Ruling, Scene, inspected::of_setting},
+    id::NodeId,
     observation::{Device, HostSettings},
     report::check::Check,
 };
@@ -13,8 +14,9 @@ pub(crate) const CHECK: Check = Check {
     how: "netlink and SIOCETHTOOL on each node: the data interface and what it stands on (bond members, the device under a VLAN, \
           ports of a bridge); nothing is sent",
     needs: "nothing",
-    rule: "warns of a member of a bond that is down, of LACP without a partner, and of half duplex; a missing address and a device \
-           that is down fail as what they break",
+    rule: "fails if no interface has the data address, or its interface is down: in a failing row alone where the port matrix has a \
+           finding of the node, and as a warning where all that was asked of the node is answered; warns of a member of a bond that \
+           is down, of LACP without a partner, and of half duplex",
     remedy: "mend the cable, the transceiver or the port of the switch; agree LACP on both sides",
     source: "Linux bonding.rst; IEEE 802.1AX",
 };
@@ -24,6 +26,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let (told, mut rulings) = scene.inspected();
     for (node, host) in told {
         let name = scene.name(node);
+        if let Some(absence) = absence(host.what) {
+            rulings.push(absent(scene, node, host.line, &absence));
+            continue;
+        }
         let faults = faults(host.what);
         let Some((device, fault)) = faults.first() else {
             if let Some(interface) = &host.what.data_interface {
@@ -54,6 +60,61 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
+/// Why nothing can be reached at the data address.
+#[derive(Debug, PartialEq, Eq)]
+enum Absence<'a> {
+    /// No interface has it.
+    Address,
+    /// This interface has it, and is down.
+    Down(&'a str),
+}
+
+/// Of a host whose network the kernel told of.
+fn absence(host: &HostSettings) -> Option<Absence<'_>> {
+    let Some(interface) = host.data_interface.as_deref() else {
+        return host.routes.is_some().then_some(Absence::Address);
+    };
+    let own = host.devices.iter().find(|device| device.name == interface)?;
+    (!own.up).then_some(Absence::Down(interface))
+}
+
+/// The port matrix tells of a node that nobody reaches, and better by whom: only where it says nothing is it told here.
+fn absent(scene: &Scene<'_>, node: NodeId, line: u32, absence: &Absence<'_>) -> Ruling {
+    let name = scene.name(node);
+    let (detail, text, commands) = match absence {
+        Absence::Address => (
+            format!("no interface of {name} has its data address {node}"),
+            "Give the interface of the data network this address, in the network configuration too; or mend the address in the \
+             cluster file.",
+            vec!["ip address show".to_owned()],
+        ),
+        Absence::Down(interface) => (
+            format!("{interface}, which has the data address of {name}, is down or has no carrier"),
+            "Set the interface up, and look at the cable and the port of the switch.",
+            vec![
+                format!("ip -d -s link show dev {interface}"),
+                format!("ip link set dev {interface} up"),
+            ],
+        ),
+    };
+    let cells = scene
+        .pairs
+        .iter()
+        .filter(|pair| pair.src == node || pair.dst == node)
+        .flat_map(|pair| &pair.cells);
+    let (is_asked, is_broken) = cells.fold((false, false), |(_, broken), cell| {
+        (true, broken || !cell.outcome.is_open())
+    });
+    if is_broken {
+        return Ruling::told(name, detail);
+    }
+    let complaint = of_setting(node, line, detail, text, commands);
+    match is_asked {
+        true => Ruling::warn(name, complaint),
+        false => Ruling::fail(name, complaint),
+    }
+}
+
 /// What is wrong, device by device.
 fn faults(host: &HostSettings) -> Vec<(&str, String)> {
     let mut faults = Vec::new();
@@ -81,6 +142,55 @@ fn fault(device: &Device) -> Option<String> {
 mod tests {
     use super::*;
     use crate::observation::{Bond, BondMember};
+
+    #[test]
+    fn an_address_that_nothing_has_and_an_interface_that_is_down_are_no_sound_device() {
+        let of = |interface: Option<&str>, up: bool| {
+            let device = Device {
+                name: "eth0".to_owned(),
+                up,
+                ..Device::default()
+            };
+            let host = HostSettings {
+                data_interface: interface.map(str::to_owned),
+                devices: vec![device],
+                routes: Some(Vec::new()),
+                ..HostSettings::default()
+            };
+            absence(&host).map(|absence| format!("{absence:?}"))
+        };
+        assert_eq!(of(Some("eth0"), true), None);
+        assert_eq!(of(Some("eth0"), false).as_deref(), Some("Down(\"eth0\")"));
+        assert_eq!(of(None, true).as_deref(), Some("Address"));
+        assert_eq!(
+            absence(&HostSettings::default()),
+            None,
+            "the kernel told nothing of its network"
+        );
+    }
+
+    #[test]
+    fn a_device_that_is_down_fails_where_nothing_else_tells() {
+        use crate::{
+            ledger::Ledger,
+            report::{
+                Status,
+                stage::{CP, Stage, node},
+            },
+        };
+        let stage = Stage::new();
+        let entries = stage.entries();
+        let scene = Scene {
+            inventory: &stage.inventory,
+            profiles: &[],
+            plan: &stage.plan,
+            ledger: &Ledger::replay(&entries).unwrap(),
+            pairs: &[],
+            configured: &[],
+        };
+        let ruling = absent(&scene, node(CP), 1, &Absence::Down("eth0"));
+        assert_eq!(ruling.status(), Status::Fail);
+    }
 
     #[test]
     fn a_bond_member_without_link_lacp_without_partner_and_half_duplex_are_told() {

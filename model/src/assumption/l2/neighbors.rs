@@ -1,8 +1,11 @@
 //! L2-009: the neighbour tables have room.
 
+use super::survey::data_interface;
 use crate::{
     assumption::{Ruling, Scene, inspected::of_setting},
+    id::NodeId,
     observation::HostSettings,
+    port::Family,
     report::check::Check,
 };
 
@@ -10,8 +13,8 @@ use crate::{
 pub(crate) const CHECK: Check = Check {
     id: "L2-009",
     asserts: "a node's neighbour tables have room for twice as many hosts as it has on its links",
-    how: "net.ipv4.neigh.default.gc_thresh3 and its IPv6 twin against the entries of the tables and the nodes of the cluster; \
-          nothing is sent",
+    how: "net.ipv4.neigh.default.gc_thresh3 and its IPv6 twin against the entries of the tables and the cluster's nodes in the \
+          node's own subnet; nothing is sent",
     needs: "nothing",
     rule: "warns below twice the greater of the two numbers; kernels tell the limit in the machine's own namespace alone",
     remedy: "sysctl -w net.ipv4.neigh.default.gc_thresh3=8192, and the same in a file of sysctl.d",
@@ -21,13 +24,12 @@ pub(crate) const CHECK: Check = Check {
 /// One ruling a node that told its limit.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let (told, mut rulings) = scene.inspected();
-    let nodes = u32::try_from(scene.inventory.nodes.len()).unwrap_or(u32::MAX);
     for (node, host) in told {
         let name = scene.name(node);
         if !host.what.sysctls.contains_key(LIMITS[0]) {
             continue;
         }
-        rulings.push(match tight(host.what, nodes) {
+        rulings.push(match tight(host.what, nodes_beside(scene, node)) {
             None => Ruling::pass(name.clone(), format!("the neighbour tables of {name} have room")),
             Some((limit, most, hosts)) => Ruling::warn(
                 name.clone(),
@@ -44,13 +46,30 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
+/// How many nodes share a subnet with one, over IPv4 and over IPv6.
+fn nodes_beside(scene: &Scene<'_>, node: NodeId) -> [u32; 2] {
+    [Family::Ipv4, Family::Ipv6].map(|family| {
+        let Some((_, subnet)) = data_interface(scene, node, family) else {
+            return 0;
+        };
+        let address = |other: NodeId| {
+            let listed = || other.address().filter(|address| Family::of(*address) == family);
+            scene.ledger.data_address(other, family).or_else(listed)
+        };
+        let addresses = scene.inventory.nodes.iter().filter_map(|other| address(other.id));
+        let beside = addresses.filter(|address| subnet.contains(address)).count();
+        u32::try_from(beside).unwrap_or(u32::MAX)
+    })
+}
+
 /// The limit that is less than twice what there is, with what it is and what there is.
-fn tight(host: &HostSettings, nodes: u32) -> Option<(&'static str, u32, u32)> {
+fn tight(host: &HostSettings, nodes: [u32; 2]) -> Option<(&'static str, u32, u32)> {
     let entries = host.neighbors.unwrap_or_default();
     LIMITS
         .into_iter()
         .zip([entries.ipv4, entries.ipv6])
-        .find_map(|(limit, entries)| {
+        .zip(nodes)
+        .find_map(|((limit, entries), nodes)| {
             let most: u32 = host.sysctls.get(limit)?.parse().ok()?;
             let hosts = entries.max(nodes);
             (most < hosts.saturating_mul(2)).then_some((limit, most, hosts))
@@ -78,12 +97,35 @@ mod tests {
                 }),
                 ..HostSettings::default()
             };
-            tight(&host, nodes).is_some()
+            tight(&host, [nodes, 0]).is_some()
         };
         assert!(!of("1024", 40, 9));
         assert!(of("1024", 600, 9));
         assert!(of("1024", 0, 513));
         assert!(!of("1024", 0, 512));
         assert!(!of("much", 600, 9));
+    }
+
+    #[test]
+    fn nodes_behind_routers_are_no_neighbours() {
+        use crate::{
+            ledger::Ledger,
+            report::stage::{CP, Stage, node},
+        };
+        let stage = Stage::new();
+        let entries = stage.entries();
+        let scene = Scene {
+            inventory: &stage.inventory,
+            profiles: &[],
+            plan: &stage.plan,
+            ledger: &Ledger::replay(&entries).unwrap(),
+            pairs: &[],
+            configured: &[],
+        };
+        assert_eq!(
+            nodes_beside(&scene, node(CP)),
+            [2, 0],
+            "of four, two are in its subnet"
+        );
     }
 }

@@ -196,7 +196,7 @@ fn ruling(scene: &Scene<'_>, spot: Spot, blocked: &[&Path<'_>]) -> Ruling {
                 .to_owned(),
             commands: spot
                 .node
-                .map(|node| format!("ssh {node} sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all"))
+                .map(|node| scene.ssh(node, "sysctl net.ipv4.icmp_echo_ignore_all net.ipv6.icmp.echo_ignore_all"))
                 .into_iter()
                 .collect(),
         },
