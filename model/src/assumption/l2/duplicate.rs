@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::survey::{Answer, Survey, cut_short, lacking};
+use super::survey::{Answer, Survey, cut_short, lacking, off_link};
 use crate::{
     assumption::{Complaint, Explains, Pairs, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
@@ -39,6 +39,8 @@ struct Doubled<'a> {
     lines: BTreeSet<u32>,
     /// Whether the node itself asked for each often enough.
     is_whole: bool,
+    /// Whether one of them is on no link, so that nobody was asked.
+    off_link: bool,
 }
 
 /// Judges every node's own addresses; one duplicate is one complaint, whatever the number of its families and observers.
@@ -58,7 +60,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 is_whole: true,
                 ..Doubled::default()
             });
-            entry.is_whole &= answer != Answer::Unasked;
+            entry.is_whole &= answer != Answer::Unasked || asked.not_on_link;
+            entry.off_link |= asked.not_on_link;
             entry.lines.insert(told.line);
         }
         let Answer::By { others, .. } = answer else {
@@ -78,6 +81,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             let subject = scene.name(node);
             if !doubled.others.is_empty() {
                 Ruling::fail(subject, complaint(scene, &survey, node, doubled))
+            } else if doubled.is_whole && doubled.off_link {
+                Ruling::not_measured(subject, off_link())
             } else if doubled.is_whole {
                 Ruling::pass(subject, "nobody else answers for its addresses")
             } else {

@@ -98,10 +98,11 @@ impl<'a> Survey<'a> {
             .collect()
     }
 
-    /// The link addresses that answer for others (proxy ARP): gateways', and those that answer for several members that they are
-    /// none of.
+    /// The link addresses that answer for others (proxy ARP): of those that a member met in another's place, gateways', and those
+    /// that answer for several members. A gateway that nobody met in a member's place has what it answers for.
     fn find_proxies(&self) -> BTreeSet<&'a str> {
         let mut answered: BTreeMap<&'a str, BTreeSet<NodeId>> = BTreeMap::new();
+        let mut diverts: BTreeSet<&'a str> = BTreeSet::new();
         for (asker, _, asked) in self.questions() {
             let owner = match asked.subject {
                 Subject::Peer { node } => node,
@@ -111,13 +112,19 @@ impl<'a> Survey<'a> {
             for mac in asked.macs.iter().map(String::as_str) {
                 if !self.is_of(mac, owner) {
                     answered.entry(mac).or_default().insert(owner);
+                    if owner != asker {
+                        diverts.insert(mac);
+                    }
                 }
             }
         }
-        let several = answered.into_iter().filter(|(_, owners)| owners.len() > 1);
-        let mut proxies: BTreeSet<&str> = several.map(|(mac, _)| mac).collect();
-        proxies.extend(&self.gateways);
-        proxies
+        // What only owners met, who asked for themselves, L2-003 would not tell of.
+        let is_proxy =
+            |mac: &str, owners: usize| diverts.contains(mac) && (owners > 1 || self.gateways.contains(mac));
+        let proxies = answered
+            .into_iter()
+            .filter(|(mac, owners)| is_proxy(mac, owners.len()));
+        proxies.map(|(mac, _)| mac).collect()
     }
 
     /// Every link address of a member: those of bonds, their slaves and further interfaces are its own.
@@ -301,6 +308,13 @@ pub(super) fn twins(scene: &Scene<'_>, survey: &Survey<'_>) -> BTreeSet<(NodeId,
         }
     }
     twins
+}
+
+/// Why nobody was asked for an address that is on no link: the prefix of the interface holds it alone, or does not hold it.
+pub(in crate::assumption) fn off_link() -> Lack {
+    Lack::ToldElsewhere(
+        "the prefix of the data interface has no link with it, and nobody was asked".to_owned(),
+    )
 }
 
 /// Why silence proves nothing where a probe could not ask to the end: the interface went away, or the run was stopped, which is

@@ -9,7 +9,8 @@ use crate::{
     evidence::Group,
     id::{NodeId, Role},
     observation::{
-        Advert, Asked, LinkSeen, Overheard, Record, Signal, Speaker, Speech, Subject, Undone, UndoneWhy,
+        Advert, Asked, HostSettings, LinkSeen, Overheard, Record, RouteEntry, RouteHop, Signal, Speaker,
+        Speech, Subject, Undone, UndoneWhy,
     },
     report::{
         CheckRow, Finding, Report, Status, Verdict,

@@ -5,14 +5,20 @@ use std::{
     net::IpAddr,
 };
 
-use super::survey::{Survey, lacking};
+use ipnet::IpNet;
+
+use super::survey::{Survey, data_interface, lacking};
 use crate::{
-    assumption::{Complaint, Explains, Ruling, Scene},
+    assumption::{
+        Complaint, Explains, Ruling, Scene,
+        vip::{tells_several, tells_taken},
+    },
     cause::{Cause, CauseKind, Fix},
     errand::{self, announces_on_link, vips},
     id::NodeId,
     inventory::Inventory,
-    observation::{Advert, Subject},
+    observation::Advert,
+    port::Family,
     report::check::Check,
 };
 
@@ -38,6 +44,7 @@ struct Router<'a> {
     addresses: BTreeSet<IpAddr>,
     lines: BTreeSet<u32>,
     by: BTreeSet<NodeId>,
+    links: BTreeSet<Option<IpNet>>,
 }
 
 /// One ruling a foreign virtual router; one for all where there is none.
@@ -47,16 +54,19 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     }
     let survey = Survey::of(scene);
     let gateways = gateways(scene);
-    let (mut foreign, mut own): (BTreeMap<u8, Router<'_>>, BTreeSet<u8>) = Default::default();
+    let mut foreign: BTreeMap<(Option<IpNet>, u8), Router<'_>> = BTreeMap::new();
+    let mut own: BTreeSet<(Option<IpNet>, u8)> = BTreeSet::new();
     let mut is_whole = false;
     for (node, told) in survey.overheard() {
         is_whole |= !told.what.lossy;
+        let link = link_of(scene, node);
         for advert in &told.what.adverts {
             if is_member(scene, advert) {
-                own.insert(advert.vrid);
+                own.insert((link, advert.vrid));
                 continue;
             }
-            let router = foreign.entry(advert.vrid).or_default();
+            let router = foreign.entry((link, advert.vrid)).or_default();
+            router.links.insert(link);
             router.senders.insert(advert.sender);
             router.macs.insert(&advert.mac);
             router.addresses.extend(&advert.addresses);
@@ -65,7 +75,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         }
     }
     let mut rulings = Vec::new();
-    for (vrid, router) in &foreign {
+    for (vrid, router) in &merged(foreign) {
+        let is_used = router.links.iter().any(|link| own.contains(&(*link, *vrid)));
         let taken: Vec<IpAddr> = router
             .addresses
             .iter()
@@ -74,21 +85,20 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             .collect();
         let subject = format!("VRID {vrid}");
         let serves = router.addresses.iter().any(|address| gateways.contains(address));
-        let answers = |address: &IpAddr| {
-            survey.questions().any(|(_, _, asked)| {
-                asked.address == *address && asked.subject == Subject::Spare && !asked.macs.is_empty()
-            })
-        };
-        if !taken.is_empty() && taken.iter().all(answers) {
+        let by = [("VIP-001", tells_taken as Tells), ("VIP-004", tells_several)];
+        let teller = by
+            .iter()
+            .find(|(_, tells)| taken.iter().all(|address| tells(scene, &survey, *address)));
+        if let Some((check, _)) = teller.filter(|_| !taken.is_empty()) {
             rulings.push(Ruling::told(
                 subject,
                 format!(
-                    "{} advertises {}, as VIP-001 tells",
+                    "{} advertises {}, as {check} tells",
                     said(&router.senders),
                     said(&taken)
                 ),
             ));
-        } else if !taken.is_empty() || own.contains(vrid) {
+        } else if !taken.is_empty() || is_used {
             rulings.push(Ruling::fail(subject, complaint(*vrid, router, &taken, true)));
         } else if serves {
             rulings.push(Ruling::pass(
@@ -102,7 +112,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::warn(subject, complaint(*vrid, router, &taken, false)));
         }
     }
-    if foreign.is_empty() && is_whole {
+    if rulings.is_empty() && is_whole {
         rulings.push(Ruling::pass(
             "VRRP",
             match own.len() {
@@ -115,21 +125,63 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
+/// Whether a check tells of who answers for an address.
+type Tells = fn(&Scene<'_>, &Survey<'_>, IpAddr) -> bool;
+
+/// The subnet on whose link a node listens: a VRID is of one link.
+fn link_of(scene: &Scene<'_>, node: NodeId) -> Option<IpNet> {
+    let family = Family::of(node.address()?);
+    data_interface(scene, node, family).map(|(_, prefix)| prefix.trunc())
+}
+
+/// Virtual routers by VRID. What two subnets hear of the same sender is one virtual router: they share a link.
+fn merged(heard: BTreeMap<(Option<IpNet>, u8), Router<'_>>) -> Vec<(u8, Router<'_>)> {
+    let mut merged: Vec<(u8, Router<'_>)> = Vec::new();
+    for ((_, vrid), router) in heard {
+        let same = merged
+            .iter_mut()
+            .find(|(other, known)| *other == vrid && !known.senders.is_disjoint(&router.senders));
+        match same {
+            Some((_, known)) => known.add(router),
+            None => merged.push((vrid, router)),
+        }
+    }
+    merged.sort_by_key(|(vrid, _)| *vrid);
+    merged
+}
+
+impl Router<'_> {
+    fn add(&mut self, other: Self) {
+        self.links.extend(other.links);
+        self.senders.extend(other.senders);
+        self.macs.extend(other.macs);
+        self.addresses.extend(other.addresses);
+        self.lines.extend(other.lines);
+        self.by.extend(other.by);
+    }
+}
+
 /// The next hops of the nodes' default routes.
 fn gateways(scene: &Scene<'_>) -> BTreeSet<IpAddr> {
     let facts = scene.nodes().filter_map(|node| scene.facts(node).ok());
     facts.flat_map(|facts| &facts.what.gateways).copied().collect()
 }
 
-/// Whether a node of the cluster sent it.
+/// Whether a node of the cluster sent it, if only one that takes no part in this run.
 fn is_member(scene: &Scene<'_>, advert: &Advert) -> bool {
+    let mut listed = scene.inventory.nodes.iter();
+    let is_listed = listed.any(|node| node.id.address() == Some(advert.sender) || node.ssh == advert.sender);
+    is_listed || tells_of(scene, advert)
+}
+
+/// Whether it came from an address of which a probe tells.
+fn tells_of(scene: &Scene<'_>, advert: &Advert) -> bool {
     scene.nodes().any(|node| {
         let facts = scene.facts(node).ok().map(|told| told.what);
         let mut interfaces = facts.map_or(&[][..], |facts| &facts.interfaces).iter();
         let has_address =
             |text: &String| text.split('/').next().and_then(|text| text.parse().ok()) == Some(advert.sender);
-        node.address() == Some(advert.sender)
-            || interfaces.any(|interface| interface.addresses.iter().any(has_address))
+        interfaces.any(|interface| interface.addresses.iter().any(has_address))
     })
 }
 

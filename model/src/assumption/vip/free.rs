@@ -5,15 +5,16 @@ use std::{
     net::IpAddr,
 };
 
+use super::single::has;
 use crate::{
     assumption::{
-        Complaint, Explains, Pairs, Ruling, Scene,
+        Complaint, Explains, Lack, Pairs, Ruling, Scene,
         l2::{Survey, cut_short, lacking},
     },
     cause::{Cause, CauseKind, Fix},
     errand::{self, vips},
     id::{NodeId, Role},
-    observation::{Life, Subject},
+    observation::{Asked, Life, Subject},
     report::check::Check,
 };
 
@@ -24,8 +25,8 @@ pub(crate) const CHECK: Check = Check {
     how: "load balancer nodes ask on their link for the VIPs and for some addresses of each pool (the ends and some between, dealt \
           out among the nodes), by probes from which nobody learns anything, up to three times a second apart",
     needs: "CAP_NET_RAW",
-    rule: "fails if somebody answers; on a live cluster VIPs are in use and it is not made; what a gateway, or somebody who answers for \
-           several addresses that are none of its own, answers is proxy ARP and not judged here",
+    rule: "fails if somebody answers, or if a node tells that it has a VIP; on a live cluster VIPs are in use and it is not made; what \
+           only somebody answers who answers in the place of nodes, too, is proxy ARP (L2-003), and not measured",
     remedy: "free the address, or choose another one",
     source: "RFC 5227 section 2.1.1; the vendor's requirement that VIPs and pools are unused",
 };
@@ -45,26 +46,43 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         vip.lines.insert(told.line);
         vip.is_asked |= !told.what.unfinished && question.sent > 0;
         let answers = question.macs.iter().map(String::as_str);
-        vip.macs.extend(answers.filter(|mac| !survey.is_proxy(mac)));
+        let (proxies, macs): (BTreeSet<&str>, BTreeSet<&str>) = answers.partition(|mac| survey.is_proxy(mac));
+        vip.is_proxied |= !proxies.is_empty();
+        let holders = macs.iter().flat_map(|mac| survey.members_with(mac));
+        vip.holders.extend(holders);
+        vip.macs.extend(macs);
     }
-    let mut taken: BTreeMap<BTreeSet<&str>, (Vec<IpAddr>, BTreeSet<u32>)> = BTreeMap::new();
+    // Who has a VIP does not ask for it, and may be the only one to ask.
+    for (address, node, line) in had(scene) {
+        let vip = asked.entry(address).or_default();
+        vip.holders.insert(node);
+        vip.lines.insert(line);
+    }
+    let mut taken: BTreeMap<Taker<'_>, (Vec<IpAddr>, BTreeSet<u32>)> = BTreeMap::new();
     let mut rulings = Vec::new();
     for (address, vip) in asked {
-        if !vip.macs.is_empty() {
-            let entry = taken.entry(vip.macs).or_default();
+        if !vip.macs.is_empty() || !vip.holders.is_empty() {
+            let entry = taken.entry((vip.holders, vip.macs)).or_default();
             entry.0.push(address);
             entry.1.extend(vip.lines);
+        } else if vip.is_proxied {
+            let why =
+                "only who answers in the place of nodes, too, answers for it, as L2-003 tells".to_owned();
+            rulings.push(Ruling::not_measured(
+                address.to_string(),
+                Lack::ToldElsewhere(why),
+            ));
         } else if vip.is_asked {
             rulings.push(Ruling::pass(address.to_string(), "nobody answers for it"));
         } else {
             rulings.push(Ruling::not_measured(address.to_string(), cut_short()));
         }
     }
-    for (macs, (addresses, lines)) in taken {
+    for (taker, (addresses, lines)) in taken {
         let said: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         rulings.push(Ruling::fail(
             said.join(", "),
-            complaint(scene, &survey, &macs, &said, lines),
+            complaint(scene, &survey, &taker, &said, lines),
         ));
     }
     if !vips(scene.inventory).is_empty() {
@@ -76,10 +94,46 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 /// What is known of an address that nobody should have.
 #[derive(Default)]
 struct Vip<'a> {
+    /// Members that have it: by the link address that answers, or by their own word.
+    holders: BTreeSet<NodeId>,
     macs: BTreeSet<&'a str>,
     lines: BTreeSet<u32>,
+    /// Whether somebody answered who answers for others.
+    is_proxied: bool,
     /// Whether a node asked for it to the end.
     is_asked: bool,
+}
+
+/// Who has an address: members, and the link addresses that answer for it.
+type Taker<'a> = (BTreeSet<NodeId>, BTreeSet<&'a str>);
+
+/// The VIPs that nodes have by their own word, with the line on which they tell. What the file gives to a node as its own address
+/// is a matter of the file.
+fn had(scene: &Scene<'_>) -> Vec<(IpAddr, NodeId, u32)> {
+    let listed = |vip: &IpAddr| {
+        let mut nodes = scene.inventory.nodes.iter();
+        nodes.any(|node| node.id.address() == Some(*vip) || node.ssh == *vip)
+    };
+    let vips: Vec<IpAddr> = vips(scene.inventory)
+        .into_iter()
+        .filter(|vip| !listed(vip))
+        .collect();
+    let mut had = Vec::new();
+    for node in scene.nodes() {
+        let Ok(facts) = scene.facts(node) else { continue };
+        let own = vips.iter().filter(|vip| has(scene, node, **vip));
+        had.extend(own.map(|vip| (*vip, node, facts.line)));
+    }
+    had
+}
+
+/// Whether this check tells of who answers for an address.
+pub(in crate::assumption) fn tells(scene: &Scene<'_>, survey: &Survey<'_>, address: IpAddr) -> bool {
+    let is_told = |asked: &Asked| {
+        let is_it = asked.address == address && asked.subject == Subject::Spare && !asked.not_on_link;
+        is_it && asked.macs.iter().any(|mac| !survey.is_proxy(mac))
+    };
+    !is_live(scene) && survey.questions().any(|(_, _, asked)| is_told(asked))
 }
 
 /// Whether a node of the cluster is live: its VIPs are in use then.
@@ -97,34 +151,49 @@ pub(in crate::assumption) fn balances(scene: &Scene<'_>, node: NodeId) -> bool {
 fn complaint(
     scene: &Scene<'_>,
     survey: &Survey<'_>,
-    macs: &BTreeSet<&str>,
+    (members, macs): &Taker<'_>,
     addresses: &[String],
     lines: BTreeSet<u32>,
 ) -> Complaint {
-    let members = macs.iter().flat_map(|mac| survey.members_with(mac));
-    let members: BTreeSet<NodeId> = members.copied().collect();
+    let is_gateway = macs.iter().any(|mac| survey.is_gateway(mac));
     let macs: Vec<&str> = macs.iter().copied().collect();
     let (said, macs) = (addresses.join(", "), macs.join(", "));
-    let who = if members.is_empty() {
+    let who = if members.is_empty() && is_gateway {
+        "the default gateway, or who answers in its place".to_owned()
+    } else if members.is_empty() {
         "a host that is no node of the cluster".to_owned()
     } else {
         let names: Vec<String> = members.iter().map(|member| scene.name(*member)).collect();
         names.join(" and ")
     };
     let node = members.first().copied().filter(|_| members.len() == 1);
+    let (what, text) = if macs.is_empty() {
+        (
+            format!("{who} has it by its own word"),
+            format!(
+                "Remove {said} from {who}, at once and from what sets it at the next start (an earlier installation's keepalived or \
+                 speaker), or choose another address in the cluster file."
+            ),
+        )
+    } else {
+        (
+            format!(
+                "{who}, with the link address {macs}, answers for it on the link of the load balancer nodes"
+            ),
+            format!(
+                "Find the host with the link address {macs} in the switches' tables and take {said} from it, or choose another address in the cluster file."
+            ),
+        )
+    };
     Complaint {
         cause: Cause {
             kind: CauseKind::VipTaken,
             node,
             between: None,
-            detail: format!(
-                "{said} is in use already: {who}, with the link address {macs}, answers for it on the link of the load balancer nodes"
-            ),
+            detail: format!("{said} is in use already: {what}"),
         },
         fix: Fix {
-            text: format!(
-                "Find the host with the link address {macs} in the switches' tables and take {said} from it, or choose another address in the cluster file."
-            ),
+            text,
             commands: Vec::new(),
         },
         evidence: lines.into_iter().collect(),

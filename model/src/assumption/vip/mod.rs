@@ -7,4 +7,4 @@ pub(super) mod single;
 mod turn;
 pub(super) mod usable;
 
-pub(super) use self::free::balances;
+pub(super) use self::{free::balances, free::tells as tells_taken, single::tells as tells_several};

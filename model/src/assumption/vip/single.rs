@@ -24,7 +24,7 @@ pub(crate) const CHECK: Check = Check {
     asserts: "on a live cluster one host has each VIP",
     how: "as VIP-001; to what answers the nodes are added whose probes tell that they have the VIP",
     needs: "CAP_NET_RAW",
-    rule: "fails if more than one host has or answers for it; not made before installation; where nobody answers it is not in use yet, or \
+    rule: "fails if more than one host has or answers for it, or one that is no node; not made before installation; where nobody answers it is not in use yet, or \
            the node that has it was the only one to ask, and nothing is said",
     remedy: "look at the VRRP or speaker state of the load balancer nodes, and at what keeps their advertisements from each other (port \
              7946, VRRP); upgrade to 1.32 or later, which gives them distinct priorities",
@@ -41,28 +41,19 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let mut rulings = Vec::new();
     let mut split: BTreeMap<(Vec<NodeId>, Vec<&str>), Vec<IpAddr>> = BTreeMap::new();
     for vip in vips {
-        let mut members: BTreeSet<NodeId> = scene.nodes().filter(|node| has(scene, *node, vip)).collect();
-        let mut strangers = BTreeSet::new();
-        let questions = survey
-            .questions()
-            .filter(|(_, _, asked)| asked.address == vip && asked.subject == Subject::Spare);
-        for mac in questions.flat_map(|(_, _, asked)| asked.macs.iter().map(String::as_str)) {
-            match survey.members_with(mac) {
-                [] if survey.is_proxy(mac) => {}
-                [] => {
-                    strangers.insert(mac);
-                }
-                [first, ..] => {
-                    members.insert(*first);
-                }
-            }
-        }
+        let (members, strangers) = hosts(scene, &survey, vip);
         match members.len() + strangers.len() {
             0 => rulings.push(Ruling::not_measured(
                 vip.to_string(),
                 Lack::ToldElsewhere("nobody has it so far".to_owned()),
             )),
-            1 => rulings.push(Ruling::pass(vip.to_string(), "one host has it")),
+            1 if strangers.is_empty() => rulings.push(Ruling::pass(vip.to_string(), "one node has it")),
+            1 if !is_everybody_known(scene) => rulings.push(Ruling::not_measured(
+                vip.to_string(),
+                Lack::ToldElsewhere(
+                    "one host answers for it, which may be a node that takes no part".to_owned(),
+                ),
+            )),
             _ => {
                 let hosts = (members.into_iter().collect(), strangers.into_iter().collect());
                 split.entry(hosts).or_default().push(vip);
@@ -82,8 +73,42 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     rulings
 }
 
+/// Who has or answers for a VIP: nodes, and the link addresses of others.
+fn hosts<'a>(scene: &Scene<'_>, survey: &Survey<'a>, vip: IpAddr) -> (BTreeSet<NodeId>, BTreeSet<&'a str>) {
+    let mut members: BTreeSet<NodeId> = scene.nodes().filter(|node| has(scene, *node, vip)).collect();
+    let mut strangers = BTreeSet::new();
+    let questions = survey
+        .questions()
+        .filter(|(_, _, asked)| asked.address == vip && asked.subject == Subject::Spare);
+    for mac in questions.flat_map(|(_, _, asked)| asked.macs.iter().map(String::as_str)) {
+        match survey.members_with(mac) {
+            [] if survey.is_proxy(mac) => {}
+            [] => {
+                strangers.insert(mac);
+            }
+            [first, ..] => {
+                members.insert(*first);
+            }
+        }
+    }
+    (members, strangers)
+}
+
+/// Whether every node of the file told its link addresses, so that another's is a stranger's.
+fn is_everybody_known(scene: &Scene<'_>) -> bool {
+    let mut nodes = scene.inventory.nodes.iter();
+    nodes.all(|node| scene.nodes().any(|taking| taking == node.id) && scene.facts(node.id).is_ok())
+}
+
+/// Whether this check tells of a stranger at a VIP.
+pub(in crate::assumption) fn tells(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> bool {
+    let (members, strangers) = hosts(scene, survey, vip);
+    let is_vip = vips(scene.inventory).contains(&vip);
+    is_live(scene) && is_vip && !strangers.is_empty() && (!members.is_empty() || is_everybody_known(scene))
+}
+
 /// Whether a node has an address by its own word.
-fn has(scene: &Scene<'_>, node: NodeId, vip: IpAddr) -> bool {
+pub(super) fn has(scene: &Scene<'_>, node: NodeId, vip: IpAddr) -> bool {
     let facts = scene.facts(node).ok().map(|told| told.what);
     let interfaces = facts.map_or(&[][..], |facts| &facts.interfaces).iter();
     // The pool's addresses of kube-proxy's IPVS mode are on a dummy interface everywhere, and answered for by nobody.
@@ -105,18 +130,28 @@ fn complaint(
         .iter()
         .map(|mac| format!("a host that is no node, with the link address {mac}"));
     let hosts: Vec<String> = named.chain(unnamed).collect();
+    let is_alone = hosts.len() == 1;
     let hosts = hosts.join(" and ");
     Complaint {
         cause: Cause {
             kind: CauseKind::DuplicateAddress,
             node: members.first().copied().filter(|_| members.len() == 1),
             between: (members.len() > 1).then(|| [members[..1].to_vec(), members[1..].to_vec()]),
-            detail: format!("{vips} is on several hosts at once: {hosts}; clients reach now the one and now the other"),
+            detail: if is_alone {
+                format!("{vips} is not on a node of the cluster: {hosts}, alone answers for it")
+            } else {
+                format!("{vips} is on several hosts at once: {hosts}; clients reach now the one and now the other")
+            },
         },
         fix: Fix {
-            text: "Find out why the load balancers do not hear each other (VRRP, TCP and UDP 7946, one layer 2 domain), and have all but \
-                   one give the address back."
-                .to_owned(),
+            text: if is_alone {
+                "Find the host with that link address in the switches' tables and take the address from it; then look why no load \
+                 balancer node has it."
+            } else {
+                "Find out why the load balancers do not hear each other (VRRP, TCP and UDP 7946, one layer 2 domain), and have all but \
+                 one give the address back."
+            }
+            .to_owned(),
             commands: members
                 .iter()
                 .map(|member| format!("ssh {member} ip address show to {}", vips.split(',').next().unwrap_or(vips)))

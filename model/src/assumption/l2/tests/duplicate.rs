@@ -68,3 +68,9 @@ fn a_twin_that_does_not_answer_who_asks_under_its_own_address_is_not_apart_from_
         .report();
     assert_eq!(only(&report).cause.kind, CauseKind::DuplicateAddress);
 }
+
+#[test]
+fn a_gateway_that_has_a_nodes_address_is_its_twin() {
+    let report = World::new().answers(A, A, &[OF_GATEWAY]).report();
+    assert_eq!(only(&report).check, "L2-005");
+}

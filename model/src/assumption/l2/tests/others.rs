@@ -173,3 +173,135 @@ fn on_a_live_cluster_a_vip_on_one_host_passes_and_on_two_fails() {
     assert_eq!(statuses(&none, "VIP-004"), [Status::NotMeasured]);
     assert!(none.findings.iter().all(|finding| finding.check != "VIP-004"));
 }
+
+#[test]
+fn a_vip_that_the_gateway_or_nobody_but_its_only_asker_has_is_taken() {
+    let at_gateway = World::new()
+        .answers(A, VIP, &[OF_GATEWAY])
+        .answers(B, VIP, &[OF_GATEWAY])
+        .report();
+    assert_eq!(only(&at_gateway).check, "VIP-001");
+    assert_eq!(only(&at_gateway).cause.kind, CauseKind::VipTaken);
+    let mut world = World::new();
+    world.balancers = BTreeSet::from([A]);
+    let own = world.answers(A, VIP, &[]).stage().knows(A, |facts| {
+        facts.interfaces[0].addresses.push(format!("{VIP}/32"));
+    });
+    let report = own.report();
+    assert_eq!(
+        (only(&report).check.as_str(), only(&report).cause.node),
+        ("VIP-001", Some(node(A)))
+    );
+}
+
+#[test]
+fn a_vip_that_only_a_proxy_answers_for_does_not_pass() {
+    let report = World::new()
+        .answers(A, C, &[OF_GATEWAY])
+        .answers(A, VIP, &[OF_GATEWAY])
+        .report();
+    assert_eq!(statuses(&report, "VIP-001"), [Status::NotMeasured]);
+    assert_eq!(only(&report).check, "L2-003");
+}
+
+#[test]
+fn a_stranger_that_alone_has_the_vip_of_a_live_cluster_is_one_finding() {
+    let world = world_with(&[advert(9, "10.0.0.77", VIP)])
+        .answers(A, VIP, &[STRANGE])
+        .answers(B, VIP, &[STRANGE]);
+    let report = world.stage().live(C).report();
+    assert_eq!(statuses(&report, "VIP-004"), [Status::Fail]);
+    let of_vip = |finding: &&Finding| ["VIP-004", "L2-008"].contains(&finding.check.as_str());
+    assert_eq!(report.findings.iter().filter(of_vip).count(), 1);
+    // The VIP's own node answers, so that the stranger who only advertises it is told of.
+    let world = world_with(&[advert(9, "10.0.0.77", VIP)]).answers(A, VIP, &[&mac(B)]);
+    let report = world.stage().live(C).report();
+    assert!(report.findings.iter().any(|finding| finding.check == "L2-008"));
+}
+
+#[test]
+fn a_virtual_router_of_a_node_that_takes_no_part_or_of_another_link_is_not_foreign() {
+    let left_out = world_with(&[advert(5, "10.0.0.9", VIP)]).stage().live(C);
+    let report = left_out
+        .with_inventory(|inventory| {
+            let mut further = inventory.nodes[0].clone();
+            further.id = node("10.0.0.9");
+            further.ssh = "10.0.0.9".parse().unwrap();
+            inventory.nodes.push(further);
+            inventory.nodes.sort_by_key(|node| node.id);
+        })
+        .report();
+    assert_eq!(statuses(&report, "L2-008"), [Status::Pass]);
+    // The same VRID on two links is two virtual routers: the foreign one there is a warning only.
+    let mut world = world_with(&[advert(5, B, "10.0.0.99")]);
+    world.adverts.insert(D, vec![advert(5, "10.0.1.77", "10.0.1.78")]);
+    assert_eq!(statuses(&world.report(), "L2-008"), [Status::Warn]);
+}
+
+/// A and D have a router each with the same link-local address.
+fn two_racks() -> Stage {
+    let mut stage = World::new().stage();
+    for (of, router) in [(A, "02:00:00:00:00:fe"), (D, "02:00:00:00:01:fe")] {
+        let mut seen = World::new().seen(of);
+        seen.asked.push(Asked {
+            address: "169.254.0.1".parse().unwrap(),
+            subject: Subject::Gateway,
+            sent: 1,
+            not_on_link: false,
+            macs: vec![router.to_owned()],
+        });
+        stage = stage.tells(of, Record::Link(seen));
+    }
+    stage
+}
+
+#[test]
+fn routers_of_two_subnets_with_one_link_local_address_are_two_gateways() {
+    let report = two_racks().report();
+    assert_eq!(report.findings, []);
+    let racks = rows(&report, "L2-007");
+    let racks: Vec<_> = racks.iter().filter(|row| row.subject.contains("169")).collect();
+    assert!(
+        racks.len() == 2 && racks.iter().all(|row| row.status == Status::Pass),
+        "{racks:?}"
+    );
+}
+
+#[test]
+fn a_silent_gateway_of_a_spare_route_is_a_warning() {
+    let route = |via: &str, metric| RouteEntry {
+        to: "0.0.0.0/0".parse().unwrap(),
+        forwards: true,
+        hops: vec![RouteHop {
+            via: via.parse().ok(),
+            device: Some("eth0".to_owned()),
+        }],
+        metric,
+        protocol: 3,
+    };
+    let mut host = HostSettings {
+        routes: Some(vec![route("10.0.0.253", 10), route(GATEWAY, 100)]),
+        ..HostSettings::default()
+    };
+    let silent = || World::new().answers(B, GATEWAY, &[]).stage();
+    let status = |host: &HostSettings| {
+        let report = silent().tells(B, Record::Host(Box::new(host.clone()))).report();
+        statuses(&report, "L2-007")
+    };
+    assert_eq!(status(&host), [Status::Warn]);
+    host.routes = Some(vec![route("10.0.0.253", 100), route(GATEWAY, 10)]);
+    assert_eq!(status(&host), [Status::Fail]);
+}
+
+#[test]
+fn a_silent_gateway_explains_nothing_between_hosts_of_its_subnet() {
+    let world = World::new()
+        .answers(A, GATEWAY, &[])
+        .answers(B, GATEWAY, &[])
+        .answers(C, GATEWAY, &[]);
+    let lost = |src, dst| {
+        let stage = world.stage().sees(src, dst, "4240", Signal::NeighborUnresolved);
+        stage.report().findings.len()
+    };
+    assert_eq!((lost(A, B), lost(A, D)), (2, 1));
+}
