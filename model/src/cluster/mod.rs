@@ -73,6 +73,8 @@ pub struct Cluster {
     pub proxy: Option<Proxy>,
     /// `spec.gkeConnect.location`: the region of the hosts to which the cluster registers.
     pub gke_connect_location: Option<String>,
+    /// `spec.osEnvironmentConfig.addPackageRepo`: nodes are given the vendor's package repository, unless it says no.
+    pub adds_package_repository: bool,
     /// `metadata.annotations` of the Cluster document whose values are one text, without those of `kubectl` itself.
     pub annotations: BTreeMap<String, String>,
 }

@@ -47,6 +47,8 @@ pub(super) struct RawSpec {
     pub(super) bypass_preflight_check: Option<Placed<bool>>,
     pub(super) proxy: Option<RawProxy>,
     pub(super) gke_connect_location: Option<Placed<String>>,
+    /// `osEnvironmentConfig.addPackageRepo`.
+    pub(super) adds_package_repository: Option<bool>,
 }
 
 /// `spec.proxy`.
@@ -156,6 +158,12 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
     let gke_connect_location = fields
         .optional("gkeConnect")
         .and_then(|at| gke_connect_location(&at, complaints));
+    // What else it says is about the operating system.
+    let adds_package_repository = fields.optional("osEnvironmentConfig").and_then(|at| {
+        at.fields(complaints)?
+            .optional("addPackageRepo")?
+            .boolean(complaints)
+    });
     fields.free(&ELSEWHERE);
     fields.finish(complaints);
     Some(RawSpec {
@@ -169,6 +177,7 @@ pub(super) fn spec(at: &At<'_>, complaints: &mut Complaints) -> Option<RawSpec> 
         bypass_preflight_check,
         proxy,
         gke_connect_location,
+        adds_package_repository,
     })
 }
 

@@ -189,7 +189,7 @@ fn a_manual_edge_cluster_with_another_port_and_mirrors_is_read() {
         .replacen("mode: bundled", "mode: manual", 1)
         .replacen(
             "profile: default",
-            "profile: edge\n  periodicHealthCheck: {enable: true}",
+            "profile: edge\n  periodicHealthCheck: {enable: true}\n  osEnvironmentConfig: {addPackageRepo: false, other: 1}",
             1,
         )
         .replacen("controlPlaneLBPort: 443", "controlPlaneLBPort: 8443", 1)
@@ -212,6 +212,7 @@ fn a_manual_edge_cluster_with_another_port_and_mirrors_is_read() {
     assert_eq!(cluster.load_balancer.mode, LoadBalancerMode::Manual);
     assert_eq!(cluster.load_balancer.control_plane_port, 8443);
     assert!(cluster.network.direct_server_return && cluster.network.flat_ipv4);
+    assert!(!cluster.adds_package_repository);
 }
 
 #[test]

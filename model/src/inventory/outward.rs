@@ -69,7 +69,7 @@ impl Outward {
             mirrors: mirrors
                 .filter_map(|mirror| Some(Url::read(&mirror.endpoint)?.server))
                 .collect(),
-            adds_package_repository: true,
+            adds_package_repository: cluster.adds_package_repository,
             sites: Vec::new(),
             name_servers: Vec::new(),
             roots: Vec::new(),

@@ -47,6 +47,7 @@ pub(super) fn build(
             .map(|(name, value)| (name, value.value))
             .collect(),
         proxy: spec.proxy.map(proxy),
+        adds_package_repository: spec.adds_package_repository.unwrap_or(true),
         gke_connect_location: spec.gke_connect_location.map(|location| location.value),
         name: metadata.name,
         namespace,
