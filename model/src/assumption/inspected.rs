@@ -31,7 +31,7 @@ impl<'a> Scene<'a> {
 
     /// Whether a node is a machine of its own, as far as is known: no other node runs on its kernel, and it is no namespace of a
     /// greater one. What is of the machine (its clock, files, modules) says nothing of a node that is only a part of it.
-    pub(super) fn is_machine(&self, node: NodeId, host: &HostSettings) -> bool {
+    pub(in crate::assumption) fn is_machine(&self, node: NodeId, host: &HostSettings) -> bool {
         let is_same = |other: &Told<&HostSettings>| {
             host.machine.boot.is_some() && other.what.machine.boot == host.machine.boot
         };

@@ -80,7 +80,7 @@ pub(super) fn untold(scene: &Scene<'_>) -> Vec<Ruling> {
         .collect();
     let is_told = |src: NodeId, target: &PathTarget| known.contains(&(src, target.node, target.family));
     for (src, target) in planned(scene) {
-        if !is_told(src, target) && !scene.ledger.is_gone(target.node) {
+        if !is_told(src, target) {
             *missing.entry(src).or_default() += 1;
         }
     }

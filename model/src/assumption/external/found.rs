@@ -82,10 +82,33 @@ impl<'a> Found<'a> {
                 found.take(scene, node, needed, &mut suffered);
             }
         }
+        if found.is_rehearsed(scene, &suffered) {
+            let why = "the hosts are parts of one machine, and nothing outside answers any of them: a lab has no outside";
+            let lack = |node: &NodeId| (*node, Lack::ToldElsewhere(why.to_owned()));
+            found.lacking = found.askers.iter().map(lack).collect();
+            return found;
+        }
         let is_troubled = |site: &Site| suffered.keys().any(|(_, _, troubled)| troubled == site);
         found.sound.retain(|site, _| !is_troubled(site));
         found.troubles = together(suffered);
         found
+    }
+
+    /// Whether the hosts are namespaces of a lab that nobody gave an outside, in a run that asks for much else: not one server,
+    /// proxy or name server answered any of them.
+    fn is_rehearsed(&self, scene: &Scene<'_>, suffered: &Sufferings<'_>) -> bool {
+        let is_answered = |what: &What| !matches!(what, What::NameServers | What::Connection | What::Proxy);
+        let is_isolated = self.sound.is_empty()
+            && self.unknown_signers.is_empty()
+            && !suffered.keys().any(|(what, ..)| is_answered(what));
+        let mut told = scene
+            .nodes()
+            .filter_map(|node| Some((node, scene.host(node).ok()?)))
+            .peekable();
+        is_isolated
+            && scene.asks_for(Group::Reach)
+            && told.peek().is_some()
+            && told.all(|(node, host)| !scene.is_machine(node, host.what))
     }
 
     /// Takes what one participant saw of all that it needs.

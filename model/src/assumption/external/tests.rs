@@ -6,8 +6,8 @@ use crate::{
     evidence::Group,
     inventory::Server,
     observation::{
-        Connected, Dialled, Issued, NoConnection, Record, SiteOutcome, SiteSeen, Unasked, Unresolved,
-        Untrusted,
+        Connected, Dialled, HostSettings, Issued, NoConnection, Record, SiteOutcome, SiteSeen, Unasked,
+        Unresolved, Untrusted,
     },
     report::{
         Finding,
@@ -43,8 +43,13 @@ fn signed_by(issuer: &str) -> SiteOutcome {
 
 /// Every node tells what it saw of every site.
 fn findings(saw: impl Fn(&str, &str) -> SiteOutcome) -> Vec<Finding> {
+    findings_among(&[Group::External], saw)
+}
+
+/// The same in a run that asks for other things as well, of hosts that are namespaces of one machine.
+fn findings_among(groups: &[Group], saw: impl Fn(&str, &str) -> SiteOutcome) -> Vec<Finding> {
     let mut stage = Stage::of(&NODES);
-    stage.parameters.groups = vec![Group::External];
+    stage.parameters.groups = groups.to_vec();
     stage = stage.with_inventory(|inventory| {
         inventory.outward.roots = vec!["a root".to_owned()];
         let server = |host: &&str| Server {
@@ -54,6 +59,9 @@ fn findings(saw: impl Fn(&str, &str) -> SiteOutcome) -> Vec<Finding> {
         inventory.outward.sites = SITES.iter().map(server).collect();
     });
     for on in NODES {
+        let mut settings = HostSettings::default();
+        settings.machine.is_part = Some(true);
+        stage = stage.tells(on, Record::Host(Box::new(settings)));
         for host in SITES {
             let seen = SiteSeen {
                 host: host.to_owned(),
@@ -66,7 +74,9 @@ fn findings(saw: impl Fn(&str, &str) -> SiteOutcome) -> Vec<Finding> {
             stage = stage.tells(on, Record::Dialled(Dialled::Site(seen)));
         }
     }
-    stage.report().findings
+    let mut findings = stage.report().findings;
+    findings.retain(|finding| finding.check.starts_with("EXT-"));
+    findings
 }
 
 fn only(findings: Vec<Finding>) -> Finding {
@@ -91,6 +101,21 @@ fn a_node_that_reaches_nothing_is_one_finding_at_the_node() {
     assert_eq!(finding.cause.kind, CauseKind::ExternalUnreachable);
     assert_eq!(finding.cause.node, Some(node("10.0.0.2")));
     assert_eq!(finding.check, "EXT-005");
+}
+
+#[test]
+fn an_outside_that_answers_nobody_in_a_lab_is_held_against_nobody_unless_it_was_asked_for_alone() {
+    let all = [Group::Reach, Group::Host, Group::External];
+    assert_eq!(findings_among(&all, |_, _| silent()), []);
+    assert!(!findings(|_, _| silent()).is_empty());
+    let a_proxy_signs = |on: &str, _: &str| {
+        if on == NODES[0] {
+            signed_by("CN=Middlebox")
+        } else {
+            silent()
+        }
+    };
+    assert!(!findings_among(&all, a_proxy_signs).is_empty());
 }
 
 #[test]

@@ -32,7 +32,12 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
     // An agent that has not made its device yet has made no chains either, unless somebody could have removed them. Cilium may
     // also be told to do without chains; the agent of bmctl is not.
     let is_flushable = firewalld.is_some_and(|firewalld| firewalld.started_ticks.is_some());
-    let is_complete = super::node::is_gdc(scene.inventory) && has_made_its_device(scene, node);
+    let is_complete = super::node::is_gdc(scene.inventory)
+        && node
+            .facts
+            .interfaces
+            .iter()
+            .any(|interface| interface.name == AGENTS_DEVICE);
     if !is_flushable && !is_complete {
         return None;
     }
@@ -71,17 +76,6 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Ruling> {
             }
             _ => Ruling::pass(&node.name, "the chains of Cilium's agent are there and in use"),
         },
-    })
-}
-
-/// Whether the agent has made the device through which the host talks to its pods.
-fn has_made_its_device(scene: &Scene<'_>, node: &NodeFilter<'_>) -> bool {
-    let host = scene.host(node.id);
-    host.is_ok_and(|host| {
-        host.what
-            .devices
-            .iter()
-            .any(|device| device.name == AGENTS_DEVICE)
     })
 }
 
@@ -132,7 +126,7 @@ fn complaint(node: &NodeFilter<'_>, detail: String) -> Complaint {
 /// Deletes the agent's pod on the node on which it is typed.
 pub(super) const RESTART_AGENT: &str = "kubectl --namespace kube-system delete pod --selector k8s-app=cilium --field-selector spec.nodeName=$(hostname)";
 
-/// The device that every agent makes when it begins.
+/// The device that every agent makes when it begins, through which the host talks to its pods.
 const AGENTS_DEVICE: &str = "cilium_host";
 /// The beginning of the names of Cilium's chains.
 const CILIUM: &str = "CILIUM_";

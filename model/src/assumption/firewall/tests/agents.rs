@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     firewall::{Base, Chain, Expression, Hook, Policy, Rule, Table, TableFamily, Verdict},
     id::Role,
-    observation::Backend,
+    observation::{Backend, Interface},
 };
 
 fn chain(name: &str, hook: Option<(Hook, Policy)>, jump: Option<&str>) -> Chain {
@@ -96,11 +96,23 @@ fn chains_of_an_agent_that_made_nothing_yet_are_not_missed() {
         cilium_agent_started_ticks: Some(2_000),
         ..FirewallSettings::default()
     };
-    let stage = stage()
-        .filters(W1, with_iptables(Vec::new()))
-        .live(W1)
-        .tells(W1, Record::Firewalls(Box::new(settings)));
-    assert_eq!(said(&judged(&stage, cilium_chains::judge)), "");
+    let told = || {
+        stage()
+            .filters(W1, with_iptables(Vec::new()))
+            .live(W1)
+            .tells(W1, Record::Firewalls(Box::new(settings.clone())))
+    };
+    assert_eq!(said(&judged(&told(), cilium_chains::judge)), "");
+    let with_device = told().knows(W1, |facts| {
+        facts.interfaces.push(Interface {
+            name: "cilium_host".to_owned(),
+            mac: String::new(),
+            mtu: 1500,
+            up: true,
+            addresses: Vec::new(),
+        });
+    });
+    assert_eq!(said(&judged(&with_device, cilium_chains::judge)), "f");
 }
 
 #[test]
