@@ -328,8 +328,15 @@ fn strangers_other_runs_and_other_protocols_are_refused() {
         },
     );
     assert_eq!(refused, Err(JoinRefused::OtherRun));
-    let refused = one.submit(&mut table, &Claim { protocol: 2, ..claim });
-    assert_eq!(refused, Err(JoinRefused::Protocol { theirs: 2 }));
+    let theirs = PROTOCOL + 1;
+    let refused = one.submit(
+        &mut table,
+        &Claim {
+            protocol: theirs,
+            ..claim
+        },
+    );
+    assert_eq!(refused, Err(JoinRefused::Protocol { theirs }));
 }
 
 #[test]
