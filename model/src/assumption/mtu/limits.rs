@@ -26,8 +26,8 @@ pub(super) struct Limit {
     pub(super) expected: u32,
     /// Whether nobody told of it on at least one of the paths.
     pub(super) silent: bool,
-    /// Whether nothing but echo requests shows that it is silent: filters that drop large ones are common, and an answer that stays away does
-    /// not say on which way it was lost.
+    /// Whether nothing but echo requests beside live nodes shows that it is silent: filters that drop large ones are common there,
+    /// nothing else can be sent, and an answer that stays away does not say on which way it was lost.
     pub(super) only_echo: bool,
     /// The one that told of it.
     by: Option<TooBig>,
@@ -104,10 +104,13 @@ pub(super) fn limits(scene: &Scene<'_>, all: &[Path<'_>]) -> Vec<Limit> {
     }
     let bad: BTreeSet<Pair> = short.keys().copied().collect();
     let places = spots(&measured, &bad, |node| paths::subnet(scene, node));
-    places.into_iter().map(|spot| limit(spot, &short)).collect()
+    places
+        .into_iter()
+        .map(|spot| limit(scene, spot, &short))
+        .collect()
 }
 
-fn limit(spot: Spot, short: &BTreeMap<Pair, Vec<(&Path<'_>, Standing)>>) -> Limit {
+fn limit(scene: &Scene<'_>, spot: Spot, short: &BTreeMap<Pair, Vec<(&Path<'_>, Standing)>>) -> Limit {
     let of_spot: Vec<&(&Path<'_>, Standing)> = spot
         .pairs
         .iter()
@@ -134,11 +137,17 @@ fn limit(spot: Spot, short: &BTreeMap<Pair, Vec<(&Path<'_>, Standing)>>) -> Limi
             limit.carries = limit.carries.min(*carries);
             limit.expected = limit.expected.max(*expected);
             limit.silent |= told.is_none();
-            limit.only_echo &= told.is_some() || path.seen.what.by == PathMethod::Echo;
+            limit.only_echo &= told.is_some() || is_doubtful(scene, path);
             limit.by = limit.by.or(*told);
         }
     }
     limit
+}
+
+/// Whether it was measured by echo requests because one end is live.
+fn is_doubtful(scene: &Scene<'_>, path: &Path<'_>) -> bool {
+    let is_live = |node| scene.ledger.is_live(node);
+    path.seen.what.by == PathMethod::Echo && (is_live(path.src) || is_live(path.dst))
 }
 
 impl Limit {

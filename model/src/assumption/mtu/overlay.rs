@@ -22,7 +22,8 @@ pub(crate) const CHECK: Check = Check {
           file sets (`pod_mtu`) or else the node's interface MTU less the overlay's part (GENEVE or VXLAN over IPv4 50 octets, over \
           IPv6 70, the option of forwardMode dsr 12), and that part again",
     needs: "as MTU-002",
-    rule: "fails if an interface or a path carries less, and warns where nothing but echo requests shows it; says nothing where pods need no tunnel (flatIPv4)",
+    rule: "fails if an interface or a path carries less, and warns where nothing but echo requests of or to live \
+           nodes shows it; says nothing where pods need no tunnel (flatIPv4)",
     remedy: "raise the MTU of the path, or lower that of pods to what it carries less the overlay's part",
     source: "RFC 7348 section 4.3, RFC 8926 section 4; cilium/cilium, pkg/mtu/mtu.go",
 };

@@ -20,7 +20,8 @@ pub(crate) const CHECK: Check = Check {
           they stay away, the largest size that passes is searched. Above 32 nodes: control plane and load balancer nodes among each \
           other, and a sample for everybody else",
     needs: "nothing; toward live nodes ICMP echo: net.ipv4.ping_group_range, or CAP_NET_RAW",
-    rule: "fails if packets are lost for their size without an ICMP error; warns if an ICMP error says why, or if nothing but echo requests is lost, which a filter may drop; a size counts as lost if six \
+    rule: "fails if packets are lost for their size without an ICMP error; warns if an ICMP error says why, or if nothing but echo requests of or to \
+          live nodes is lost, which a filter may drop; a size counts as lost if six \
            packets stayed away while the small ones behind them did not; not measured where nothing answers",
     remedy: "raise the MTU of the hop that is too small, or lower the nodes'; let ICMP type 3 code 4 and ICMPv6 type 2 pass",
     source: "RFC 1191, RFC 8201, RFC 8899 section 1.1",

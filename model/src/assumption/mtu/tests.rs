@@ -186,7 +186,7 @@ fn silence_about_large_packets_is_a_black_hole_between_the_two_sides() {
 }
 
 #[test]
-fn large_echo_requests_that_stay_away_may_be_filtered_and_warn_of_no_direction() {
+fn large_echo_requests_that_a_live_node_leaves_unanswered_may_be_filtered_and_warn_of_no_direction() {
     let seen = |told: bool| {
         stage(move |src, dst| match (src, dst) {
             (CP, W1) => PathSeen {
@@ -196,7 +196,8 @@ fn large_echo_requests_that_stay_away_may_be_filtered_and_warn_of_no_direction()
             _ => whole(dst),
         })
     };
-    let stage = seen(false);
+    assert!(said(&judged(&seen(false), path::judge)).contains_key(&'f'));
+    let stage = seen(false).live(W1);
     for judge in [path::judge, overlay::judge, told::judge] {
         assert_eq!(said(&judged(&stage, judge)).get(&'f'), None);
         let detail = only(judged(&stage, judge)).cause.detail;
@@ -204,7 +205,7 @@ fn large_echo_requests_that_stay_away_may_be_filtered_and_warn_of_no_direction()
             && detail.contains(" and 10.0.1.1 (");
         assert!(names_both, "{detail}");
     }
-    let honest = only(judged(&seen(true), path::judge));
+    let honest = only(judged(&seen(true).live(W1), path::judge));
     assert_eq!(honest.cause.kind, CauseKind::MtuTooSmall);
 }
 
