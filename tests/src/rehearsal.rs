@@ -294,10 +294,6 @@ fn coordinator(
         .args(arguments)
         // Whatever it would log goes where tests look for secrets.
         .env("RUST_LOG", "trace");
-    if !arguments.contains(&"--only") {
-        // A lab has no outside.
-        command.args(["--only", "access,reach,l2,l3,host"]);
-    }
     if !arguments.contains(&"--max-rate") {
         // The lab's network belongs to nobody else, so nothing is paced.
         command.args(["--max-rate", "100000"]);

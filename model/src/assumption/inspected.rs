@@ -6,7 +6,7 @@ use crate::{
     evidence::SwarmKind,
     id::NodeId,
     ledger::Told,
-    observation::HostSettings,
+    observation::{Device, HostSettings},
 };
 
 use super::{Complaint, Explains, Lack, Ruling, Scene};
@@ -38,8 +38,17 @@ impl<'a> Scene<'a> {
         let mut others = self.plan.participants.iter().filter(|other| **other != node);
         self.ledger.run.parameters.swarm != SwarmKind::Lab
             && host.machine.is_part != Some(true)
+            && !is_behind_veth(host)
             && !others.any(|other| self.host(*other).as_ref().is_ok_and(is_same))
     }
+}
+
+/// Whether the data interface is one end of a veth pair: the other end is in the namespace of a greater machine (veth(4)). Only
+/// root may compare a namespace with that of the first process, and not everywhere; this everybody sees.
+fn is_behind_veth(host: &HostSettings) -> bool {
+    let is_veth = |device: &Device| device.kind.as_deref() == Some("veth");
+    let mut devices = host.devices.iter();
+    devices.any(|device| Some(&device.name) == host.data_interface.as_ref() && is_veth(device))
 }
 
 /// A complaint about a setting of one node.

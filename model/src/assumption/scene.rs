@@ -51,28 +51,33 @@ impl<'a> Scene<'a> {
             .ok_or(Lack::ProbeGone(node))
     }
 
-    /// The last facts of a node.
+    /// The last facts of a node. What it told stays true of the host when its probe is gone.
     ///
     /// # Errors
-    /// If its probe is gone, or told none.
+    /// If it told none.
     pub(crate) fn facts(&self, node: NodeId) -> Result<Told<&'a HostFacts>, Lack> {
-        self.log(node)?.facts.ok_or_else(|| untold(node))
+        self.told(node, |log| log.facts)
     }
 
     /// How a node is set up.
     ///
     /// # Errors
-    /// If its probe is gone, or told nothing of it.
+    /// If it told nothing of it.
     pub(crate) fn host(&self, node: NodeId) -> Result<Told<&'a HostSettings>, Lack> {
-        self.log(node)?.host.ok_or_else(|| untold(node))
+        self.told(node, |log| log.host)
     }
 
     /// How the managers of a node's packet filter are set up.
     ///
     /// # Errors
-    /// If its probe is gone, or told nothing of it.
+    /// If it told nothing of it.
     pub(crate) fn firewalls(&self, node: NodeId) -> Result<Told<&'a FirewallSettings>, Lack> {
-        self.log(node)?.firewalls.ok_or_else(|| untold(node))
+        self.told(node, |log| log.firewalls)
+    }
+
+    fn told<T>(&self, node: NodeId, what: impl Fn(&NodeLog<'a>) -> Option<T>) -> Result<T, Lack> {
+        let told = self.ledger.node(node).and_then(what);
+        told.ok_or_else(|| self.log(node).err().unwrap_or_else(|| untold(node)))
     }
 
     /// Why an errand of a node has nothing to show; `None` if nothing is known against it.
