@@ -383,6 +383,10 @@ pub enum Fault {
         host: NodeId,
         /// Whose hardware address it has.
         of: NodeId,
+        /// Whether the switch has stopped learning at both ports, as some do that see an address flap: it floods then, and both
+        /// hosts stay reachable. Else frames go now to the one and now to the other.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        floods: bool,
     },
     /// The router, or a host, answers ARP for others on its links (proxy ARP), for those of the same link, too (RFC 3069).
     ProxyArp {

@@ -189,8 +189,13 @@ impl Lab {
         })
     }
 
-    pub(super) fn duplicate_mac(&self, host: NodeId, of: NodeId) -> Result<Planted, FaultError> {
-        self.ports_of([host, of])?;
+    pub(super) fn duplicate_mac(
+        &self,
+        host: NodeId,
+        of: NodeId,
+        floods: bool,
+    ) -> Result<Planted, FaultError> {
+        let (place, ports) = self.ports_of([host, of])?;
         let mac_of = |node: NodeId| -> Result<[u8; 6], FaultError> {
             let link = wiring::inside(self.namespace(node)?, |network| network.link(wiring::HOST_DEVICE))?;
             link.and_then(|link| link.mac).ok_or(FaultError::NoSuchAddress)
@@ -199,7 +204,11 @@ impl Lab {
         self.change(Place::Host(host), |network| {
             network.set_mac(wiring::HOST_DEVICE, twin)
         })?;
-        Ok(Planted::Mac { host, before })
+        let deaf = floods.then_some((place, ports));
+        if let Some((place, ports)) = &deaf {
+            self.change(*place, |network| learn(network, ports, false))?;
+        }
+        Ok(Planted::Mac { host, before, deaf })
     }
 
     /// A host of the topology and its subnet.
@@ -225,6 +234,13 @@ impl Lab {
         let (place, port) = self.port_of(one)?;
         Ok((place, [port, self.port_of(other)?.1]))
     }
+}
+
+/// Has ports of a bridge learn link addresses or not.
+pub(super) fn learn(network: &mut Network, ports: &[String], learns: bool) -> Result<(), route::Error> {
+    ports
+        .iter()
+        .try_for_each(|port| network.set_learning(port, learns))
 }
 
 /// What becomes of an address of a host's first interface.

@@ -220,6 +220,8 @@ pub(crate) enum Planted {
     Mac {
         host: NodeId,
         before: [u8; 6],
+        /// Ports that have stopped learning.
+        deaf: Option<(Place, [String; 2])>,
     },
 }
 
@@ -296,9 +298,14 @@ impl Lab {
                 })
             }),
             Planted::Stranger { place, port, .. } => self.change(*place, |network| network.delete_link(port)),
-            Planted::Mac { host, before } => self.change(Place::Host(*host), |network| {
-                network.set_mac(crate::wiring::HOST_DEVICE, *before)
-            }),
+            Planted::Mac { host, before, deaf } => {
+                self.change(Place::Host(*host), |network| {
+                    network.set_mac(crate::wiring::HOST_DEVICE, *before)
+                })?;
+                deaf.iter().try_for_each(|(place, ports)| {
+                    self.change(*place, |network| device::learn(network, ports, true))
+                })
+            }
         }
     }
 
@@ -391,7 +398,7 @@ impl Lab {
                 vrid,
                 address,
             } => self.advertise(id, *host, *sender, (*vrid, *address)),
-            Fault::DuplicateMac { host, of } => self.duplicate_mac(*host, *of),
+            Fault::DuplicateMac { host, of, floods } => self.duplicate_mac(*host, *of, *floods),
             Fault::PortTaken {
                 host,
                 transport,

@@ -74,3 +74,25 @@ pub(super) fn of_setting(
         explains: Explains::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_behind_a_veth_is_a_part_and_one_that_merely_has_some_is_not() {
+        let device = |name: &str, kind: Option<&str>| Device {
+            name: name.to_owned(),
+            kind: kind.map(str::to_owned),
+            ..Device::default()
+        };
+        let host = |data: &str| HostSettings {
+            data_interface: Some(data.to_owned()),
+            devices: vec![device("eth0", Some("veth")), device("eno1", None)],
+            ..HostSettings::default()
+        };
+        assert!(is_behind_veth(&host("eth0")));
+        assert!(!is_behind_veth(&host("eno1")));
+        assert!(!is_behind_veth(&HostSettings::default()));
+    }
+}

@@ -10,23 +10,27 @@ use crate::{
     observation::HostSettings,
 };
 
-/// One ruling a group of twins; one for all where there are none.
+/// One ruling a group of twins, whatever they have in common; one for all where there are none.
 pub(super) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let (mut told, _) = scene.inspected();
     // What is of the machine says nothing of its parts.
     told.retain(|(node, host)| scene.is_machine(*node, host.what));
-    let mut rulings = Vec::new();
+    let mut groups: BTreeMap<Vec<NodeId>, Twins> = BTreeMap::new();
     for mark in Mark::ALL {
         let of = |node: NodeId, host: &HostSettings| mark.of(scene, node, host);
-        rulings.extend(twins(&told, of).iter().map(|twins| ruling(scene, mark, twins)));
+        for (has, alike) in alike(&told, of) {
+            let nodes = alike.iter().map(|(node, _)| *node).collect();
+            let twins = groups.entry(nodes).or_default();
+            twins.marks.push((mark, has));
+            twins.lines = alike.iter().map(|(_, line)| *line).collect();
+        }
     }
-    if told.len() > 1 && rulings.is_empty() {
-        rulings.push(Ruling::pass(
-            "names and ids",
-            format!("those of {} machines differ", told.len()),
-        ));
+    if told.len() > 1 && groups.is_empty() {
+        let all = format!("those of {} machines differ", told.len());
+        return vec![Ruling::pass("names and ids", all)];
     }
-    rulings
+    let rulings = groups.iter().map(|(nodes, twins)| ruling(scene, nodes, twins));
+    rulings.collect()
 }
 
 /// By what machines are told apart.
@@ -40,14 +44,6 @@ enum Mark {
 impl Mark {
     const ALL: [Self; 3] = [Self::Name, Self::MachineId, Self::ProductUuid];
 
-    fn word(self) -> &'static str {
-        match self {
-            Self::Name => "host name",
-            Self::MachineId => "machine-id",
-            Self::ProductUuid => "product UUID",
-        }
-    }
-
     /// What it is at a node; absent where it is not known.
     fn of(self, scene: &Scene<'_>, node: NodeId, host: &HostSettings) -> Option<String> {
         match self {
@@ -59,78 +55,90 @@ impl Mark {
             Self::ProductUuid => host.machine.product_uuid.clone(),
         }
     }
+
+    /// What somebody calls it; a digest says nothing to a person.
+    fn word(self, has: &str) -> String {
+        match self {
+            Self::Name => format!("name, {has}"),
+            Self::MachineId => "machine-id".to_owned(),
+            Self::ProductUuid => "product UUID".to_owned(),
+        }
+    }
+
+    /// What to do with the clone.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Name => "Give one of them another name before it joins: kubelet registers by it.",
+            Self::MachineId => "Make a new machine-id on the clone, and start it again.",
+            Self::ProductUuid => "Give the clone a UUID of its own in the hypervisor.",
+        }
+    }
+
+    fn commands(self) -> &'static [&'static str] {
+        match self {
+            Self::Name => &["hostnamectl set-hostname NAME"],
+            Self::MachineId => &[
+                "rm -f /etc/machine-id /var/lib/dbus/machine-id",
+                "systemd-machine-id-setup",
+            ],
+            Self::ProductUuid => &["cat /sys/class/dmi/id/product_uuid"],
+        }
+    }
 }
 
-/// Nodes that have the same, with what they have.
+/// What the same nodes have in common.
+#[derive(Debug, Default)]
 struct Twins {
-    has: String,
-    nodes: Vec<(NodeId, u32)>,
+    marks: Vec<(Mark, String)>,
+    lines: Vec<u32>,
 }
 
-fn twins(
+/// What several have, with who has it.
+fn alike(
     told: &[(NodeId, Told<&HostSettings>)],
     of: impl Fn(NodeId, &HostSettings) -> Option<String>,
-) -> Vec<Twins> {
+) -> BTreeMap<String, Vec<(NodeId, u32)>> {
     let mut by_mark: BTreeMap<String, Vec<(NodeId, u32)>> = BTreeMap::new();
     for (node, host) in told {
         if let Some(has) = of(*node, host.what) {
             by_mark.entry(has).or_default().push((*node, host.line));
         }
     }
-    let groups = by_mark.into_iter().map(|(has, nodes)| Twins { has, nodes });
-    groups.filter(|twins| twins.nodes.len() > 1).collect()
+    by_mark.retain(|_, nodes| nodes.len() > 1);
+    by_mark
 }
 
-fn ruling(scene: &Scene<'_>, mark: Mark, twins: &Twins) -> Ruling {
-    let names: Vec<String> = twins.nodes.iter().map(|(node, _)| scene.name(*node)).collect();
-    let nodes: Vec<NodeId> = twins.nodes.iter().map(|(node, _)| *node).collect();
-    let what = match mark {
-        Mark::Name => format!("name, {}", twins.has),
-        // A digest says nothing to a person.
-        Mark::MachineId | Mark::ProductUuid => mark.word().to_owned(),
-    };
+fn ruling(scene: &Scene<'_>, nodes: &[NodeId], twins: &Twins) -> Ruling {
+    let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
+    let words: Vec<String> = twins.marks.iter().map(|(mark, has)| mark.word(has)).collect();
     let (first, rest) = nodes.split_at(1);
+    // Which of them is the clone nobody knows; the last is as good as any.
+    let clone = nodes.last().copied();
+    let ssh = |command: &&str| clone.map(|clone| scene.ssh(clone, command));
+    let marks = || twins.marks.iter().map(|(mark, _)| *mark);
     let complaint = Complaint {
         cause: Cause {
             kind: CauseKind::HostSetting,
             node: None,
             between: Some([first.to_vec(), rest.to_vec()]),
             detail: format!(
-                "{} have the same {what}, as clones of an image have",
-                names.join(" and ")
+                "{} have the same {}, as clones of an image have",
+                names.join(" and "),
+                words.join(" and the same ")
             ),
         },
-        fix: fix(mark),
-        evidence: twins.nodes.iter().map(|(_, line)| *line).collect(),
+        fix: Fix {
+            text: marks().map(Mark::text).collect::<Vec<_>>().join(" "),
+            commands: marks()
+                .flat_map(|mark| mark.commands().iter().filter_map(ssh))
+                .collect(),
+        },
+        evidence: twins.lines.clone(),
         explains: Explains::default(),
     };
-    match mark {
-        Mark::Name => Ruling::fail(names.join(", "), complaint),
-        Mark::MachineId | Mark::ProductUuid => Ruling::warn(names.join(", "), complaint),
-    }
-}
-
-fn fix(mark: Mark) -> Fix {
-    let (text, commands): (_, &[&str]) = match mark {
-        Mark::Name => (
-            "Give one of them another name before it joins: kubelet registers by it.",
-            &["hostnamectl set-hostname NAME"],
-        ),
-        Mark::MachineId => (
-            "Make a new one on the clone, and start it again.",
-            &[
-                "rm /etc/machine-id /var/lib/dbus/machine-id",
-                "systemd-machine-id-setup",
-            ],
-        ),
-        Mark::ProductUuid => (
-            "Give the clone a UUID of its own in the hypervisor.",
-            &["cat /sys/class/dmi/id/product_uuid"],
-        ),
-    };
-    Fix {
-        text: text.to_owned(),
-        commands: commands.iter().map(|command| (*command).to_owned()).collect(),
+    match marks().any(|mark| mark == Mark::Name) {
+        true => Ruling::fail(names.join(", "), complaint),
+        false => Ruling::warn(names.join(", "), complaint),
     }
 }
 
@@ -164,10 +172,10 @@ mod tests {
                 )
             })
             .collect();
-        let groups = twins(&told, |_, host| host.machine.machine_id.clone());
+        let groups = alike(&told, |_, host| host.machine.machine_id.clone());
         let lines: Vec<Vec<u32>> = groups
-            .iter()
-            .map(|twins| twins.nodes.iter().map(|(_, line)| *line).collect())
+            .values()
+            .map(|nodes| nodes.iter().map(|(_, line)| *line).collect())
             .collect();
         assert_eq!(lines, [[1, 3]]);
     }

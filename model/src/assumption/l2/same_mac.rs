@@ -1,6 +1,9 @@
 //! L2-006: no two nodes of a link have one link address, and no two machines one name or id.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use ipnet::IpNet;
 
@@ -34,7 +37,7 @@ pub(crate) const CHECK: Check = Check {
 /// One ruling a link address, name or id that several have, and one for each subnet without.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let survey = Survey::of(scene);
-    let mut subnets: BTreeMap<IpNet, BTreeMap<&str, Vec<NodeId>>> = BTreeMap::new();
+    let mut subnets = heard(scene, &survey);
     for node in scene.nodes() {
         let Some(address) = node.address() else { continue };
         let Some((interface, prefix)) = data_interface(scene, node, Family::of(address)) else {
@@ -45,12 +48,12 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         let mac = asked_with.unwrap_or(&interface.mac);
         if !mac.is_empty() && !address.is_loopback() {
             let by_mac = subnets.entry(prefix.trunc()).or_default();
-            by_mac.entry(mac).or_default().push(node);
+            by_mac.entry(mac).or_default().insert(node);
         }
     }
     let mut rulings = Vec::new();
     for (subnet, by_mac) in &subnets {
-        let count: usize = by_mac.values().map(Vec::len).sum();
+        let count: usize = by_mac.values().map(BTreeSet::len).sum();
         let twins: Vec<_> = by_mac.iter().filter(|(_, nodes)| nodes.len() > 1).collect();
         if twins.is_empty() && count > 1 {
             rulings.push(Ruling::pass(
@@ -59,6 +62,8 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             ));
         }
         for (mac, nodes) in twins {
+            let nodes: Vec<NodeId> = nodes.iter().copied().collect();
+            let nodes = nodes.as_slice();
             rulings.push(Ruling::fail(
                 listed(scene, nodes),
                 complaint(scene, &survey, mac, nodes),
@@ -67,6 +72,40 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     }
     rulings.extend(identity::judge(scene));
     rulings
+}
+
+/// The nodes of each subnet by their link addresses.
+type Subnets<'a> = BTreeMap<IpNet, BTreeMap<&'a str, BTreeSet<NodeId>>>;
+
+/// What neighbours heard of nodes that told nothing themselves: a clone's probe often does not come through, but its host still
+/// asks for its gateway.
+fn heard<'a>(scene: &Scene<'a>, survey: &Survey<'a>) -> Subnets<'a> {
+    let mut subnets = Subnets::new();
+    // Who holds the address of another node speaks in its name, and is L2-005's.
+    let told = scene
+        .nodes()
+        .filter_map(|node| Some(scene.facts(node).ok()?.what));
+    let interfaces = told.flat_map(|facts| &facts.interfaces);
+    let held: BTreeSet<IpAddr> = interfaces
+        .flat_map(|interface| &interface.addresses)
+        .filter_map(|text| Some(text.parse::<IpNet>().ok()?.addr()))
+        .collect();
+    for (listener, told) in survey.overheard() {
+        for speaker in &told.what.speakers {
+            let Some(address) = speaker.address else { continue };
+            let node = NodeId::Address(address);
+            let is_untold = scene.inventory.node(node).is_some() && scene.facts(node).is_err();
+            let link = data_interface(scene, listener, Family::of(address));
+            if let Some((_, prefix)) = link.filter(|(_, prefix)| prefix.contains(&address))
+                && is_untold
+                && !held.contains(&address)
+            {
+                let by_mac = subnets.entry(prefix.trunc()).or_default();
+                by_mac.entry(&speaker.mac).or_default().insert(node);
+            }
+        }
+    }
+    subnets
 }
 
 fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, mac: &str, nodes: &[NodeId]) -> Complaint {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     cause::CauseKind,
     errand,
-    evidence::Group,
+    evidence::{Group, SwarmKind},
     id::{NodeId, Role},
     observation::{
         Advert, Asked, HostSettings, LinkSeen, Overheard, Record, RouteEntry, RouteHop, Signal, Speaker,

@@ -168,16 +168,30 @@ impl Network {
     /// # Errors
     /// ENODEV if it does not exist, EINVAL if it is no port of a bridge.
     pub fn set_isolated(&mut self, name: &str, isolated: bool) -> Result<(), Error> {
-        let message = set_link(name, 0, 0, |top| {
-            top.nested(libc::IFLA_LINKINFO, |info| {
-                info.text(IFLA_INFO_SLAVE_KIND, "bridge")
-                    .nested(IFLA_INFO_SLAVE_DATA, |data| {
-                        data.u8(IFLA_BRPORT_ISOLATED, isolated.into());
-                    });
-            });
+        let message = set_port(name, |port| {
+            port.u8(IFLA_BRPORT_ISOLATED, isolated.into());
         });
         let word = if isolated { "isolate" } else { "open" };
         self.change(message, format!("{word} the bridge port {name}"))
+    }
+
+    /// Lets a bridge's port learn link addresses or not. One that ceases to forgets what it learnt; frames to whom only it knew go
+    /// to every port then.
+    ///
+    /// # Errors
+    /// ENODEV if it does not exist, EINVAL if it is no port of a bridge.
+    pub fn set_learning(&mut self, name: &str, learns: bool) -> Result<(), Error> {
+        let message = set_port(name, |port| {
+            port.u8(IFLA_BRPORT_LEARNING, learns.into());
+            if !learns {
+                port.bytes(IFLA_BRPORT_FLUSH, &[]);
+            }
+        });
+        let word = if learns { "learn" } else { "forget" };
+        self.change(
+            message,
+            format!("have the bridge port {name} {word} link addresses"),
+        )
     }
 
     /// Removes a device; a cable goes with both ends.
@@ -297,6 +311,16 @@ fn set_link(name: &str, flags: u32, change: u32, fill: impl FnOnce(&mut Nest)) -
     })
 }
 
+/// A change of what a device is to the bridge that it is a port of.
+fn set_port(name: &str, fill: impl FnOnce(&mut Nest)) -> Message {
+    set_link(name, 0, 0, |top| {
+        top.nested(libc::IFLA_LINKINFO, |info| {
+            info.text(IFLA_INFO_SLAVE_KIND, "bridge")
+                .nested(IFLA_INFO_SLAVE_DATA, fill);
+        });
+    })
+}
+
 fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; IFINFOMSG_BYTES] {
     let mut fixed = [0; IFINFOMSG_BYTES];
     fixed[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -395,6 +419,8 @@ const VETH_INFO_PEER: u16 = 1;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_FLUSH: u16 = 24;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 const IFLA_VXLAN_ID: u16 = 1;
 const IFLA_VXLAN_GROUP: u16 = 2;

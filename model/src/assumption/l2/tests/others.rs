@@ -155,7 +155,7 @@ fn a_vip_off_the_subnet_of_one_balancer_is_told_at_it() {
     let mut stage = World::new().stage().knows(B, |facts| {
         facts.interfaces[0].addresses = vec![format!("{B}/28")];
     });
-    stage.parameters.swarm = crate::evidence::SwarmKind::Joined;
+    stage.parameters.swarm = SwarmKind::Joined;
     let report = stage.report();
     let finding = report.findings.iter().find(|finding| finding.check == "VIP-002");
     assert_eq!(finding.and_then(|finding| finding.cause.node), Some(node(B)));
@@ -304,4 +304,46 @@ fn a_silent_gateway_explains_nothing_between_hosts_of_its_subnet() {
         stage.report().findings.len()
     };
     assert_eq!((lost(A, B), lost(A, D)), (2, 1));
+}
+
+#[test]
+fn a_clone_that_never_joined_is_told_of_by_the_twin_that_heard_it() {
+    let mut world = World::new();
+    world.macs.insert(B, mac(A));
+    let report = world.stage().without(B).report();
+    let finding = report.findings.iter().find(|found| found.check == "L2-006");
+    assert_eq!(finding.and_then(sides), Some([nodes(&[A]), nodes(&[B])]));
+}
+
+#[test]
+fn an_absent_node_whose_address_another_holds_is_no_clone() {
+    let mut world = World::new();
+    world.macs.insert(B, mac(A));
+    let stage = world.stage().without(B);
+    let holds = stage.knows(A, |facts| facts.interfaces[0].addresses.push(format!("{B}/24")));
+    let report = holds.report();
+    let finding = report.findings.iter().find(|found| found.check == "L2-006");
+    assert_eq!(finding, None);
+}
+
+#[test]
+fn a_clone_of_an_image_is_one_finding_whatever_it_kept() {
+    let mut stage = World::new().stage();
+    stage.parameters.swarm = SwarmKind::Joined;
+    for (of, id) in [(A, "a"), (B, "a"), (C, "c")] {
+        let mut host = HostSettings::default();
+        host.machine.machine_id = Some(id.to_owned());
+        host.machine.product_uuid = Some(id.to_owned());
+        let errands = stage.plan.errands.entry(node(of)).or_default();
+        errands.push(errand::Errand::Inspect);
+        stage = stage.tells(of, Record::Host(Box::new(host)));
+    }
+    let report = stage.report();
+    let finding = only(&report);
+    assert_eq!(sides(finding), Some([nodes(&[A]), nodes(&[B])]));
+    for word in ["machine-id", "product UUID"] {
+        assert!(finding.cause.detail.contains(word), "{}", finding.cause.detail);
+    }
+    let goes_to_one = |command: &String| command.starts_with(&format!("ssh {B} "));
+    assert!(finding.fix.commands.iter().all(goes_to_one), "{:?}", finding.fix);
 }
