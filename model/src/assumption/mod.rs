@@ -5,8 +5,6 @@
 //! said of the network as a whole is then settled with the causes of failing tests ([`settle()`]), so that one cause is one
 //! finding.
 
-#![allow(dead_code, reason = "rules land one by one")]
-
 mod external;
 mod firewall;
 mod inspected;

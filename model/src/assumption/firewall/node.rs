@@ -130,17 +130,6 @@ impl<'a> NodeFilter<'a> {
         found.map(|interface| interface.name.as_str())
     }
 
-    /// Whether a device of this name is there.
-    pub(super) fn has_interface(&self, name: &str) -> bool {
-        let by_ruleset = self.ruleset.map_or(&[][..], |ruleset| &ruleset.interfaces);
-        by_ruleset.iter().any(|interface| interface.name == name)
-            || self
-                .facts
-                .interfaces
-                .iter()
-                .any(|interface| interface.name == name)
-    }
-
     /// What becomes of packets of a transport from an address to this node's data address, by port: by all its rules.
     pub(super) fn openings(
         &self,
@@ -239,14 +228,6 @@ impl<'a> NodeFilter<'a> {
             ""
         }
     }
-}
-
-/// A command of firewall-cmd(1) in force at once, and the same for the next start.
-pub(super) fn at_once_and_permanent(arguments: &str) -> [String; 2] {
-    [
-        format!("firewall-cmd {arguments}"),
-        format!("firewall-cmd --permanent {arguments}"),
-    ]
 }
 
 /// The two ends of a range of pods: the first and the last address that a pod may have.

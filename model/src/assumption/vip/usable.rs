@@ -7,7 +7,7 @@ use std::{
 
 use super::turn::{Contact, Outcome, Turn, is_on_link, turns};
 use crate::{
-    assumption::{Complaint, Explains, Lack, RULES, Ruling, Scene},
+    assumption::{Complaint, Explains, Lack, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
     errand,
     id::NodeId,
@@ -84,7 +84,6 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::not_measured(turn.vip.to_string(), Lack::LiveNode));
             continue;
         }
-        rulings.extend(taken(scene, turn));
         let of_turn = faults_of(turn, &|caller| is_on_link(scene, caller, turn.vip));
         let failing: BTreeSet<NodeId> = of_turn.iter().flat_map(|fault| fault.holders(turn)).collect();
         for fault in of_turn {
@@ -111,52 +110,6 @@ fn unplanned(scene: &Scene<'_>) -> Vec<Ruling> {
     vips.into_iter()
         .map(|vip| Ruling::not_measured(vip.address.to_string(), Lack::NotActive))
         .collect()
-}
-
-/// That somebody has the address. VIP-001 asks for it in every run; where it is not made, what holders met is told here.
-fn taken(scene: &Scene<'_>, turn: &Turn<'_>) -> Option<Ruling> {
-    if RULES.iter().any(|rule| rule.check.id == "VIP-001") {
-        return None;
-    }
-    let (node, by, evidence) = turn.stays.iter().find_map(|stay| match &stay.outcome {
-        Outcome::OwnedBy(owner) => Some((Some(*owner), scene.name(*owner), Vec::new())),
-        Outcome::InUse(in_use) => {
-            let mac = in_use.what.mac.as_deref();
-            let member = mac.and_then(|mac| with_mac(scene, mac));
-            // A probe that is gone left the address to its lease: that it is gone is what is wrong.
-            if member.is_some_and(|node| scene.ledger.is_gone(node)) {
-                return None;
-            }
-            let name = member.map_or_else(|| mac.unwrap_or("a host").to_owned(), |node| scene.name(node));
-            Some((member, name, vec![in_use.line]))
-        }
-        Outcome::Kept(_) | Outcome::Lacking(_) => None,
-    })?;
-    let vip = turn.vip;
-    let complaint = Complaint {
-        cause: Cause {
-            kind: CauseKind::VipTaken,
-            node,
-            between: None,
-            detail: format!("{vip}, which the cluster is to have as a VIP, is in use: {by} has it"),
-        },
-        fix: Fix {
-            text: "Take the address from whoever has it, or give the cluster another one.".to_owned(),
-            commands: vec![format!("ip address show to {vip}")],
-        },
-        evidence,
-        explains: Explains::default(),
-    };
-    Some(Ruling::fail(vip.to_string(), complaint))
-}
-
-/// The participant with an interface of this link address, also if its probe is gone.
-fn with_mac(scene: &Scene<'_>, mac: &str) -> Option<NodeId> {
-    let has_it = |node: &NodeId| {
-        let facts = scene.ledger.node(*node).and_then(|log| log.facts);
-        facts.is_some_and(|facts| facts.what.interfaces.iter().any(|interface| interface.mac == mac))
-    };
-    scene.plan.participants.iter().copied().find(has_it)
 }
 
 /// What is said of a stay that nothing is wrong with.
