@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::apart::listed;
 use crate::{
     assumption::{Complaint, Explains, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
@@ -42,7 +43,8 @@ enum Mark {
 }
 
 impl Mark {
-    const ALL: [Self; 3] = [Self::Name, Self::MachineId, Self::ProductUuid];
+    /// In the order in which they are mended.
+    const ALL: [Self; 3] = [Self::Name, Self::ProductUuid, Self::MachineId];
 
     /// What it is at a node; absent where it is not known.
     fn of(self, scene: &Scene<'_>, node: NodeId, host: &HostSettings) -> Option<String> {
@@ -65,26 +67,32 @@ impl Mark {
         }
     }
 
-    /// What to do with the clone.
+    /// What to do with the clone. Which of them it is nobody knows but their owner, so no command is said to mend it.
     fn text(self) -> &'static str {
         match self {
             Self::Name => "Give one of them another name before it joins: kubelet registers by it.",
-            Self::MachineId => "Make a new machine-id on the clone, and start it again.",
-            Self::ProductUuid => "Give the clone a UUID of its own in the hypervisor.",
+            Self::ProductUuid => {
+                "Give the clone a UUID of its own in the hypervisor, first: a machine-id may be made of it."
+            }
+            Self::MachineId => {
+                "Make the clone a machine-id of its own (empty /etc/machine-id, start it again) while it is no node yet or is drained: \
+                 its DHCP address may change with it."
+            }
         }
     }
 
-    fn commands(self) -> &'static [&'static str] {
+    /// What shows it at a node.
+    fn command(self) -> &'static str {
         match self {
-            Self::Name => &["hostnamectl set-hostname NAME"],
-            Self::MachineId => &[
-                "rm -f /etc/machine-id /var/lib/dbus/machine-id",
-                "systemd-machine-id-setup",
-            ],
-            Self::ProductUuid => &["cat /sys/class/dmi/id/product_uuid"],
+            Self::Name => "hostnamectl status",
+            Self::ProductUuid => "cat /sys/class/dmi/id/product_uuid",
+            Self::MachineId => "cat /etc/machine-id",
         }
     }
 }
+
+/// Two that are alike show what is meant; of an image for a rack there are as many clones as places.
+const SHOWN: usize = 2;
 
 /// What the same nodes have in common.
 #[derive(Debug, Default)]
@@ -109,12 +117,9 @@ fn alike(
 }
 
 fn ruling(scene: &Scene<'_>, nodes: &[NodeId], twins: &Twins) -> Ruling {
-    let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
+    let names = listed(scene, nodes);
     let words: Vec<String> = twins.marks.iter().map(|(mark, has)| mark.word(has)).collect();
     let (first, rest) = nodes.split_at(1);
-    // Which of them is the clone nobody knows; the last is as good as any.
-    let clone = nodes.last().copied();
-    let ssh = |command: &&str| clone.map(|clone| scene.ssh(clone, command));
     let marks = || twins.marks.iter().map(|(mark, _)| *mark);
     let complaint = Complaint {
         cause: Cause {
@@ -122,23 +127,27 @@ fn ruling(scene: &Scene<'_>, nodes: &[NodeId], twins: &Twins) -> Ruling {
             node: None,
             between: Some([first.to_vec(), rest.to_vec()]),
             detail: format!(
-                "{} have the same {}, as clones of an image have",
-                names.join(" and "),
+                "{names} have the same {}, as clones of an image have",
                 words.join(" and the same ")
             ),
         },
         fix: Fix {
             text: marks().map(Mark::text).collect::<Vec<_>>().join(" "),
             commands: marks()
-                .flat_map(|mark| mark.commands().iter().filter_map(ssh))
+                .flat_map(|mark| {
+                    nodes
+                        .iter()
+                        .take(SHOWN)
+                        .map(move |node| scene.ssh(*node, mark.command()))
+                })
                 .collect(),
         },
         evidence: twins.lines.clone(),
         explains: Explains::default(),
     };
     match marks().any(|mark| mark == Mark::Name) {
-        true => Ruling::fail(names.join(", "), complaint),
-        false => Ruling::warn(names.join(", "), complaint),
+        true => Ruling::fail(names, complaint),
+        false => Ruling::warn(names, complaint),
     }
 }
 
