@@ -66,78 +66,48 @@ pub(crate) fn settle(scene: &Scene<'_>, causes: Vec<Finding>) -> Settled {
 
 impl Settled {
     /// Takes a complaint, with the tests of the causes that it explains. A complaint of the same cause as an earlier one joins
-    /// it: several checks may see one fault. It weighs as much as the heaviest of what it explains.
+    /// it: several checks may see one fault, and each may explain other tests. It weighs as much as the heaviest of what it
+    /// explains.
     fn complain(&mut self, check: &'static str, status: Status, complaint: Complaint) {
         let Complaint {
             cause,
             fix,
-            mut evidence,
+            evidence,
             explains,
         } = complaint;
-        // Two checks may come upon one cause, and then say the same of it.
-        let joined = self.findings.iter_mut().find(|finding| finding.cause == cause);
-        if let Some(finding) = joined {
-            finding.evidence.extend(evidence);
-            finding.evidence.sort_unstable();
-            finding.evidence.dedup();
-            finding.evidence.truncate(MAX_EVIDENCE);
-            if status == Status::Fail && finding.status == Status::Warn {
-                (finding.status, finding.severity) = (Status::Fail, FindingSeverity::Fail);
-                check.clone_into(&mut finding.check);
-            }
-            return;
-        }
         let is_consequence = |finding: &Finding| {
             finding.affects_total > 0
+                && finding.cause != cause
                 && explains.kinds.contains(&finding.cause.kind)
                 && finding
                     .affects
                     .iter()
                     .all(|affect| explains.have(finding.cause.kind, affect.src, affect.dst))
         };
-        let mut affects = Vec::new();
-        let (mut affects_total, mut attempts) = (0, 0);
-        let (mut status, mut check) = (status, check.to_owned());
-        let mut kept = Vec::with_capacity(self.findings.len());
-        for finding in std::mem::take(&mut self.findings) {
-            let is_same = finding.cause == cause;
-            if is_same {
-                check.clone_from(&finding.check);
-            }
-            if is_same || is_consequence(&finding) {
-                status = status.max(finding.status);
-                affects_total += finding.affects_total;
-                attempts += finding.attempts;
-                affects.extend(finding.affects);
-                evidence.extend(finding.evidence);
-            } else {
-                kept.push(finding);
-            }
+        let (consequences, mut kept): (Vec<Finding>, Vec<Finding>) = std::mem::take(&mut self.findings)
+            .into_iter()
+            .partition(is_consequence);
+        let known = kept.iter().position(|finding| finding.cause == cause);
+        let mut told = match known {
+            Some(at) => kept.remove(at),
+            None => complained(check, status, cause, fix),
+        };
+        // Who finds it wrong tells of it, not who merely doubts it.
+        if status == Status::Fail && told.status == Status::Warn {
+            told.status = status;
+            check.clone_into(&mut told.check);
         }
+        told.evidence.extend(evidence);
+        for consequence in consequences {
+            told.status = told.status.max(consequence.status);
+            told.affects_total += consequence.affects_total;
+            told.attempts += consequence.attempts;
+            told.affects.extend(consequence.affects);
+            told.evidence.extend(consequence.evidence);
+        }
+        bound(&mut told);
+        kept.insert(known.unwrap_or(kept.len()), told);
         self.findings = kept;
-        affects.sort_unstable();
-        affects.dedup();
-        affects.truncate(MAX_AFFECTS);
-        evidence.sort_unstable();
-        evidence.dedup();
-        evidence.truncate(MAX_EVIDENCE);
-        self.findings.push(Finding {
-            id: String::new(),
-            check,
-            status,
-            severity: match status {
-                Status::Fail => FindingSeverity::Fail,
-                Status::Pass | Status::Warn | Status::NotMeasured => FindingSeverity::Warn,
-            },
-            cause,
-            places: Vec::new(),
-            affects,
-            affects_total,
-            attempts,
-            evidence,
-            fix,
-            waived: None,
-        });
     }
 
     fn unmeasured(
@@ -186,6 +156,38 @@ impl Settled {
             },
         ));
     }
+}
+
+/// A finding that is a complaint, and explains nothing yet.
+fn complained(check: &str, status: Status, cause: Cause, fix: Fix) -> Finding {
+    Finding {
+        id: String::new(),
+        check: check.to_owned(),
+        status,
+        severity: FindingSeverity::Warn,
+        cause,
+        places: Vec::new(),
+        affects: Vec::new(),
+        affects_total: 0,
+        attempts: 0,
+        evidence: Vec::new(),
+        fix,
+        waived: None,
+    }
+}
+
+/// Puts what a finding took up in order, within what a report holds of it, and its weight with its status.
+fn bound(finding: &mut Finding) {
+    finding.affects.sort_unstable();
+    finding.affects.dedup();
+    finding.affects.truncate(MAX_AFFECTS);
+    finding.evidence.sort_unstable();
+    finding.evidence.dedup();
+    finding.evidence.truncate(MAX_EVIDENCE);
+    finding.severity = match finding.status {
+        Status::Fail => FindingSeverity::Fail,
+        Status::Pass | Status::Warn | Status::NotMeasured => FindingSeverity::Warn,
+    };
 }
 
 /// The capabilities that a probe's program is to have: the one that is lacking first, then the others that are, then those that
@@ -257,6 +259,89 @@ fn row(check: &str, ruling: &Ruling) -> CheckRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        assumption::{Explains, Pairs},
+        port::{Family, Protocol},
+        report::{
+            Affect,
+            stage::{CP, W1, node},
+        },
+    };
+
+    /// A cause with one failing test, from the control plane node to a worker.
+    fn failing(kind: CauseKind) -> Finding {
+        let cause = Cause {
+            kind,
+            node: None,
+            between: None,
+            detail: "of the matrix".to_owned(),
+        };
+        let mut finding = complained("REACH-001", Status::Fail, cause, nothing());
+        finding.affects = vec![Affect {
+            src: node(CP),
+            dst: node(W1),
+            family: Family::Ipv4,
+            protocol: Protocol::Tcp,
+            port: 6444,
+        }];
+        finding.affects_total = 1;
+        finding
+    }
+
+    fn nothing() -> Fix {
+        Fix {
+            text: String::new(),
+            commands: Vec::new(),
+        }
+    }
+
+    fn complaint(line: u32, explains: Explains) -> Complaint {
+        Complaint {
+            cause: Cause {
+                kind: CauseKind::PmtudBlackHole,
+                node: None,
+                between: None,
+                detail: "a black hole".to_owned(),
+            },
+            fix: nothing(),
+            evidence: vec![line],
+            explains,
+        }
+    }
+
+    #[test]
+    fn a_complaint_that_joins_another_still_explains_what_only_it_knows_of() {
+        let explains = || Explains {
+            kinds: &[CauseKind::LossyPath],
+            pairs: Pairs::Between(vec![node(CP)], vec![node(W1)]),
+        };
+        for explaining in 0..2 {
+            let mut settled = Settled {
+                findings: vec![failing(CauseKind::LossyPath), failing(CauseKind::HostFirewall)],
+                rows: Vec::new(),
+            };
+            for (line, check) in ["MTU-002", "MTU-004"].into_iter().enumerate() {
+                let explains = if line == explaining {
+                    explains()
+                } else {
+                    Explains::default()
+                };
+                let line = u32::try_from(line).unwrap();
+                settled.complain(check, Status::Warn, complaint(line, explains));
+            }
+            let [firewall, told] = settled.findings.as_slice() else {
+                panic!("{:?}", settled.findings)
+            };
+            assert_eq!(firewall.cause.kind, CauseKind::HostFirewall);
+            assert_eq!((told.affects_total, told.evidence.as_slice()), (1, &[0, 1][..]));
+            let weight = (told.status, told.severity);
+            assert_eq!(
+                weight,
+                (Status::Fail, FindingSeverity::Fail),
+                "as heavy as what it explains"
+            );
+        }
+    }
 
     #[test]
     fn capabilities_are_given_as_one_set_since_setcap_replaces_it() {
