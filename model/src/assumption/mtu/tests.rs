@@ -1,6 +1,8 @@
 //! Rules about sizes over paths as probes tell of them: four nodes in two subnets, 10.0.0.1 and .2, 10.0.1.1 and .2, of which
 //! everybody measures the way to everybody.
 
+mod tunnel;
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::*;

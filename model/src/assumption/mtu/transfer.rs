@@ -1,7 +1,10 @@
 //! MTU-006: what travels through a tunnel arrives whole.
 
 use crate::{
-    assumption::{Complaint, Explains, Lack, Ruling, Scene},
+    assumption::{
+        Complaint, Explains, Lack, Ruling, Scene,
+        paths::{self, Path},
+    },
     cause::{Cause, CauseKind, Fix},
     errand::{self, Errand, TRANSFER_OCTETS, TunnelErrand},
     id::NodeId,
@@ -10,6 +13,8 @@ use crate::{
     port::{Family, Protocol},
     report::check::Check,
 };
+
+use super::limits::{Limit, limits};
 
 /// What travels through a tunnel arrives whole.
 pub(crate) const CHECK: Check = Check {
@@ -52,12 +57,18 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     if pairs.is_empty() {
         return unplanned(scene);
     }
+    // The outer packets are of IPv4, whatever else the cluster speaks.
+    let paths: Vec<Path<'_>> = paths::told(scene)
+        .into_iter()
+        .filter(|path| path.family == Family::Ipv4)
+        .collect();
+    let limits = limits(scene, &paths);
     let mut broken: Vec<(&Pair<'_>, Told<&Tried>)> = Vec::new();
     let mut rulings = Vec::new();
     for pair in &pairs {
         match transfer(scene, pair) {
             Ok(tried) if tried.what.intact => rulings.push(pair.arrived(scene, tried.what)),
-            Ok(tried) => match pair.has_other_trouble(scene, tried.what) {
+            Ok(tried) => match pair.has_other_trouble(scene, tried.what, &limits) {
                 Some(why) => rulings.push(Ruling::not_measured(
                     pair.subject(scene),
                     Lack::ToldElsewhere(why),
@@ -140,7 +151,7 @@ impl Pair<'_> {
     }
 
     /// What else is known to keep a transfer from arriving, and is told of by itself.
-    fn has_other_trouble(&self, scene: &Scene<'_>, tried: &Tried) -> Option<String> {
+    fn has_other_trouble(&self, scene: &Scene<'_>, tried: &Tried, limits: &[Limit]) -> Option<String> {
         let port = self.errand.port;
         let is_shut = scene.pairs.iter().any(|pair| {
             let ends = (pair.src, pair.dst);
@@ -152,15 +163,20 @@ impl Pair<'_> {
         if is_shut {
             return Some(format!("UDP {port} is not open between them"));
         }
+        // In a large cluster not every path is measured, but whoever is on two sides of a place has it between them.
+        let is_limited =
+            |limit: &Limit| limit.carries < tried.mtu && limit.spot.is_between(self.from, self.to);
         let loses_large = [(self.from, self.to), (self.to, self.from)]
             .iter()
             .any(|(from, to)| {
                 let Ok(log) = scene.log(*from) else { return false };
-                log.path.iter().any(|told| {
-                    let lost = told.what.smallest_lost().filter(|_| told.what.dst == *to);
-                    lost.is_some_and(|lost| lost.octets <= tried.mtu)
+                let mut own = log.path.iter().map(|told| told.what);
+                own.any(|seen| {
+                    let is_it = seen.dst == *to && seen.family == Family::Ipv4;
+                    is_it && seen.smallest_lost().is_some_and(|lost| lost.octets <= tried.mtu)
                 })
-            });
+            })
+            || limits.iter().any(is_limited);
         loses_large.then(|| "the path between them does not carry full packets".to_owned())
     }
 }

@@ -23,6 +23,17 @@ pub(crate) struct Spot {
     pub(crate) pairs: BTreeSet<Pair>,
 }
 
+impl Spot {
+    /// Whether what goes between two nodes, in whichever direction, passes here, even if nobody measured between these two.
+    pub(crate) fn is_between(&self, one: NodeId, other: NodeId) -> bool {
+        let sides = |src: &NodeId, dst: &NodeId| self.from.contains(src) && self.to.contains(dst);
+        match self.node {
+            Some(node) => node == one || node == other,
+            None => sides(&one, &other) || sides(&other, &one),
+        }
+    }
+}
+
 /// The places of what is bad, given everything that was measured and in which place (a subnet) each node stands.
 ///
 /// 1. A node is one if all of what was measured from it, or to it, is bad, pairs with its neighbours in the subnet among them,
