@@ -62,6 +62,9 @@ pub struct Unread {
     pub path: String,
     /// Why, as the end of "failed to ...".
     pub why: String,
+    /// Whether the probe lacks the right to read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_denied: bool,
 }
 
 /// firewalld's permanent configuration: what it loads when it starts or reloads (firewalld.conf(5), firewalld.zone(5),

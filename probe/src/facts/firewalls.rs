@@ -7,7 +7,7 @@ mod reloaders;
 mod xml;
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -39,11 +39,13 @@ fn settings_at(root: &Path, firewalld_root: Option<&Path>) -> FirewallSettings {
     };
     if let Some(firewalld_root) = firewalld_root {
         settings.firewalld = Some(firewalld::read(firewalld_root, &mut unread));
-        settings.reloaders = reloaders::find(root);
     }
     unread.sort();
     unread.dedup();
     unread.truncate(MAX_UNREAD);
+    if firewalld_root.is_some() {
+        settings.reloaders = reloaders::find(root, &mut unread);
+    }
     settings.unread = unread;
     settings
 }
@@ -123,14 +125,20 @@ fn read(root: &Path, path: &str, unread: &mut Vec<Unread>) -> Option<String> {
     match foreign_file::read_text(&root.join(path), MAX_FILE_BYTES) {
         Ok(text) => Some(text),
         Err(error) => {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                unread.push(Unread {
-                    path: sanitised(&format!("/{path}")),
-                    why: sanitised(&format!("read it: {error}")),
-                });
+            if error.kind() != io::ErrorKind::NotFound {
+                unread.push(not_read(path, "read", &error));
             }
             None
         }
+    }
+}
+
+/// A file or folder below the root that could not be read, or listed.
+fn not_read(path: &str, verb: &str, error: &io::Error) -> Unread {
+    Unread {
+        path: sanitised(&format!("/{path}")),
+        why: sanitised(&format!("{verb} it: {error}")),
+        is_denied: error.kind() == io::ErrorKind::PermissionDenied,
     }
 }
 
@@ -168,7 +176,7 @@ const UFW_SETTINGS: &str = "etc/ufw/ufw.conf";
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Entries of one folder that are looked at: a system has some hundreds of units.
 const MAX_ENTRIES: usize = 2048;
-/// Files that are named as unread.
+/// Files of managers that are named as unread.
 const MAX_UNREAD: usize = 16;
 
 #[cfg(test)]

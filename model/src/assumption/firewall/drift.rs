@@ -62,9 +62,8 @@ fn judge_node(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>, firewalld: 
     if let Some(lack) = node.unread() {
         return Ruling::not_measured(&node.name, lack);
     }
-    if let Some(unread) = node.settings.unread.first() {
-        let why = format!("failed to {} ({})", unread.why, unread.path);
-        return Ruling::not_measured(&node.name, Lack::ToldElsewhere(why));
+    if let Some(lack) = node.configuration_unread() {
+        return Ruling::not_measured(&node.name, lack);
     }
     let Some(drift) = Drift::of(scene, plan, node, firewalld) else {
         let why = "firewalld's rules are not in a table of its own".to_owned();
@@ -104,7 +103,7 @@ impl Drift {
         node: &NodeFilter<'_>,
         firewalld: &Firewalld,
     ) -> Option<Self> {
-        if !node.settings.unread.is_empty() {
+        if node.configuration_unread().is_some() {
             return None;
         }
         let rules = node.firewalld_alone()?;

@@ -26,16 +26,24 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let nodes = firewalld_nodes(scene).into_iter();
     nodes
         .map(|(node, firewalld)| {
+            let unread = |file: &str| node.files_unread(|path| path == file);
+            // Without its file, what was told is what firewalld does by default.
+            if let Some(lack) = unread("/etc/firewalld/firewalld.conf") {
+                return Ruling::not_measured(&node.name, lack);
+            }
+            if !firewalld.flushes_all_on_reload {
+                return Ruling::pass(&node.name, "FlushAllOnReload is no");
+            }
             let reason = match (firewalld.backend, firewalld.has_direct_rules) {
                 (Backend::Iptables, _) => "its backend is iptables",
                 (Backend::Nftables, true) => "it has direct rules",
                 (Backend::Nftables, false) => {
+                    if let Some(lack) = unread("/etc/firewalld/direct.xml") {
+                        return Ruling::not_measured(&node.name, lack);
+                    }
                     return Ruling::pass(&node.name, "its backend is nftables, and it has no direct rules");
                 }
             };
-            if !firewalld.flushes_all_on_reload {
-                return Ruling::pass(&node.name, "FlushAllOnReload is no");
-            }
             let detail = format!(
                 "firewalld on {} flushes all rules of iptables when it reloads, Cilium's among them: FlushAllOnReload is yes, and {reason}",
                 node.name

@@ -61,8 +61,8 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
     let is_stopped = judgement.stopped_at().is_some();
     let ingress = firewalld.zone_of(interface, other).map(|zone| zone.name.as_str());
     let is_saved = ingress.is_some_and(|ingress| is_saved(firewalld, ingress));
-    if !node.settings.unread.is_empty() && !is_stopped {
-        return unknown("files of firewalld could not be read");
+    if let Some(lack) = node.configuration_unread().filter(|_| !is_stopped) {
+        return Ruling::not_measured(&node.name, lack);
     }
     if !is_stopped && is_saved {
         return Ruling::pass(&node.name, "firewalld lets what comes in go on to cilium_host");

@@ -119,6 +119,22 @@ impl<'a> NodeFilter<'a> {
         }
     }
 
+    /// Why files are not known, of those that a check is about; `None` if all of them were read.
+    pub(super) fn files_unread(&self, is_about: impl Fn(&str) -> bool) -> Option<Lack> {
+        let mut unread = self.settings.unread.iter();
+        let first = unread.find(|unread| is_about(&unread.path))?;
+        Some(if first.is_denied {
+            Lack::Capability(self.id, "CAP_DAC_READ_SEARCH")
+        } else {
+            Lack::Other(Some(self.id), format!("failed to {} ({})", first.why, first.path))
+        })
+    }
+
+    /// The same of firewalld's configuration.
+    pub(super) fn configuration_unread(&self) -> Option<Lack> {
+        self.files_unread(is_of_firewalld)
+    }
+
     /// Its data interface.
     pub(super) fn interface(&self) -> Option<&'a str> {
         let address = self.id.address()?.to_string();
@@ -228,6 +244,13 @@ impl<'a> NodeFilter<'a> {
             ""
         }
     }
+}
+
+/// Whether a file is one of firewalld's own.
+pub(super) fn is_of_firewalld(path: &str) -> bool {
+    ["/etc/firewalld", "/usr/lib/firewalld"]
+        .iter()
+        .any(|folder| path.starts_with(folder))
 }
 
 /// The two ends of a range of pods: the first and the last address that a pod may have.

@@ -90,6 +90,9 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
         let why = "its rules do not tell what becomes of packets of pods".to_owned();
         return Ruling::not_measured(&node.name, Lack::ToldElsewhere(why));
     }
+    if let Some(lack) = node.configuration_unread() {
+        return Ruling::not_measured(&node.name, lack);
+    }
     Ruling::pass(
         &node.name,
         format!("firewalld accepts what pods of {} send", said(&accepted)),
@@ -117,7 +120,7 @@ fn at_present((judge, arrival): (&Judge<'_>, &str), range: &IpNet, own: IpAddr) 
 }
 
 fn on_disk(node: &NodeFilter<'_>, (firewalld, arrival): (&Firewalld, &str), range: &IpNet) -> Standing {
-    if !node.settings.unread.is_empty() {
+    if node.configuration_unread().is_some() {
         return Standing::Unknown;
     }
     let accepts = |pod: IpAddr| {

@@ -4,7 +4,7 @@ use crate::report::check::Check;
 
 use super::{
     super::{Ruling, Scene},
-    node::{firewalld_nodes, uses_cilium},
+    node::{firewalld_nodes, is_of_firewalld, uses_cilium},
 };
 
 pub(crate) const CHECK: Check = Check {
@@ -27,6 +27,11 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         .map(|(node, _)| {
             let files = &node.settings.reloaders;
             if files.is_empty() {
+                // Whatever else is told to be unread is where such commands are looked for.
+                let is_searched = |path: &str| !is_of_firewalld(path) && !path.starts_with("/etc/ufw/");
+                if let Some(lack) = node.files_unread(is_searched) {
+                    return Ruling::not_measured(&node.name, lack);
+                }
                 return Ruling::pass(&node.name, "no file was found that reloads firewalld by itself");
             }
             let detail = format!(

@@ -61,10 +61,7 @@ fn for_each(
         if let Err(error) = std::fs::read_dir(root.join(&folder))
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            unread.push(Unread {
-                path: format!("/{folder}"),
-                why: sanitised(&format!("list it: {error}")),
-            });
+            unread.push(super::not_read(&folder, "list", &error));
         }
         for path in listed(&root.join(&folder)) {
             let Some(file) = path.file_name().and_then(|name| name.to_str()) else {
@@ -74,6 +71,7 @@ fn for_each(
                 unread.push(Unread {
                     path: sanitised(&format!("/{folder}/{file}")),
                     why: "read it: one that is made of several files is not supported".to_owned(),
+                    is_denied: false,
                 });
             } else if let Some(name) = file.strip_suffix(".xml") {
                 paths.insert(name.to_owned(), format!("{folder}/{file}"));
@@ -102,6 +100,7 @@ fn with_document(
         Err(error) => unread.push(Unread {
             path: sanitised(&format!("/{path}")),
             why: sanitised(&format!("parse it: {error}")),
+            is_denied: false,
         }),
     }
 }
@@ -288,6 +287,7 @@ impl Services<'_> {
             unread.push(Unread {
                 path: sanitised(&format!("/etc/firewalld/services/{name}.xml")),
                 why: "find it, although a zone or policy names it".to_owned(),
+                is_denied: false,
             });
             return Default::default();
         };

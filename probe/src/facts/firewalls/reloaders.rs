@@ -1,41 +1,58 @@
 //! What may let firewalld reload without anybody asking: cron tables, dispatchers of network events, units of the
 //! administrator's. A best effort: what a configuration manager runs from elsewhere is not seen.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use plumbline_model::observation::Unread;
 use plumbline_proto::convert::sanitised;
 use plumbline_sys::foreign_file;
 
-use super::listed;
+use super::{listed, not_read};
 
-/// The files in which such a command stands, ascending.
-pub(super) fn find(root: &Path) -> Vec<String> {
-    let folders = FOLDERS.iter().map(|folder| root.join(folder));
+/// The files in which such a command stands, ascending; what may not be looked at is said.
+pub(super) fn find(root: &Path, unread: &mut Vec<Unread>) -> Vec<String> {
+    let folders: Vec<PathBuf> = FOLDERS.iter().map(|folder| root.join(folder)).collect();
+    let mut denied: Vec<Unread> = folders
+        .iter()
+        .filter_map(|folder| denied(root, folder, "list", fs::read_dir(folder).err()))
+        .collect();
     // Dispatchers have folders for single events (`pre-up.d`).
     let files = folders
-        .flat_map(|folder| listed(&folder))
+        .iter()
+        .flat_map(|folder| listed(folder))
         .flat_map(|path| if path.is_dir() { listed(&path) } else { vec![path] });
     let single = FILES.iter().map(|file| root.join(file));
-    let mut found: Vec<String> = single
-        .chain(files)
-        .take(MAX_FILES)
-        .filter(|path| reloads(path))
-        .map(|path| said(root, path))
-        .collect();
+    let mut found = Vec::new();
+    for path in single.chain(files).take(MAX_FILES) {
+        match foreign_file::read_text(&path, MAX_FILE_BYTES) {
+            Ok(text) if text.lines().any(is_reload) => found.push(said(root, &path)),
+            Ok(_) => {}
+            Err(error) => denied.extend(self::denied(root, &path, "read", Some(error))),
+        }
+    }
+    denied.truncate(MAX_DENIED);
+    unread.append(&mut denied);
     found.sort_unstable();
     found.dedup();
     found.truncate(MAX_FOUND);
     found
 }
 
-fn said(root: &Path, path: PathBuf) -> String {
-    let below = path.strip_prefix(root).unwrap_or(&path);
-    sanitised(&format!("/{}", below.display()))
+fn said(root: &Path, path: &Path) -> String {
+    sanitised(&format!("/{}", below(root, path).display()))
 }
 
-fn reloads(path: &Path) -> bool {
-    let text = foreign_file::read_text(path, MAX_FILE_BYTES).unwrap_or_default();
-    text.lines().any(is_reload)
+fn below<'a>(root: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(root).unwrap_or(path)
+}
+
+/// What the probe has no right to read. What is not there, is no text or is too long is no cron table.
+fn denied(root: &Path, path: &Path, verb: &str, error: Option<io::Error>) -> Option<Unread> {
+    let error = error.filter(|error| error.kind() == io::ErrorKind::PermissionDenied)?;
+    Some(not_read(&below(root, path).to_string_lossy(), verb, &error))
 }
 
 /// `firewall-cmd --reload`, `systemctl restart firewalld`, `service firewalld reload` and their like.
@@ -90,10 +107,31 @@ const MAX_FILES: usize = 2048;
 const MAX_FILE_BYTES: u64 = 256 << 10;
 /// Files that are told.
 const MAX_FOUND: usize = 16;
+/// Of what may not be read, so many are named: one tells enough.
+const MAX_DENIED: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_said_and_what_is_not_there_is_not() {
+        let root = Path::new("/somewhere");
+        let of = |kind: io::ErrorKind| {
+            denied(root, &root.join("etc/cron.d/a"), "read", Some(kind.into())).map(|unread| unread.path)
+        };
+        assert_eq!(
+            of(io::ErrorKind::PermissionDenied).as_deref(),
+            Some("/etc/cron.d/a")
+        );
+        for harmless in [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::FileTooLarge,
+            io::ErrorKind::InvalidData,
+        ] {
+            assert_eq!(of(harmless), None);
+        }
+    }
 
     #[test]
     fn commands_that_load_the_rules_again_are_told_from_others() {

@@ -203,6 +203,17 @@ fn a_file_that_reloads_firewalld_is_found_where_it_runs() {
 }
 
 #[test]
+fn a_file_that_is_denied_is_told_from_one_that_is_broken() {
+    let told = |kind: io::ErrorKind| not_read("etc/firewalld/direct.xml", "read", &kind.into());
+    assert!(told(io::ErrorKind::PermissionDenied).is_denied);
+    assert!(!told(io::ErrorKind::InvalidData).is_denied);
+    assert_eq!(
+        told(io::ErrorKind::PermissionDenied).path,
+        "/etc/firewalld/direct.xml"
+    );
+}
+
+#[test]
 fn this_very_process_has_a_start() {
     assert!(started_ticks(Path::new("/proc/self")).is_some_and(|ticks| ticks > 0));
 }

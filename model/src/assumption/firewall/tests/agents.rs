@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     firewall::{Base, Chain, Expression, Hook, Policy, Rule, Table, TableFamily, Verdict},
     id::Role,
-    observation::{Backend, Interface},
+    observation::{Backend, Interface, Unread},
 };
 
 fn chain(name: &str, hook: Option<(Hook, Policy)>, jump: Option<&str>) -> Chain {
@@ -182,6 +182,57 @@ fn a_reload_that_flushes_everything_is_a_warning_only_with_iptables_or_direct_ru
     assert_eq!(judge(Backend::Iptables, false, true), "w");
     assert_eq!(judge(Backend::Nftables, true, true), "w");
     assert_eq!(judge(Backend::Nftables, true, false), "p");
+}
+
+#[test]
+fn files_of_firewalld_that_may_not_be_read_let_nothing_pass_and_lack_one_capability() {
+    let disk = || firewalld(vec![zone("public", "22,4240,10250"), pods(Target::Accept)]);
+    let of = |own: Firewalld, unread: &[&str]| {
+        let denied = |path: &&str| Unread {
+            path: (*path).to_owned(),
+            why: "read it: Permission denied".to_owned(),
+            is_denied: true,
+        };
+        let settings = FirewallSettings {
+            firewalld: Some(own),
+            unread: unread.iter().map(denied).collect(),
+            ..FirewallSettings::default()
+        };
+        let mut stage = stage()
+            .filters(W1, real_rules())
+            .tells(W1, Record::Firewalls(Box::new(settings)));
+        stage.inventory.pods = vec!["192.168.5.0/24".parse().unwrap()];
+        stage.parameters.swarm = crate::evidence::SwarmKind::Joined;
+        stage
+    };
+    let lacks = |stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>| {
+        let ruling = judged(stage, judge).into_iter().next().unwrap();
+        matches!(
+            ruling.opinion,
+            Opinion::NotMeasured(Lack::Capability(who, "CAP_DAC_READ_SEARCH")) if who == node(W1)
+        )
+    };
+    let conf = of(disk(), &["/etc/firewalld/firewalld.conf"]);
+    assert!(lacks(&conf, flush_on_reload::judge));
+    assert!(lacks(&conf, drift::judge));
+    assert!(lacks(&conf, pod_sources::judge));
+    assert_eq!(
+        said(&judged(&conf, reloaders::judge)),
+        "p",
+        "no reload is looked for there"
+    );
+    let direct = of(disk(), &["/etc/firewalld/direct.xml"]);
+    assert!(lacks(&direct, flush_on_reload::judge));
+    let never = Firewalld {
+        flushes_all_on_reload: false,
+        ..disk()
+    };
+    let direct = of(never, &["/etc/firewalld/direct.xml"]);
+    assert_eq!(said(&judged(&direct, flush_on_reload::judge)), "p");
+    let cron = of(disk(), &["/var/spool/cron"]);
+    assert!(lacks(&cron, reloaders::judge));
+    assert_eq!(said(&judged(&cron, flush_on_reload::judge)), "p");
+    assert!(!lacks(&cron, drift::judge));
 }
 
 #[test]
