@@ -35,7 +35,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             rulings.push(Ruling::pass(name, detail));
             continue;
         }
-        let standing = standing(&host.what.time_sources);
+        let standing = standing(&host.what.time_sources, host.what.machine.os.as_deref());
         if let Standing::Untold(program) = standing {
             let why = format!(
                 "{program} runs on {name} and has not told the kernel that the clock is in step, as is its way without rtcsync; \
@@ -48,7 +48,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             Standing::Idle(unit) => (
                 "no NTP program runs",
                 "Start an NTP program, one alone, with a server that this node reaches.",
-                vec![format!("systemctl enable --now {unit}"), "timedatectl".to_owned()],
+                start(unit),
             ),
             Standing::Untold(_) | Standing::Unserved => (
                 "though systemd-timesyncd runs",
@@ -75,11 +75,12 @@ enum Standing<'a> {
     Untold(&'a str),
     /// systemd-timesyncd runs, which tells the kernel as soon as a server has answered.
     Unserved,
-    /// Nothing runs, and this unit is the one to start: of what is configured, or chronyd.
-    Idle(&'a str),
+    /// Nothing runs, and this unit is the one to start: of what is configured, or chrony's. Absent where it is not known by which
+    /// name systemd has it.
+    Idle(Option<&'static str>),
 }
 
-fn standing(sources: &[TimeSource]) -> Standing<'_> {
+fn standing<'a>(sources: &'a [TimeSource], os: Option<&str>) -> Standing<'a> {
     // The kernel cuts names of programs after 15 octets.
     let is_timesyncd = |source: &TimeSource| source.program.starts_with("systemd-timesyn");
     let mut running = sources.iter().filter(|source| source.running);
@@ -89,11 +90,35 @@ fn standing(sources: &[TimeSource]) -> Standing<'_> {
     if running.next().is_some() {
         return Standing::Unserved;
     }
-    Standing::Idle(match sources.first() {
-        Some(source) if is_timesyncd(source) => "systemd-timesyncd",
-        Some(source) => &source.program,
-        None => "chronyd",
-    })
+    Standing::Idle(unit(
+        sources.first().map_or("chronyd", |source| &source.program),
+        os,
+    ))
+}
+
+/// The systemd unit of an NTP program. What a probe says is looked up and never repeated: the name of a unit goes into a command
+/// for root.
+fn unit(program: &str, os: Option<&str>) -> Option<&'static str> {
+    // There chronyd is an alias, which systemctl enable refuses.
+    let is_debian = matches!(os, Some("debian" | "ubuntu"));
+    match program {
+        "chronyd" if is_debian => Some("chrony"),
+        "chronyd" => Some("chronyd"),
+        // ntpd of Debian is ntp or ntpsec, by its release.
+        "ntpd" if !is_debian => Some("ntpd"),
+        "ntpsec" => Some("ntpsec"),
+        "openntpd" => Some("openntpd"),
+        _ if program.starts_with("systemd-timesyn") => Some("systemd-timesyncd"),
+        _ => None,
+    }
+}
+
+fn start(unit: Option<&str>) -> Vec<String> {
+    let first = match unit {
+        Some(unit) => format!("systemctl enable --now {unit}"),
+        None => "systemctl list-unit-files '*ntp*' '*chrony*'".to_owned(),
+    };
+    vec![first, "timedatectl".to_owned()]
 }
 
 #[cfg(test)]
@@ -110,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_program_that_runs_and_need_not_tell_the_kernel_is_not_judged() {
-        let of = |sources: &[TimeSource]| format!("{:?}", standing(sources));
+        let of = |sources: &[TimeSource]| format!("{:?}", standing(sources, None));
         assert_eq!(of(&[source("chronyd", true)]), "Untold(\"chronyd\")");
         assert_eq!(
             of(&[source("systemd-timesyn", true), source("ntpd", true)]),
@@ -121,12 +146,26 @@ mod tests {
 
     #[test]
     fn what_is_configured_is_to_be_started_and_never_a_second_program() {
-        let of = |sources: &[TimeSource]| format!("{:?}", standing(sources));
-        assert_eq!(of(&[]), "Idle(\"chronyd\")");
+        let of = |sources: &[TimeSource], os| match standing(sources, Some(os)) {
+            Standing::Idle(unit) => unit,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of(&[], "rhel"), Some("chronyd"));
+        assert_eq!(of(&[], "ubuntu"), Some("chrony"), "chronyd is an alias there");
         assert_eq!(
-            of(&[source("systemd-timesyn", false)]),
-            "Idle(\"systemd-timesyncd\")"
+            of(&[source("systemd-timesyn", false)], "ubuntu"),
+            Some("systemd-timesyncd")
         );
-        assert_eq!(of(&[source("ntpd", false)]), "Idle(\"ntpd\")");
+        assert_eq!(of(&[source("ntpd", false)], "rhel"), Some("ntpd"));
+        assert_eq!(of(&[source("ntpd", false)], "debian"), None, "ntp or ntpsec");
+    }
+
+    #[test]
+    fn a_unit_is_never_what_a_probe_calls_a_program() {
+        for program in ["evil.service", "chronyd; reboot", "--root=/tmp"] {
+            let sources = [source(program, false)];
+            assert_eq!(standing(&sources, None), Standing::Idle(None), "{program}");
+        }
+        assert!(start(None).iter().all(|command| !command.contains("enable")));
     }
 }
