@@ -144,7 +144,7 @@ impl<'a> Oddities<'a> {
             unread,
         } = settings;
         self.names(reloaders);
-        self.names(unread.iter().map(|Unread { path, why: _ }| path));
+        self.names(unread.iter().map(|Unread { path, .. }| path));
         let Some(firewalld) = firewalld else { return };
         let Firewalld {
             started_ticks: _,
