@@ -165,6 +165,9 @@ const BMCTL_PROFILE: &str = "gdc-bare-metal";
 /// The variable that `spec.loadBalancer.ports.controlPlaneLBPort` sets.
 const CONTROL_PLANE_LB_PORT: &str = "controlPlaneLBPort";
 
+/// Where SSH listens if nothing else is said (RFC 4253 section 4.1).
+const SSH_PORT: u16 = 22;
+
 impl Inventory {
     /// The node with this id.
     pub fn node(&self, id: NodeId) -> Option<&Node> {
@@ -195,6 +198,24 @@ impl Inventory {
     pub fn ssh_of(&self, id: NodeId) -> Option<IpAddr> {
         let node = self.node(id).map(|node| node.ssh);
         node.or_else(|| self.vantage(id).map(|vantage| vantage.ssh))
+    }
+
+    /// A command as it is typed at the admin workstation, to be run at a participant: to where and to which port SSH goes is
+    /// the file's. What is for the workstation itself stays as it is.
+    pub(crate) fn ssh(&self, id: NodeId, command: &str) -> String {
+        let Some(address) = self.ssh_of(id).or_else(|| id.address()) else {
+            return command.to_owned();
+        };
+        let port = self.node(id).and_then(|node| node.ssh_port);
+        let port = port
+            .filter(|port| *port != SSH_PORT)
+            .map_or_else(String::new, |port| format!("-p {port} "));
+        // The workstation's shell would take anything else for its own.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || " _-./:=,@+%".contains(c);
+        match command.chars().all(is_plain) {
+            true => format!("ssh {port}{address} {command}"),
+            false => format!("ssh {port}{address} '{}'", command.replace('\'', r"'\''")),
+        }
     }
 
     /// The families of the addresses that the file gives to its nodes.
@@ -316,5 +337,50 @@ impl fmt::Display for ClusterType {
             Self::Hybrid => "hybrid",
             Self::Standalone => "standalone",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        id::NodeId,
+        report::stage::{CP, Stage, W1, node},
+    };
+
+    #[test]
+    fn ssh_goes_to_the_address_and_the_port_of_the_cluster_file() {
+        let stage = Stage::new().with_inventory(|inventory| {
+            for own in inventory.nodes.iter_mut().filter(|own| own.id == node(CP)) {
+                (own.ssh, own.ssh_port) = ([192, 0, 2, 7].into(), Some(2222));
+            }
+        });
+        assert_eq!(
+            stage.inventory.ssh(node(CP), "ip address show"),
+            "ssh -p 2222 192.0.2.7 ip address show"
+        );
+        assert_eq!(
+            stage.inventory.ssh(node(W1), "ip a | head"),
+            format!("ssh {W1} 'ip a | head'")
+        );
+    }
+
+    #[test]
+    fn what_a_shell_would_take_for_its_own_reaches_the_node_whole() {
+        let inventory = Stage::new().inventory;
+        for command in ["ss 'sport = :22'", "kill $(pidof x)", "echo a; echo b", "ls *"] {
+            let typed = inventory.ssh(node(W1), command);
+            let quoted = typed.strip_prefix(&format!("ssh {W1} ")).unwrap();
+            let inner = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+            assert_eq!(
+                inner.map(|inner| inner.replace(r"'\''", "'")).as_deref(),
+                Some(command)
+            );
+        }
+    }
+
+    #[test]
+    fn a_command_for_the_workstation_stays_there() {
+        let inventory = Stage::new().inventory;
+        assert_eq!(inventory.ssh(NodeId::Coordinator, "ip route"), "ip route");
     }
 }

@@ -27,6 +27,7 @@ pub mod profile;
 mod range_map;
 pub mod report;
 pub mod source;
+mod sysctl;
 pub mod verdict;
 pub mod version;
 pub mod waiver;

@@ -96,21 +96,9 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// A command as it is typed at the admin workstation, for a node: to where and to which port SSH goes is the cluster file's.
+    /// A command as it is typed at the admin workstation, for a node ([`Inventory::ssh`]).
     pub(crate) fn ssh(&self, node: NodeId, command: &str) -> String {
-        let port = self.inventory.node(node).and_then(|known| known.ssh_port);
-        let port = port
-            .filter(|port| *port != 22)
-            .map_or_else(String::new, |port| format!("-p {port} "));
-        let address = self.inventory.ssh_of(node).or_else(|| node.address());
-        let Some(address) = address else {
-            return command.to_owned();
-        };
-        // The local shell would take these for its own.
-        match command.contains(['|', ';', '&', '>', '<', '$']) {
-            true => format!("ssh {port}{address} '{command}'"),
-            false => format!("ssh {port}{address} {command}"),
-        }
+        self.inventory.ssh(node, command)
     }
 
     /// A node for a person: its address with its name, if it has one.
@@ -144,38 +132,4 @@ fn capability(name: &str) -> &'static str {
 
 fn untold(node: NodeId) -> Lack {
     Lack::Other(Some(node), "the probe told nothing of it".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::{
-        assumption::Scene,
-        ledger::Ledger,
-        report::stage::{CP, Stage, W1, node},
-    };
-
-    #[test]
-    fn ssh_goes_to_the_address_and_the_port_of_the_cluster_file() {
-        let mut stage = Stage::new();
-        for own in stage.inventory.nodes.iter_mut().filter(|own| own.id == node(CP)) {
-            (own.ssh, own.ssh_port) = ([192, 0, 2, 7].into(), Some(2222));
-        }
-        let entries = stage.entries();
-        let scene = Scene {
-            inventory: &stage.inventory,
-            profiles: &[],
-            plan: &stage.plan,
-            ledger: &Ledger::replay(&entries).unwrap(),
-            pairs: &[],
-            configured: &[],
-        };
-        assert_eq!(
-            scene.ssh(node(CP), "ip address show"),
-            "ssh -p 2222 192.0.2.7 ip address show"
-        );
-        assert_eq!(
-            scene.ssh(node(W1), "ip a | head"),
-            format!("ssh {W1} 'ip a | head'")
-        );
-    }
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use crate::{
     id::NodeId,
+    inventory::Inventory,
     ledger::Ledger,
     plan::{Expect, Plan},
     port::PortSet,
@@ -33,7 +34,12 @@ use super::{
 };
 
 /// Finds the causes of everything that is not as expected, in no order and without ids.
-pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -> Vec<Finding> {
+pub(crate) fn explain(
+    inventory: &Inventory,
+    plan: &Plan,
+    ledger: &Ledger<'_>,
+    pairs: &[PairVerdict],
+) -> Vec<Finding> {
     let subnets = Subnets::of(ledger, &plan.participants);
     let mut blamed = Blamed {
         plan,
@@ -52,7 +58,7 @@ pub(crate) fn explain(plan: &Plan, ledger: &Ledger<'_>, pairs: &[PairVerdict]) -
         blamed.pair(index, pair);
     }
     blamed.lost_probes();
-    let teller = Teller::new(plan, ledger, &subnets);
+    let teller = Teller::new(inventory, plan, ledger, &subnets);
     let joiner = Joiner {
         pairs,
         subnets: &subnets,

@@ -225,6 +225,7 @@ pub struct Cause {
 pub struct Fix {
     /// What to do, one or two sentences.
     pub text: String,
-    /// Commands to type on the named node, in order.
+    /// Commands to type, in order: on the node that the cause names, or those that begin with `ssh` at the admin workstation.
+    /// Where no node is named, or another one is meant, they begin so.
     pub commands: Vec<String>,
 }

@@ -19,8 +19,8 @@ use crate::{
     report::{
         Finding, FindingSeverity, Report, Status, Verdict,
         stage::{
-            CP, LB, Stage, W1, W2, firewalld_that_accepts, nft_that_drops, nft_that_drops_answers,
-            nft_that_drops_from, node,
+            CP, LB, Stage, W1, W2, commands_by_ssh, firewalld_that_accepts, nft_that_drops,
+            nft_that_drops_answers, nft_that_drops_from, node,
         },
     },
 };

@@ -68,7 +68,7 @@ pub(super) fn judge(
             pairs: &pairs,
             configured: &configured.findings,
         },
-        explain(plan, ledger, &pairs),
+        explain(inventory, plan, ledger, &pairs),
     );
     let mut findings = assumptions.findings;
     withhold(ledger, &mut findings);

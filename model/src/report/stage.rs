@@ -27,12 +27,14 @@ use crate::{
 use super::{Report, ReportError};
 
 mod rulesets;
+mod ssh;
 mod testimony;
 
 pub(crate) use rulesets::{
     firewalld_that_accepts, nft_that_draws_lots, nft_that_drops, nft_that_drops_answers, nft_that_drops_from,
     nft_that_limits,
 };
+pub(crate) use ssh::commands_by_ssh;
 pub(crate) use testimony::{address_of, batches, numbered, parameters, run_id};
 
 pub(crate) const CP: &str = "10.0.0.1";

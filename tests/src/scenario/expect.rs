@@ -75,6 +75,9 @@ pub struct ExpectedFinding {
     /// Words that the sentence must contain.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Words that the remedy's sentences must contain.
+    #[serde(default)]
+    pub remedy: Vec<String>,
     /// Words that the commands must contain.
     #[serde(default)]
     pub commands: Vec<String>,
@@ -258,6 +261,7 @@ struct Found {
     families: BTreeSet<Family>,
     protocols: BTreeSet<Protocol>,
     detail: String,
+    remedy: String,
     commands: String,
 }
 
@@ -278,6 +282,7 @@ impl Found {
             families: affects().map(|affect| affect.family).collect(),
             protocols: affects().map(|affect| affect.protocol).collect(),
             detail: finding.cause.detail.clone(),
+            remedy: finding.fix.text.clone(),
             commands: finding.fix.commands.join("\n"),
         }
     }
@@ -293,6 +298,7 @@ impl Found {
             && is_or_open(&expected.protocols, Some(&self.protocols))
             && is_or_open(&expected.status, Some(&self.status))
             && expected.says.iter().all(|words| self.detail.contains(words))
+            && expected.remedy.iter().all(|words| self.remedy.contains(words))
             && expected
                 .commands
                 .iter()
@@ -309,7 +315,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} {:?} node {:?} between {:?} {:?} {:?} ports {}: {}\n  {}",
+            "{:?} {:?} node {:?} between {:?} {:?} {:?} ports {}: {}\n  {}\n  {}",
             self.status,
             self.kind,
             self.node,
@@ -318,6 +324,7 @@ impl fmt::Display for Found {
             self.protocols,
             self.ports,
             self.detail,
+            self.remedy,
             self.commands.replace('\n', "\n  ")
         )
     }

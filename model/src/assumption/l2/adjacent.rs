@@ -137,7 +137,7 @@ fn off_subnet(scene: &Scene<'_>, survey: &Survey<'_>, outside: &[(NodeId, Vec<No
             commands: apart
                 .iter()
                 .take(1)
-                .map(|node| format!("ssh {node} ip address show"))
+                .map(|node| scene.ssh(*node, "ip address show"))
                 .collect(),
         },
         evidence: survey.lines(apart).into_iter().collect(),

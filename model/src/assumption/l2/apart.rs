@@ -21,6 +21,7 @@ use crate::{
     id::NodeId,
     observation::Subject,
     port::Family,
+    sysctl,
 };
 
 /// A pair in ascending order.
@@ -410,6 +411,24 @@ impl Proxied<'_> {
         listed(scene, &owners)
     }
 
+    /// Turns it off at a member: either of the two, that of all interfaces and that of the one, is enough to have it on.
+    fn turns_off(&self, scene: &Scene<'_>, member: NodeId) -> Vec<String> {
+        let facts = scene.facts(member).ok().map(|told| told.what);
+        let interfaces = facts.map_or(&[][..], |facts| &facts.interfaces).iter();
+        let answering = interfaces.filter(|interface| self.macs.contains(interface.mac.as_str()));
+        let names: Vec<&str> = answering.map(|interface| interface.name.as_str()).collect();
+        let mut commands = Vec::new();
+        for family in &self.families {
+            for interface in ["all"].iter().chain(&names) {
+                for setting in settings(*family) {
+                    let setting = sysctl::of_interface(*family, interface, setting);
+                    commands.push(scene.ssh(member, &format!("sysctl -w {setting}=0")));
+                }
+            }
+        }
+        commands
+    }
+
     /// The same for every check that sees it, so that it is one finding.
     pub(super) fn complaint(&self, scene: &Scene<'_>, survey: &Survey<'_>) -> Complaint {
         let owners: Vec<NodeId> = self.owners.iter().copied().collect();
@@ -441,16 +460,6 @@ impl Proxied<'_> {
         } else {
             "; what is sent to them goes through it".to_owned()
         };
-        let setting = if self.families.contains(&Family::Ipv4) {
-            [
-                "net.ipv4.conf.all.proxy_arp=0",
-                "net.ipv4.conf.all.proxy_arp_pvlan=0",
-            ]
-            .as_slice()
-        } else {
-            ["net.ipv6.conf.all.proxy_ndp=0"].as_slice()
-        };
-        let on = member.map_or_else(String::new, |member| format!("ssh {member} "));
         let place = if member.is_some() {
             "there"
         } else {
@@ -474,13 +483,16 @@ impl Proxied<'_> {
             },
             fix: Fix {
                 text: format!(
-                    "Turn off proxy ARP (ip proxy-arp, ip local-proxy-arp; Linux: the settings below, also of the single interface) \
-                     {place}, then forget the neighbours on the nodes.{ports}"
+                    "Turn off proxy ARP (ip proxy-arp, ip local-proxy-arp; Linux: {}, of all and of the interface) {place}, also for \
+                     the next start, then forget the neighbours on the nodes.{ports}",
+                    self.families
+                        .iter()
+                        .flat_map(|family| settings(*family))
+                        .copied()
+                        .collect::<Vec<_>>()
+                        .join(" and ")
                 ),
-                commands: setting
-                    .iter()
-                    .map(|setting| format!("{on}sysctl -w {setting}"))
-                    .collect(),
+                commands: member.map_or_else(Vec::new, |member| self.turns_off(scene, member)),
             },
             evidence: survey
                 .lines(self.askers.union(&self.owners).copied())
@@ -494,6 +506,14 @@ impl Proxied<'_> {
     }
 }
 
+/// What makes a Linux host answer for others on an interface (ip-sysctl.rst).
+fn settings(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Ipv4 => &["proxy_arp", "proxy_arp_pvlan"],
+        Family::Ipv6 => &["proxy_ndp"],
+    }
+}
+
 /// A question by hand, from one side for the other.
 fn by_hand(scene: &Scene<'_>, one: &[NodeId], other: &[NodeId]) -> Vec<String> {
     let from = one.first().copied();
@@ -501,10 +521,11 @@ fn by_hand(scene: &Scene<'_>, one: &[NodeId], other: &[NodeId]) -> Vec<String> {
     let asks = |(from, to): (NodeId, NodeId)| {
         let address = to.address()?;
         let (interface, _) = data_interface(scene, from, Family::of(address))?;
-        Some(match Family::of(address) {
-            Family::Ipv4 => format!("ssh {from} arping -c 3 -I {} {address}", interface.name),
-            Family::Ipv6 => format!("ssh {from} ndisc6 -m {address} {}", interface.name),
-        })
+        let asks = match Family::of(address) {
+            Family::Ipv4 => format!("arping -c 3 -I {} {address}", interface.name),
+            Family::Ipv6 => format!("ndisc6 -m {address} {}", interface.name),
+        };
+        Some(scene.ssh(from, &asks))
     };
     from.zip(to).and_then(asks).into_iter().collect()
 }

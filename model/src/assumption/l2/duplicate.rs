@@ -147,7 +147,9 @@ fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, owner: NodeId, doubled: Dou
             ),
             commands: places
                 .iter()
-                .map(|(twin, interface, own)| format!("ssh {twin} ip address del {own} dev {interface}"))
+                .map(|(twin, interface, own)| {
+                    scene.ssh(*twin, &format!("ip address del {own} dev {interface}"))
+                })
                 .collect(),
         },
         evidence: lines.into_iter().collect(),

@@ -88,8 +88,8 @@ fn complaint(scene: &Scene<'_>, owner: NodeId, macs: &BTreeSet<&str>, lines: BTr
                 "Have each interface of {name} answer for its own addresses alone, also after the next start (/etc/sysctl.d)."
             ),
             commands: vec![
-                format!("ssh {owner} sysctl -w net.ipv4.conf.all.arp_ignore=1"),
-                format!("ssh {owner} sysctl -w net.ipv4.conf.all.arp_announce=2"),
+                scene.ssh(owner, "sysctl -w net.ipv4.conf.all.arp_ignore=1"),
+                scene.ssh(owner, "sysctl -w net.ipv4.conf.all.arp_announce=2"),
             ],
         },
         evidence: lines.into_iter().collect(),

@@ -284,10 +284,11 @@ fn several(scene: &Scene<'_>, survey: &Survey<'_>, address: IpAddr, gateway: &Ga
 fn by_hand(scene: &Scene<'_>, node: NodeId, gateway: IpAddr) -> Option<String> {
     let family = Family::of(node.address()?);
     let (interface, _) = data_interface(scene, node, family)?;
-    Some(match Family::of(gateway) {
-        Family::Ipv4 => format!("ssh {node} arping -c 3 -I {} {gateway}", interface.name),
-        Family::Ipv6 => format!("ssh {node} ndisc6 -m {gateway} {}", interface.name),
-    })
+    let asks = match Family::of(gateway) {
+        Family::Ipv4 => format!("arping -c 3 -I {} {gateway}", interface.name),
+        Family::Ipv6 => format!("ndisc6 -m {gateway} {}", interface.name),
+    };
+    Some(scene.ssh(node, &asks))
 }
 
 /// What tests over a gateway come to that is not there.

@@ -113,7 +113,7 @@ fn complaint(scene: &Scene<'_>, survey: &Survey<'_>, mac: &str, nodes: &[NodeId]
     let (first, rest) = nodes.split_at(1);
     let shows = nodes.iter().filter_map(|node| {
         let (interface, _) = data_interface(scene, *node, Family::of(node.address()?))?;
-        Some(format!("ssh {node} ip link show {}", interface.name))
+        Some(scene.ssh(*node, &format!("ip link show {}", interface.name)))
     });
     let facts = nodes
         .iter()

@@ -21,6 +21,7 @@ use crate::{
 mod apart;
 mod duplicate;
 mod others;
+mod ssh;
 
 const A: &str = "10.0.0.1";
 const B: &str = "10.0.0.2";

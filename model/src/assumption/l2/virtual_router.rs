@@ -99,7 +99,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 ),
             ));
         } else if !taken.is_empty() || is_used {
-            rulings.push(Ruling::fail(subject, complaint(*vrid, router, &taken, true)));
+            rulings.push(Ruling::fail(
+                subject,
+                complaint(scene, *vrid, router, &taken, true),
+            ));
         } else if serves {
             rulings.push(Ruling::pass(
                 subject,
@@ -109,7 +112,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 ),
             ));
         } else {
-            rulings.push(Ruling::warn(subject, complaint(*vrid, router, &taken, false)));
+            rulings.push(Ruling::warn(
+                subject,
+                complaint(scene, *vrid, router, &taken, false),
+            ));
         }
     }
     if rulings.is_empty() && is_whole {
@@ -195,7 +201,7 @@ fn said<'i>(addresses: impl IntoIterator<Item = &'i IpAddr>) -> String {
     all.join(", ")
 }
 
-fn complaint(vrid: u8, router: &Router<'_>, taken: &[IpAddr], is_used: bool) -> Complaint {
+fn complaint(scene: &Scene<'_>, vrid: u8, router: &Router<'_>, taken: &[IpAddr], is_used: bool) -> Complaint {
     let macs: Vec<&str> = router.macs.iter().copied().collect();
     let who = format!("{} (link address {})", said(&router.senders), macs.join(", "));
     let what = match (taken.is_empty(), is_used) {
@@ -227,7 +233,7 @@ fn complaint(vrid: u8, router: &Router<'_>, taken: &[IpAddr], is_used: bool) -> 
                 .by
                 .iter()
                 .take(1)
-                .map(|node| format!("ssh {node} tcpdump -c 5 -e -n -v ip proto 112 or ip6 proto 112"))
+                .map(|node| scene.ssh(*node, "tcpdump -c 5 -e -n -v ip proto 112 or ip6 proto 112"))
                 .collect(),
         },
         evidence: router.lines.iter().copied().collect(),

@@ -37,6 +37,12 @@ struct Own {
     line: u32,
 }
 
+impl Own {
+    fn set_mtu(&self, scene: &Scene<'_>, mtu: u32) -> String {
+        scene.ssh(self.node, &format!("ip link set dev {} mtu {mtu}", self.name))
+    }
+}
+
 /// Judges every node's data interface. Those that differ alike are one complaint.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let lacking = |node| Some(Ruling::not_measured(scene.name(node), scene.facts(node).err()?));
@@ -208,7 +214,7 @@ fn mismatch(scene: &Scene<'_>, group: &[Own], usual: u32, told: &[Own]) -> Compl
             commands: group
                 .iter()
                 .take(MOST_COMMANDS)
-                .map(|own| format!("ssh {} ip link set dev {} mtu {usual}", own.node, own.name))
+                .map(|own| own.set_mtu(scene, usual))
                 .collect(),
         },
         evidence: told.iter().map(|own| own.line).collect(),
@@ -265,7 +271,7 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
             commands: group
                 .iter()
                 .take(MOST_COMMANDS)
-                .map(|own| format!("ssh {} ip link set dev {} mtu {ETHERNET}", own.node, own.name))
+                .map(|own| own.set_mtu(scene, ETHERNET))
                 .collect(),
         },
         evidence: group.iter().map(|own| own.line).collect(),

@@ -288,12 +288,12 @@ impl Limit {
             };
         };
         let headers = if dst.is_ipv4() { 28 } else { 48 };
-        let on = scene.name(src);
+        let full = format!("ping -M do -c 3 -s {} {dst}", expected.saturating_sub(headers));
         Fix {
-            text: format!("{text} To see it, on {on}:"),
+            text: format!("{text} To see it:"),
             commands: vec![
-                format!("ping -M do -c 3 -s {} {dst}", expected.saturating_sub(headers)),
-                format!("tracepath -n {dst}"),
+                scene.ssh(src, &full),
+                scene.ssh(src, &format!("tracepath -n {dst}")),
             ],
         }
     }

@@ -405,3 +405,32 @@ fn what_no_probe_told_of_is_a_row_for_its_node() {
     }
     assert_eq!(said(&judged(&stage, path::judge))[&'-'], 1);
 }
+
+#[test]
+fn what_is_set_and_seen_of_sizes_goes_where_ssh_goes() {
+    let odd = with_mtu(stage(|_, dst| whole(dst)), W1, 9000).with_ssh_elsewhere();
+    assert_eq!(
+        only(judged(&odd, interfaces::judge)).fix.commands,
+        ["ssh -p 2222 172.31.1.1 ip link set dev eth0 mtu 1500"]
+    );
+    let small = ALL
+        .iter()
+        .fold(stage(|_, dst| whole(dst)), |stage, on| with_mtu(stage, on, 1200));
+    let fix = only(judged(&small.with_ssh_elsewhere(), interfaces::judge)).fix;
+    assert_eq!(
+        fix.commands[3],
+        "ssh -p 2222 172.31.1.2 ip link set dev eth0 mtu 1500"
+    );
+    let narrow = stage(|src, dst| match crosses(src, dst) {
+        true => limited(dst, 1400, true),
+        false => whole(dst),
+    });
+    let fix = only(judged(&narrow.with_ssh_elsewhere(), path::judge)).fix;
+    assert_eq!(
+        fix.commands,
+        [
+            "ssh -p 2222 172.31.0.1 ping -M do -c 3 -s 1472 10.0.1.1",
+            "ssh -p 2222 172.31.0.1 tracepath -n 10.0.1.1"
+        ]
+    );
+}

@@ -204,7 +204,10 @@ fn complaint(scene: &Scene<'_>, broken: &[(&Pair<'_>, Told<&Tried>)]) -> Option<
     } else {
         "not even a connection came up".to_owned()
     };
-    let interface = interface(scene, first.from);
+    let offloads_off = format!(
+        "ethtool -K {} tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off",
+        interface(scene, first.from)
+    );
     Some(Ruling::fail(
         first.subject(scene),
         Complaint {
@@ -222,9 +225,7 @@ fn complaint(scene: &Scene<'_>, broken: &[(&Pair<'_>, Told<&Tried>)]) -> Option<
                 text: "Switch the tunnel offloads of the network cards off, which break checksums or segments of what is inside, \
                        and update their firmware or the hypervisor."
                     .to_owned(),
-                commands: vec![format!(
-                    "ethtool -K {interface} tx-udp_tnl-segmentation off tx-udp_tnl-csum-segmentation off"
-                )],
+                commands: vec![scene.ssh(first.from, &offloads_off)],
             },
             evidence: broken.iter().map(|(_, tried)| tried.line).collect(),
             explains: Explains::default(),

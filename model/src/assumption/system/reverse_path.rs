@@ -3,7 +3,9 @@
 use crate::{
     assumption::{Ruling, Scene, firewall::uses_cilium, inspected::of_setting},
     observation::HostSettings,
+    port::Family,
     report::check::Check,
+    sysctl::of_interface,
 };
 
 /// Reverse path filtering does not drop pods' packets.
@@ -75,9 +77,11 @@ fn strict(host: &HostSettings) -> Option<String> {
     if all == STRICT {
         return Some(ALL.to_owned());
     }
-    let of_data = format!("net.ipv4.conf.{}.rp_filter", host.data_interface.as_ref()?);
+    let interface = host.data_interface.as_ref()?;
+    // Probes name it by its path, in which a dot of the interface's name is a dot.
+    let of_data = format!("net.ipv4.conf.{interface}.rp_filter");
     let is_strict = all == "0" && host.sysctls.get(&of_data).is_some_and(|value| value == STRICT);
-    is_strict.then_some(of_data)
+    is_strict.then(|| of_interface(Family::Ipv4, interface, "rp_filter"))
 }
 
 /// The file that makes it strict at the next start, if it is applied after Cilium's.

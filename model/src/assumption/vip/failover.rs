@@ -62,7 +62,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             text: "Have gratuitous ARP for the VIP taken by switches and by the gateway of its subnet, and lower the gateway's ARP \
                    timeout."
                 .to_owned(),
-            commands: vec![format!("ip neigh show {vip}")],
+            commands: vec![scene.ssh(slowest.caller, &format!("ip neigh show {vip}"))],
         },
         evidence: slowest.lines,
         explains: Explains::default(),

@@ -108,7 +108,7 @@ fn complaint(scene: &Scene<'_>, nodes: &[NodeId], vips: &str) -> Complaint {
             commands: nodes
                 .iter()
                 .take(1)
-                .map(|node| format!("ssh {node} ip address show"))
+                .map(|node| scene.ssh(*node, "ip address show"))
                 .collect(),
         },
         evidence: lines.into_iter().collect(),

@@ -130,6 +130,7 @@ fn complaint(
         .iter()
         .map(|mac| format!("a host that is no node, with the link address {mac}"));
     let hosts: Vec<String> = named.chain(unnamed).collect();
+    let shows = format!("ip address show to {}", vips.split(',').next().unwrap_or(vips));
     let is_alone = hosts.len() == 1;
     let hosts = hosts.join(" and ");
     Complaint {
@@ -152,10 +153,7 @@ fn complaint(
                  one give the address back."
             }
             .to_owned(),
-            commands: members
-                .iter()
-                .map(|member| format!("ssh {member} ip address show to {}", vips.split(',').next().unwrap_or(vips)))
-                .collect(),
+            commands: members.iter().map(|member| scene.ssh(*member, &shows)).collect(),
         },
         evidence: lines.into_iter().collect(),
         explains: Explains::default(),

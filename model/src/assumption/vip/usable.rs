@@ -68,6 +68,8 @@ enum Fault {
 #[derive(Debug, Default)]
 struct Concern {
     vips: BTreeSet<IpAddr>,
+    /// Who asked for them.
+    callers: BTreeSet<NodeId>,
     lines: BTreeSet<u32>,
 }
 
@@ -89,6 +91,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         for fault in of_turn {
             let concern = faults.entry(fault).or_default();
             concern.vips.insert(turn.vip);
+            concern.callers.extend(turn.callers());
             concern.lines.extend(turn.kept().map(|(_, kept)| kept.line));
             concern
                 .lines
@@ -311,6 +314,25 @@ impl Fault {
         }
     }
 
+    /// At whom it shows: one of those who do not reach the VIP, on its link if any of them is, since others have no entry for it.
+    fn who_looks(&self, concern: &Concern, is_on_link: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let callers: Vec<NodeId> = match self {
+            Self::OnNode(holder) => concern
+                .callers
+                .iter()
+                .copied()
+                .filter(|caller| caller != holder)
+                .collect(),
+            Self::Nowhere { callers, .. }
+            | Self::NotLearned { callers, .. }
+            | Self::OnLink { callers, .. }
+            | Self::OffLink { callers, .. }
+            | Self::Foreign { callers } => callers.clone(),
+        };
+        let near = callers.iter().find(|caller| is_on_link(**caller));
+        near.or_else(|| callers.first()).copied()
+    }
+
     fn ruling(&self, scene: &Scene<'_>, concern: &Concern) -> Ruling {
         let names = |nodes: &[NodeId]| {
             let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
@@ -319,7 +341,10 @@ impl Fault {
         let vips: Vec<String> = concern.vips.iter().map(ToString::to_string).collect();
         let subject = vips.join(", ");
         let vips = listed(&vips);
-        let first = concern.vips.first().map(ToString::to_string).unwrap_or_default();
+        let command = |vip: &IpAddr, look: &str| {
+            let caller = self.who_looks(concern, |caller| is_on_link(scene, caller, *vip))?;
+            Some(scene.ssh(caller, &look.replace("VIP", &vip.to_string())))
+        };
         let (kind, node, between, detail, fix) = match self {
             Self::Nowhere { holders, callers } => (
                 CauseKind::VipUnreachable,
@@ -388,6 +413,7 @@ impl Fault {
                 FIND_OTHER,
             ),
         };
+        let commands = concern.vips.first().and_then(|vip| command(vip, fix.1));
         let complaint = Complaint {
             cause: Cause {
                 kind,
@@ -397,7 +423,7 @@ impl Fault {
             },
             fix: Fix {
                 text: fix.0.to_owned(),
-                commands: vec![fix.1.replace("VIP", &first)],
+                commands: commands.into_iter().collect(),
             },
             evidence: concern.lines.iter().copied().collect(),
             explains: Explains::default(),

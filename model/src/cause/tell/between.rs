@@ -192,7 +192,7 @@ impl Teller<'_> {
                     self.name(node),
                     self.unread(node, way, tests)
                 ),
-                commands: looks_on(&[node], tests),
+                commands: self.looks_on(&[node], tests),
             });
         }
         let needs: Vec<String> = self
@@ -222,8 +222,17 @@ impl Teller<'_> {
                 self.side(&blind, tests),
                 said_list(&needs, needs.len())
             ),
-            commands: looks_on(&unread, tests),
+            commands: self.looks_on(&unread, tests),
         })
+    }
+
+    /// Shows the packet filters of nodes, the first few.
+    fn looks_on(&self, nodes: &[NodeId], tests: &Tests) -> Vec<String> {
+        let shows = show_filter(tests);
+        let nodes = nodes.iter().take(MAX_SHOWN_FILTERS);
+        nodes
+            .flat_map(|node| shows.iter().map(|command| self.inventory.ssh(*node, command)))
+            .collect()
     }
 
     /// The ends whose probes may not capture or may not read the packet filter, ascending.
@@ -284,33 +293,22 @@ impl Teller<'_> {
                 Family::Ipv6 => "nc -6",
             };
             if *protocol == Protocol::Tcp {
-                return Some(vec![on(src, &format!("{nc} -vz -w 3 {address} {port}"))]);
+                return Some(vec![
+                    self.inventory
+                        .ssh(*src, &format!("{nc} -vz -w 3 {address} {port}")),
+                ]);
             }
             let filter = format!("{protocol} dst port {port} and dst host {address}");
-            let waits = on(dst, &format!("timeout 20 tcpdump -n -c 1 -i any {filter}"));
-            let sends = on(src, &format!("echo | {nc} -u -w 1 {address} {port}"));
+            let waits = self
+                .inventory
+                .ssh(*dst, &format!("timeout 20 tcpdump -n -c 1 -i any {filter}"));
+            let sends = self
+                .inventory
+                .ssh(*src, &format!("echo | {nc} -u -w 1 {address} {port}"));
             Some(vec![format!("{waits} &"), format!("sleep 2; {sends}")])
         });
         tried.unwrap_or_default()
     }
-}
-
-/// A command as it is typed at the admin workstation.
-fn on(node: &NodeId, command: &str) -> String {
-    match node {
-        NodeId::Coordinator => command.to_owned(),
-        NodeId::Address(address) if command.contains('|') => format!("ssh {address} '{command}'"),
-        NodeId::Address(address) => format!("ssh {address} {command}"),
-    }
-}
-
-/// Shows the packet filters of nodes, the first few.
-fn looks_on(nodes: &[NodeId], tests: &Tests) -> Vec<String> {
-    let shows = show_filter(tests);
-    let nodes = nodes.iter().take(MAX_SHOWN_FILTERS);
-    nodes
-        .flat_map(|node| shows.iter().map(|command| on(node, command)))
-        .collect()
 }
 
 /// Whether the kernel's reason for not giving something is that the asker may not have it (EPERM, EACCES).

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     firewall::{Judgement, Ruleset},
     id::NodeId,
+    inventory::Inventory,
     ledger::Ledger,
     observation::Life,
     plan::Plan,
@@ -37,6 +38,7 @@ use super::{
 
 /// Knows the names of things.
 pub(super) struct Teller<'a> {
+    inventory: &'a Inventory,
     plan: &'a Plan,
     ledger: &'a Ledger<'a>,
     subnets: &'a Subnets,
@@ -56,13 +58,19 @@ pub(super) struct Told {
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(plan: &'a Plan, ledger: &'a Ledger<'a>, subnets: &'a Subnets) -> Self {
+    pub(super) fn new(
+        inventory: &'a Inventory,
+        plan: &'a Plan,
+        ledger: &'a Ledger<'a>,
+        subnets: &'a Subnets,
+    ) -> Self {
         let mut hostnames = BTreeMap::new();
         for facts in ledger.nodes.values().filter_map(|log| log.facts) {
             *hostnames.entry(facts.what.hostname.as_str()).or_insert(0) += 1;
         }
         hostnames.remove("");
         Self {
+            inventory,
             plan,
             ledger,
             subnets,

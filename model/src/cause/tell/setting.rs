@@ -8,6 +8,7 @@ use crate::{
     id::NodeId,
     port::Family,
     report::{Status, check},
+    sysctl::of_interface,
 };
 
 use super::{
@@ -185,9 +186,9 @@ impl Teller<'_> {
             None => format!("{ip} address show"),
         }];
         if let (Family::Ipv6, Some(interface)) = (family, interface) {
-            commands.push(format!(
-                "sysctl net.ipv6.conf.{interface}.disable_ipv6 net.ipv6.conf.{interface}.accept_ra"
-            ));
+            let settings =
+                ["disable_ipv6", "accept_ra"].map(|setting| of_interface(family, interface, setting));
+            commands.push(format!("sysctl {}", settings.join(" ")));
         }
         let said = Said {
             kind: CauseKind::HostSetting,

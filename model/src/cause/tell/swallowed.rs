@@ -2,7 +2,9 @@
 
 use crate::{
     id::NodeId,
+    port::Family,
     report::{Status, check},
+    sysctl::of_interface,
 };
 
 use super::{
@@ -100,7 +102,10 @@ impl Teller<'_> {
                     vec![
                         format!("ip route get {}", self.a_peer(node, tests)),
                         "sysctl -a | grep -F .rp_filter".to_owned(),
-                        format!("sysctl -w net.ipv4.conf.{interface}.rp_filter=2"),
+                        format!(
+                            "sysctl -w {}=2",
+                            of_interface(Family::Ipv4, interface, "rp_filter")
+                        ),
                     ],
                 )
             }

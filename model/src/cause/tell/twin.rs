@@ -44,7 +44,14 @@ impl Teller<'_> {
                     "{} answers with its link address for {whose} in {count}",
                     self.name(*twin)
                 ),
-                self.seek(owner, address, &format!("Let {} stop answering for the address.", self.name(*twin))),
+                Fix {
+                    text: format!("Let {} stop answering for the address.", self.name(*twin)),
+                    commands: self
+                        .who_answers(owner, address)
+                        .map(|asks| self.inventory.ssh(owner, &asks))
+                        .into_iter()
+                        .collect(),
+                },
             ),
             (Twin::Unknown, _) => (
                 Some(owner),
@@ -81,15 +88,20 @@ impl Teller<'_> {
     }
 
     pub(super) fn proxy_arp(&self, mac: &str, tests: &Tests) -> Told {
+        let sources = tests.sources();
         let (from, to) = (
-            self.side(&tests.sources(), tests),
+            self.side(&sources, tests),
             self.side(&tests.destinations(), tests),
         );
         let ip = self.ip(tests);
         let setting = match tests.families().first() {
-            Some(Family::Ipv6) => "net.ipv6.conf.all.proxy_ndp",
-            _ => "net.ipv4.conf.all.proxy_arp",
+            Some(Family::Ipv6) => "proxy_ndp",
+            _ => "proxy_arp",
         };
+        let forget = [
+            format!("{ip} neighbour show | grep -i {mac}"),
+            format!("{ip} neighbour flush all"),
+        ];
         Told {
             check: check::REACH_TCP.id,
             kind: CauseKind::ProxyArp,
@@ -100,14 +112,15 @@ impl Teller<'_> {
                 self.count(tests)
             ),
             fix: Fix {
-                text: "Turn off proxy ARP on the gateway's interface to this link (Linux: the sysctl below, also of the single \
-                       interface; other routers: no ip proxy-arp), then forget the neighbours on the nodes."
-                    .to_owned(),
-                commands: vec![
-                    format!("sysctl -w {setting}=0"),
-                    format!("{ip} neighbour show | grep -i {mac}"),
-                    format!("{ip} neighbour flush all"),
-                ],
+                text: format!(
+                    "Turn off proxy ARP on the gateway's interface to this link (Linux: {setting}, of all and of the interface; \
+                     other routers: no ip proxy-arp), then forget the neighbours on the nodes."
+                ),
+                commands: sources
+                    .iter()
+                    .take(MAX_FORGETTING)
+                    .flat_map(|node| forget.iter().map(|command| self.inventory.ssh(*node, command)))
+                    .collect(),
             },
             most: Status::Fail,
         }
@@ -135,8 +148,9 @@ impl Teller<'_> {
         let remove = self.interface_with(twin, address);
         let commands = remove.map(|(interface, with_length)| {
             vec![
-                format!("ssh {twin} ip address del {with_length} dev {interface}"),
-                format!("ssh {twin} grep -rn {address} /etc"),
+                self.inventory
+                    .ssh(twin, &format!("ip address del {with_length} dev {interface}")),
+                self.inventory.ssh(twin, &format!("grep -rn {address} /etc")),
             ]
         });
         Fix {
@@ -148,16 +162,23 @@ impl Teller<'_> {
         }
     }
 
-    /// Who answers for an address, asked from its owner.
+    /// Has the owner, which is the node that is named, ask who else is there.
     fn seek(&self, owner: NodeId, address: Option<IpAddr>, text: &str) -> Fix {
-        let interface = self.data_interface(owner).unwrap_or("eth0");
-        let asks = address.map(|address| match address {
-            IpAddr::V4(address) => format!("arping -D -c 3 -I {interface} {address}"),
-            IpAddr::V6(address) => format!("ndisc6 -m {address} {interface}"),
-        });
         Fix {
             text: text.to_owned(),
-            commands: asks.into_iter().collect(),
+            commands: self.who_answers(owner, address).into_iter().collect(),
         }
     }
+
+    /// Who answers for an address, asked at its owner.
+    fn who_answers(&self, owner: NodeId, address: Option<IpAddr>) -> Option<String> {
+        let interface = self.data_interface(owner).unwrap_or("eth0");
+        Some(match address? {
+            IpAddr::V4(address) => format!("arping -D -c 3 -I {interface} {address}"),
+            IpAddr::V6(address) => format!("ndisc6 -m {address} {interface}"),
+        })
+    }
 }
+
+/// Nodes that are told by commands to forget their neighbours; it is the same on all others.
+const MAX_FORGETTING: usize = 4;

@@ -29,6 +29,30 @@ fn a_filter_between_two_subnets_is_one_finding_that_names_both() {
     );
 }
 
+#[test]
+fn a_test_is_made_again_where_ssh_goes() {
+    let stage = Stage::new().with_ssh_elsewhere();
+    let stage = stage.silent(CP, W1, "10250", Some((1, 0)), Some((0, 0)));
+    assert_eq!(
+        commands_by_ssh(&stage.report()),
+        ["ssh -p 2222 172.31.0.1 nc -vz -w 3 10.0.1.1 10250"]
+    );
+    let udp = Stage::new()
+        .with_ssh_elsewhere()
+        .over(Family::Ipv4, Protocol::Udp);
+    let udp = udp.rule("node.tunnel", "6081", &[CP, W1], &[CP, W1]);
+    let report = udp.silent(CP, W1, "6081", Some((1, 0)), Some((0, 0))).report();
+    let commands = commands_by_ssh(&report);
+    assert!(
+        commands[0].starts_with("ssh -p 2222 172.31.1.1 timeout"),
+        "{commands:?}"
+    );
+    assert!(
+        commands[1].starts_with("sleep 2; ssh -p 2222 172.31.0.1 'echo | nc -u"),
+        "{commands:?}"
+    );
+}
+
 /// Two nodes and two others hear nothing of each other. What is asked one way does not arrive; of what is asked the other way,
 /// so many (questions, answers) are seen where it goes to.
 fn cut_between_subnets(seen_of_the_way_back: (u32, u32)) -> Stage {

@@ -146,6 +146,38 @@ fn a_gateway_that_answers_for_a_neighbour_and_delivers_nothing_is_proxy_arp() {
 }
 
 #[test]
+fn what_is_to_be_done_about_a_twin_or_a_proxy_goes_where_ssh_goes() {
+    let twin = with_macs().learns(W2, |facts| {
+        facts.interfaces[0].addresses.push(format!("{W1}/24"));
+    });
+    let report = confused(twin.with_ssh_elsewhere()).report();
+    assert_eq!(
+        commands_by_ssh(&report)[0],
+        "ssh -p 2222 172.31.1.2 ip address del 10.0.1.1/24 dev eth0"
+    );
+    // Its own address is not told of, only the link address that answers.
+    let untold = with_macs()
+        .learns(W2, knows_neighbor(W1, OF_W2))
+        .with_ssh_elsewhere();
+    let asked = commands_by_ssh(&confused(untold).report());
+    assert!(
+        asked
+            .iter()
+            .all(|command| command.starts_with("ssh -p 2222 172.31.1.1 arping")),
+        "{asked:?}"
+    );
+    let proxy = answered_by_the_gateway().with_ssh_elsewhere();
+    let proxy = proxy.silent(W2, W1, "4240,10250", Some((1, 0)), Some((0, 0)));
+    assert_eq!(
+        commands_by_ssh(&proxy.report()),
+        [
+            format!("ssh -p 2222 172.31.1.2 'ip neighbour show | grep -i {STRANGE}'"),
+            "ssh -p 2222 172.31.1.2 ip neighbour flush all".to_owned()
+        ]
+    );
+}
+
+#[test]
 fn a_gateway_that_answers_for_everybody_and_delivers_is_no_cause_of_a_closed_port() {
     let stage = answered_by_the_gateway();
     let report = stage.silent(W2, W1, "10250", Some((1, 0)), Some((0, 0))).report();

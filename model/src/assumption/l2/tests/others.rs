@@ -68,7 +68,7 @@ fn a_gateway_with_two_link_addresses_is_a_warning() {
     );
 }
 
-fn advert(vrid: u8, sender: &str, address: &str) -> Advert {
+pub(super) fn advert(vrid: u8, sender: &str, address: &str) -> Advert {
     Advert {
         vrid,
         sender: sender.parse().unwrap(),

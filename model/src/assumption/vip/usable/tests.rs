@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::{
-    assumption::vip::turn::Stay,
+    assumption::{Opinion, vip::turn::Stay},
+    ledger::Ledger,
     observation::{Comparison, Reached, Stretch},
+    report::stage::{self, CP, LB, Stage, W1},
 };
 
 const HOLDERS: [u8; 3] = [1, 2, 3];
@@ -212,4 +214,42 @@ fn a_stranger_at_the_vip_is_found_by_those_who_met_it() {
         callers: nodes(&[11]),
     };
     assert_eq!(world.faults(), [expected]);
+}
+
+#[test]
+fn a_fault_is_looked_at_on_a_caller_and_on_the_vips_link_if_there_is_one() {
+    let stage = Stage::new().with_ssh_elsewhere();
+    let entries = stage.entries();
+    let scene = Scene {
+        inventory: &stage.inventory,
+        profiles: &[],
+        plan: &stage.plan,
+        ledger: &Ledger::replay(&entries).unwrap(),
+        pairs: &[],
+        configured: &[],
+    };
+    let [holder, near, far] = [CP, LB, W1].map(stage::node);
+    let concern = Concern {
+        vips: BTreeSet::from([[10, 0, 0, 100].into()]),
+        callers: BTreeSet::from([holder, near, far]),
+        lines: BTreeSet::new(),
+    };
+    let command = |fault: Fault| match fault.ruling(&scene, &concern).opinion {
+        Opinion::Fail(complaint) => complaint.fix.commands.concat(),
+        other => panic!("{other:?}"),
+    };
+    let (holders, callers) = (vec![holder], vec![far]);
+    assert_eq!(
+        command(Fault::OnNode(holder)),
+        "ssh -p 2222 172.31.0.2 ip neigh show 10.0.0.100"
+    );
+    assert_eq!(
+        command(Fault::OffLink { holders, callers }),
+        "ssh -p 2222 172.31.1.1 ip route get 10.0.0.100"
+    );
+    let callers = vec![far, near];
+    assert_eq!(
+        command(Fault::Foreign { callers }),
+        "ssh -p 2222 172.31.0.2 ip neigh show 10.0.0.100"
+    );
 }
