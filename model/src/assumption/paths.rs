@@ -15,6 +15,7 @@ use crate::{
     ledger::Told,
     observation::{Interface, PathMethod, PathSeen},
     port::Family,
+    verdict::PairVerdict,
 };
 
 use super::{Lack, Ruling, Scene};
@@ -70,34 +71,63 @@ pub(super) fn told<'a>(scene: &Scene<'a>) -> Vec<Path<'a>> {
     paths
 }
 
-/// One row for each node some of whose planned paths were not told of: why.
+/// One row for each node some of whose planned paths were not told of: why. What nobody else tells of is one finding for the
+/// whole run, whichever checks miss it.
 pub(super) fn untold(scene: &Scene<'_>) -> Vec<Ruling> {
-    let mut missing: BTreeMap<NodeId, usize> = BTreeMap::new();
-    let known = told(scene);
-    let known: BTreeSet<(NodeId, NodeId, Family)> = known
+    let known: BTreeSet<(NodeId, NodeId, Family)> = told(scene)
         .iter()
         .map(|path| (path.src, path.dst, path.family))
         .collect();
-    let is_told = |src: NodeId, target: &PathTarget| known.contains(&(src, target.node, target.family));
+    let mut missing: BTreeMap<NodeId, BTreeSet<(NodeId, Family)>> = BTreeMap::new();
     for (src, target) in planned(scene) {
-        if !is_told(src, target) {
-            *missing.entry(src).or_default() += 1;
+        if !known.contains(&(src, target.node, target.family)) {
+            let targets = missing.entry(src).or_default();
+            targets.insert((target.node, target.family));
         }
     }
-    let ruling = |(src, count): (NodeId, usize)| {
-        let lack = scene.undone(src, errand::Kind::Path).unwrap_or_else(|| {
-            if scene.ledger.interrupted.is_some() {
-                Lack::ToldElsewhere("the run was stopped".to_owned())
-            } else {
-                let paths = if count == 1 { "path" } else { "paths" };
-                Lack::ToldElsewhere(format!(
-                    "the probe told nothing of {count} {paths}: its local policy forbids them, or time ran out"
-                ))
+    let (mut rulings, mut silent) = (Vec::new(), Vec::new());
+    for (src, mut targets) in missing {
+        if let Some(lack) = scene.undone(src, errand::Kind::Path) {
+            rulings.push(Ruling::not_measured(scene.name(src), lack));
+            continue;
+        }
+        let count = targets.len();
+        targets.retain(|(dst, _)| !scene.ledger.is_gone(*dst));
+        let count = if targets.is_empty() { count } else { targets.len() };
+        let paths = if count == 1 { "path" } else { "paths" };
+        let why = match (scene.ledger.interrupted.is_some(), targets.is_empty()) {
+            (true, _) => "the run was stopped".to_owned(),
+            (false, true) => format!("the probes at the other ends of {count} {paths} are gone"),
+            (false, false) => {
+                silent.push((src, count));
+                continue;
             }
-        });
-        Ruling::not_measured(scene.name(src), lack)
+        };
+        rulings.push(Ruling::not_measured(scene.name(src), Lack::ToldElsewhere(why)));
+    }
+    rulings.extend(unreached(scene, &silent));
+    rulings
+}
+
+/// Rows of nodes that told nothing of so many paths, though nothing is known to have kept them from it.
+fn unreached(scene: &Scene<'_>, silent: &[(NodeId, usize)]) -> Vec<Ruling> {
+    let why = "a local policy forbids them, or time ran out";
+    let all: usize = silent.iter().map(|(_, count)| count).sum();
+    let who = match silent {
+        [(one, _)] => format!("the probe on {}", scene.name(*one)),
+        several => format!("the probes of {} nodes", several.len()),
     };
-    missing.into_iter().map(ruling).collect()
+    let paths = |count| if count == 1 { "path" } else { "paths" };
+    let of_run = format!("{who} told nothing of {all} {}: {why}", paths(all));
+    let ruling = |(src, count): &(NodeId, usize)| {
+        let lack = Lack::Other(None, of_run.clone());
+        let detail = format!("the probe told nothing of {count} {}: {why}", paths(*count));
+        Ruling {
+            detail,
+            ..Ruling::not_measured(scene.name(*src), lack)
+        }
+    };
+    silent.iter().map(ruling).collect()
 }
 
 /// One row for each node from which something is as it should be: to how many nodes.
@@ -124,22 +154,46 @@ pub(super) fn passes(
 }
 
 /// Rows of paths on which nothing answered, one for each node that asked.
-pub(super) fn mute(scene: &Scene<'_>, paths: &[Path<'_>]) -> Vec<Ruling> {
-    let mut by_source: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
-    for path in paths
-        .iter()
-        .filter(|path| path.seen.what.by == PathMethod::Nothing)
-    {
-        by_source.entry(path.src).or_default().push(path.dst);
+pub(super) fn mute(scene: &Scene<'_>, all: &[Path<'_>]) -> Vec<Ruling> {
+    let why = "nothing answers there, neither a responder over UDP nor ICMP echo";
+    undecided(scene, all, why, |path| path.seen.what.by == PathMethod::Nothing)
+}
+
+/// Rows of paths of which nothing can be said, one for each node that asked. That it comes to nothing at all on a node makes a
+/// run incomplete, unless tests of the port matrix fail there, too, which has findings of its own.
+pub(super) fn undecided(
+    scene: &Scene<'_>,
+    all: &[Path<'_>],
+    why: &str,
+    is_undecided: impl Fn(&Path<'_>) -> bool,
+) -> Vec<Ruling> {
+    let mut by_source: BTreeMap<NodeId, (BTreeSet<NodeId>, bool)> = BTreeMap::new();
+    for path in all {
+        let (to, is_all) = by_source.entry(path.src).or_insert((BTreeSet::new(), true));
+        match is_undecided(path) {
+            true => _ = to.insert(path.dst),
+            false => *is_all = false,
+        }
     }
-    let ruling = |(src, mut to): (NodeId, Vec<NodeId>)| {
-        to.dedup();
-        let subject = match to.as_slice() {
-            [one] => format!("{} to {}", scene.name(src), scene.name(*one)),
-            all => format!("{} to {} nodes", scene.name(src), all.len()),
+    by_source.retain(|_, (to, _)| !to.is_empty());
+    if by_source.is_empty() {
+        return Vec::new();
+    }
+    let is_wrong = |pair: &&PairVerdict| pair.cells.iter().any(|cell| !cell.outcome.is_open());
+    let wrong = scene.pairs.iter().filter(is_wrong);
+    let wrong: BTreeSet<Pair> = wrong.map(|pair| (pair.src, pair.dst)).collect();
+    let ruling = |(src, (to, is_all)): (NodeId, (BTreeSet<NodeId>, bool))| {
+        let is_told = |dst: &NodeId| wrong.contains(&(src, *dst)) || wrong.contains(&(*dst, src));
+        let is_told = to.iter().any(is_told) || scene.ledger.interrupted.is_some();
+        let subject = match to.iter().next() {
+            Some(one) if to.len() == 1 => format!("{} to {}", scene.name(src), scene.name(*one)),
+            _ => format!("{} to {} nodes", scene.name(src), to.len()),
         };
-        let why = "nothing answers there, neither a responder over UDP nor ICMP echo".to_owned();
-        Ruling::not_measured(subject, Lack::ToldElsewhere(why))
+        let lack = match is_all && !is_told {
+            true => Lack::Other(Some(src), why.to_owned()),
+            false => Lack::ToldElsewhere(why.to_owned()),
+        };
+        Ruling::not_measured(subject, lack)
     };
     by_source.into_iter().map(ruling).collect()
 }

@@ -58,6 +58,10 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         }
     }));
     rulings.extend(paths::mute(scene, &all));
+    let hidden = "packets of every size are lost there, so that nobody can say which are lost for their size";
+    rulings.extend(paths::undecided(scene, &all, hidden, |path| {
+        path.is_measured() && standing(scene, path) == Standing::Unknown
+    }));
     rulings.extend(paths::untold(scene));
     rulings
 }

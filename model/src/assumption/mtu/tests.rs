@@ -2,6 +2,7 @@
 //! everybody measures the way to everybody.
 
 mod tunnel;
+mod unmeasured;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
