@@ -160,6 +160,7 @@ fn put_in_order(report: &mut Report) {
         .sort_by_key(|row| (row.src, row.dst, row.family, row.protocol));
     for finding in &mut report.findings {
         finding.affects.sort_unstable();
+        finding.nodes.sort_unstable();
         for side in finding.cause.between.iter_mut().flatten() {
             side.sort_unstable();
         }
@@ -204,6 +205,7 @@ fn reorder_equals(findings: &mut [Finding]) {
                         finding.check.clone(),
                         finding.cause.node,
                         finding.cause.between.clone(),
+                        finding.nodes.clone(),
                     )
                 };
                 who(one)

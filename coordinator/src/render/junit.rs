@@ -314,10 +314,8 @@ fn related(report: &Report) -> Related {
             .cloned()
             .unwrap_or_default();
         let here = |finding: &Finding| {
-            let at_node = finding
-                .cause
-                .node
-                .is_some_and(|node| node.to_string() == row.subject);
+            let mut nodes = finding.cause.node.iter().chain(&finding.nodes);
+            let at_node = nodes.any(|node| node.to_string() == row.subject);
             let in_file = finding.places.iter().any(|place| place.file == row.subject);
             finding.check == row.id && (at_node || in_file)
         };
@@ -338,6 +336,7 @@ fn place(finding: &Finding) -> String {
     match (&finding.cause.between, finding.cause.node) {
         (_, Some(node)) => node.to_string(),
         (Some([from, to]), None) => format!("{} to {}", several(from), several(to)),
+        (None, None) if !finding.nodes.is_empty() => several(&finding.nodes),
         (None, None) => finding.id.clone(),
     }
 }

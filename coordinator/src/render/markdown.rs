@@ -64,6 +64,7 @@ fn push_finding(out: &mut String, finding: &Finding, extent: Extent) {
     let place = match (finding.cause.node, finding.places.first()) {
         (Some(node), _) => format!(" on {node}"),
         (None, Some(place)) => format!(" in {}:{}", place.file, place.line),
+        (None, None) if !finding.nodes.is_empty() => format!(" on {} nodes", finding.nodes.len()),
         (None, None) => String::new(),
     };
     let _ = writeln!(

@@ -30,7 +30,7 @@ use super::{
     checks::{self, Judged},
     config,
     paste::withhold,
-    retest,
+    retest, rollout,
     time::rfc3339,
     waive::waive,
 };
@@ -59,23 +59,24 @@ pub(super) fn judge(
     place_unsampled(ledger, &mut pairs);
     share_unresolved_neighbours(&mut pairs);
     let configured = config::configured(understood, profiles, ledger);
-    let assumptions = settle(
-        &Scene {
-            inventory,
-            profiles,
-            plan,
-            ledger,
-            pairs: &pairs,
-            configured: &configured.findings,
-        },
-        explain(inventory, plan, ledger, &pairs),
-    );
+    let scene = Scene {
+        inventory,
+        profiles,
+        plan,
+        ledger,
+        pairs: &pairs,
+        configured: &configured.findings,
+    };
+    let assumptions = settle(&scene, explain(inventory, plan, ledger, &pairs));
+    let spellings = rollout::spellings(&scene, &assumptions.findings);
     let mut findings = assumptions.findings;
     withhold(ledger, &mut findings);
     findings.extend(configured.findings);
     let reachability = reachability(plan, &pairs);
     let started_unix_ms = ledger.run.started_unix_ms;
     let waivers = waive(&understood.waivers, &mut findings, &reachability, started_unix_ms);
+    // Somebody may answer for some of many nodes alone.
+    rollout::join(&mut findings, &spellings);
     put_in_order(&mut findings);
     let coverage = coverage(plan, ledger, &pairs, inferred);
     let absent = absent(planned, ledger);

@@ -6,6 +6,7 @@ mod checks;
 mod config;
 mod paste;
 mod retest;
+mod rollout;
 #[cfg(test)]
 pub(crate) mod stage;
 mod standing;
@@ -254,6 +255,9 @@ pub struct Finding {
     pub severity: FindingSeverity,
     /// Why.
     pub cause: Cause,
+    /// The nodes to touch, ascending, where one setting is the same on many; `cause.node` is absent then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeId>,
     /// Where in the inputs it stands, if it is about them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<FilePlace>,
@@ -280,7 +284,7 @@ pub struct WaiverRow {
     pub waiver: Waiver,
     /// Whether it counts, by the day on which the run started (UTC).
     pub standing: WaiverStanding,
-    /// How many findings it is about; an expired one covers none of them.
+    /// How many findings it is about, one on several nodes counted for each; an expired one covers none of them.
     pub findings: u64,
 }
 

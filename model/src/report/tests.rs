@@ -21,6 +21,7 @@ use crate::{
 
 mod live;
 mod partial;
+mod rolled_out;
 mod schema;
 mod stated;
 mod waived;
@@ -97,8 +98,14 @@ fn waiver(check: &str, selector: Selector, expires: &str) -> Waiver {
 }
 
 /// Runs that between them say whatever a report can say.
-fn telling() -> [Stage; 4] {
-    [Stage::new(), eventful(), live::cluster(), partial::retest()]
+fn telling() -> [Stage; 5] {
+    [
+        Stage::new(),
+        eventful(),
+        live::cluster(),
+        partial::retest(),
+        rolled_out::cluster(),
+    ]
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn is_at(finding: &Finding, node: &str) -> bool {
         return false;
     };
     let sides = finding.cause.between.iter().flatten();
-    finding.cause.node == Some(node) || sides.into_iter().any(|side| side.as_slice() == [node])
+    finding.cause.node == Some(node)
+        || finding.nodes == [node]
+        || sides.into_iter().any(|side| side.as_slice() == [node])
 }
 
 /// Whether every place of the finding is there. A file is named by the last parts of its path, so that a waiver outlives the

@@ -74,6 +74,7 @@ fn card(finding: &Finding, report: &Report, is_open: bool) -> Markup {
         .iter()
         .flat_map(|affect| [affect.src, affect.dst])
         .chain(finding.cause.node)
+        .chain(finding.nodes.iter().copied())
         .collect();
     html! {
         details id=(finding.id) class=(class) open[is_open] data-nodes=(joined(nodes)) {
@@ -113,6 +114,10 @@ fn place(finding: &Finding, report: &Report) -> Markup {
         @if let Some(node) = cause.node {
             dt { "Touch" }
             dd { (node_link(node)) @if let Some(host) = hostname(node, report) { " (" (host) ")" } }
+        }
+        @if !finding.nodes.is_empty() {
+            dt { "Touch" }
+            dd { (nodes(&finding.nodes)) }
         }
         @if let Some([from, to]) = &cause.between {
             dt { "Between" }

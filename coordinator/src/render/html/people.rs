@@ -209,7 +209,9 @@ pub(super) fn nodes(report: &Report, grid: &Grid<'_>) -> Markup {
 }
 
 fn node_row(node: &ReportNode, report: &Report, has_labels: bool, asks: Tally, asked: Tally) -> Markup {
-    let is_to_touch = |finding: &&plumbline_model::report::Finding| finding.cause.node == Some(node.id);
+    let is_to_touch = |finding: &&plumbline_model::report::Finding| {
+        finding.cause.node == Some(node.id) || finding.nodes.contains(&node.id)
+    };
     let is_fine = asks.wrong + asks.gaps + asked.wrong + asked.gaps == 0
         && node.facts.is_some()
         && report.findings.iter().find(is_to_touch).is_none();

@@ -308,6 +308,7 @@ fn finding(mut told: Told, tests: &Tests, between: Option<[Vec<NodeId>; 2]>) -> 
         _ => (Status::Warn, by_rules.min(FindingSeverity::Warn)),
     };
     Finding {
+        nodes: Vec::new(),
         places: Vec::new(),
         id: String::new(),
         check: check_of(&told, tests).to_owned(),

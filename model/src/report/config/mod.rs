@@ -183,6 +183,7 @@ fn finding(complaint: &Diagnostic) -> Option<Finding> {
             between: None,
             detail,
         },
+        nodes: Vec::new(),
         places: vec![FilePlace {
             file: complaint.file.clone(),
             line: complaint.line,
