@@ -27,7 +27,7 @@ pub(crate) const CHECK: Check = Check {
     needs: "nothing; --active to hear what the router thinks of the cluster's own number",
     rule: "fails if no node gets a connection, if a router turns all of them away, if it says another AS than the file, if it refuses \
            the cluster's own, or if it is no BGP speaker; warns if that concerns some nodes only; a router that waits for an OPEN \
-           passes. Sessions from floating IPs are not measured: nobody has these addresses before installation",
+           passes; not measured of live nodes, beside a BGP speaker of the host, and with --active where no OPEN could be said. Sessions from floating IPs are not measured: nobody has these addresses before installation",
     remedy: "configure each node as a neighbour at the router, with the cluster's AS, or mend bgpPeers and localASN in the cluster file",
     source: "RFC 4271 sections 6.2 and 8.2, RFC 4486; configure bundled load balancers with BGP: no MD5 passwords, no IPv6 peers",
 };
@@ -159,7 +159,15 @@ fn standing(
         return Standing::Unknown(Lack::Other(Some(node), why));
     };
     lines.insert((node, peer.address, line));
-    weigh(seen, peer, node)
+    let standing = weigh(seen, peer, node);
+    let is_open_missing = scene.ledger.run.parameters.active && peer.local_asn.is_some();
+    match (&standing, seen.outcome) {
+        (Standing::Fine(_), PeerOutcome::Connected { answered: None, .. }) if is_open_missing => {
+            let why = "its routers were said no OPEN: the node's local policy forbids it, or they were gone by then";
+            Standing::Unknown(Lack::Other(Some(node), why.to_owned()))
+        }
+        _ => standing,
+    }
 }
 
 /// What a router's words mean.
@@ -172,8 +180,9 @@ fn weigh(seen: &PeerSeen, peer: &BgpPeer, node: NodeId) -> Standing {
         } => return unknown("the node's local policy does not allow it"),
         PeerOutcome::Unasked { .. } => return unknown("there was no time left"),
         PeerOutcome::Occupied => {
-            let why = "somebody speaks BGP on this host, whose sessions are left alone".to_owned();
-            return Standing::Unknown(Lack::ToldElsewhere(why));
+            return unknown(
+                "somebody speaks BGP on this host, whose sessions are left alone: ask it for them",
+            );
         }
         PeerOutcome::NoConnection {
             why: NoConnection::Other { errno },
@@ -406,5 +415,78 @@ mod tests {
         assert_eq!(trouble(PeerOutcome::Occupied), None);
         let own = NoConnection::Other { errno: 24 };
         assert_eq!(trouble(PeerOutcome::NoConnection { why: own }), None);
+    }
+
+    /// Two control plane nodes with one router; the first tells this of it, and the second all that one may hear.
+    fn told(active: bool, outcome: PeerOutcome) -> crate::report::Report {
+        use crate::{
+            errand::{Depth, DialErrand, DialTarget, Errand, PeerTarget},
+            evidence::Group,
+            id::Role,
+            inventory::{LoadBalancerMode, LoadBalancerType},
+            observation::Record,
+            report::stage::{CP, LB, Stage, node},
+        };
+        let address = [10, 0, 0, 254].into();
+        let mut stage = Stage::of(&[CP, LB]).with_inventory(|inventory| {
+            (inventory.load_balancer_mode, inventory.load_balancer_type) =
+                (LoadBalancerMode::Bundled, LoadBalancerType::Bgp);
+            for own in &mut inventory.nodes {
+                own.roles.insert(Role::ControlPlane);
+            }
+            inventory.outward.bgp_peers = vec![BgpPeer {
+                address,
+                asn: 65_000,
+                local_asn: Some(65_001),
+                used_by: BgpUse::ControlPlane,
+                control_plane_nodes: Vec::new(),
+            }];
+        });
+        stage.parameters.groups = vec![Group::L3];
+        (stage.parameters.active, stage.parameters.swarm) = (active, SwarmKind::Joined);
+        for (on, outcome) in [(CP, outcome), (LB, connected(SAID, Some(PeerWord::Keepalive)))] {
+            let target = DialTarget::Peer(PeerTarget {
+                address,
+                local_as: 65_001,
+                peer_as: 65_000,
+                depth: if active { Depth::Open } else { Depth::Connect },
+            });
+            let errand = DialErrand {
+                targets: vec![target],
+                ..DialErrand::default()
+            };
+            stage
+                .plan
+                .errands
+                .entry(node(on))
+                .or_default()
+                .push(Errand::Dial(errand));
+            stage = stage.tells(on, Record::Dialled(Dialled::Peer(PeerSeen { address, outcome })));
+        }
+        stage.report()
+    }
+
+    #[test]
+    fn a_node_that_was_asked_for_an_open_and_said_none_leaves_the_run_incomplete() {
+        use crate::report::{Status, Verdict};
+        let silent = |active| told(active, connected(SAID, None));
+        assert_eq!(silent(false).verdict, Verdict::Passed);
+        let report = silent(true);
+        assert_eq!((report.verdict, report.findings.len()), (Verdict::Incomplete, 1));
+        assert_eq!(report.findings[0].status, Status::NotMeasured);
+        assert!(
+            report.findings[0].cause.detail.contains("OPEN"),
+            "{:?}",
+            report.findings[0]
+        );
+    }
+
+    #[test]
+    fn a_host_on_which_somebody_speaks_bgp_leaves_the_run_incomplete() {
+        use crate::report::Verdict;
+        let report = told(false, PeerOutcome::Occupied);
+        assert_eq!((report.verdict, report.findings.len()), (Verdict::Incomplete, 1));
+        let detail = &report.findings[0].cause.detail;
+        assert!(detail.contains("somebody speaks BGP on this host"), "{detail}");
     }
 }

@@ -15,6 +15,7 @@
 //! One thread a router with a runtime of its own, which ends within [`LONGEST_NAP`] of being told to stop.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::Duration,
@@ -217,18 +218,40 @@ fn no_connection(error: &io::Error) -> NoConnection {
     }
 }
 
-/// Whether somebody on this host listens at the port of BGP or is connected to another's. Whoever cannot tell is careful only
-/// where the kernel has such a table. To be asked before the first connection of ours, which looks the same.
+/// Whether somebody else on this host listens at the port of BGP or is connected to another's. Whoever cannot tell is careful
+/// only where the kernel has such a table. Responders of this probe hold the port as well where a test asks for it: they are
+/// known by their descriptors.
 pub(super) fn is_spoken_here() -> bool {
-    ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
+    let tables: Vec<String> = ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
-        .any(|table| speaks(&table))
+        .collect();
+    // After the tables: a socket of ours that is in one is among the descriptors, too, unless it was closed since.
+    let own = own_sockets();
+    tables.iter().any(|table| speaks(table, &own))
 }
 
-/// As proc_net_tcp(5) has it: `  0: 0100007F:00B3 00000000:0000 0A ...`. What is closed waits in states of its own.
-fn speaks(table: &str) -> bool {
+/// The inodes of this process's sockets: `/proc/self/fd/7 -> socket:[4711]` (proc_pid_fd(5)).
+fn own_sockets() -> BTreeSet<u64> {
+    let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
+        return BTreeSet::new();
+    };
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let inode = |link: std::path::PathBuf| {
+        let number = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        number.parse().ok()
+    };
+    links.filter_map(inode).collect()
+}
+
+/// As proc_net_tcp(5) has it: `  0: 0100007F:00B3 00000000:0000 0A ... 4711`, where the tenth word is the inode: 0 for a
+/// connection that no listener has taken yet, who counts by himself. What is closed waits in states of its own.
+fn speaks(table: &str, own: &BTreeSet<u64>) -> bool {
     table.lines().skip(1).any(|line| {
+        let inode = line.split_whitespace().nth(9).and_then(|word| word.parse().ok());
+        if inode.is_some_and(|inode| inode == 0 || own.contains(&inode)) {
+            return false;
+        }
         let mut words = line.split_whitespace().skip(1);
         let is_bgp = |end: Option<&str>| {
             let port = end.and_then(|end| end.rsplit_once(':')).map(|(_, port)| port);
@@ -357,14 +380,43 @@ mod tests {
         assert_eq!(outcome.await, expected);
     }
 
+    /// A table of one socket.
+    fn table(row: &str, inode: u64) -> String {
+        let rest = "00000000:00000000 00:00000000 00000000     0        0";
+        format!(
+            "  sl  local_address rem_address   st tx_queue\n   0: {row} {rest} {inode} 1 0 100 0 0 10 0\n"
+        )
+    }
+
     #[test]
     fn who_listens_or_is_connected_at_the_port_speaks_bgp() {
-        let table = |row: &str| {
-            format!("  sl  local_address rem_address   st tx_queue\n   0: {row} 00000000:00000000\n")
-        };
-        assert!(speaks(&table("00000000:00B3 00000000:0000 0A")));
-        assert!(speaks(&table("0200000A:C350 0100000A:00B3 01")));
-        assert!(!speaks(&table("0200000A:C350 0100000A:00B3 06")), "closed before");
-        assert!(!speaks(&table("0200000A:00B4 0100000A:0016 01")));
+        let speaks = |row: &str| speaks(&table(row, 4711), &BTreeSet::new());
+        assert!(speaks("00000000:00B3 00000000:0000 0A"));
+        assert!(speaks("0200000A:C350 0100000A:00B3 01"));
+        assert!(!speaks("0200000A:C350 0100000A:00B3 06"), "closed before");
+        assert!(!speaks("0200000A:00B4 0100000A:0016 01"));
+    }
+
+    #[test]
+    fn a_responder_of_ours_at_the_port_is_no_speaker() {
+        let listener = table("00000000:00B3 00000000:0000 0A", 4711);
+        assert!(!speaks(&listener, &BTreeSet::from([4711])));
+        assert!(speaks(&listener, &BTreeSet::from([4712])));
+        let untaken = table("0200000A:00B3 0100000A:C350 01", 0);
+        assert!(!speaks(&untaken, &BTreeSet::new()), "its listener counts");
+    }
+
+    #[test]
+    fn the_sockets_of_this_process_are_known_by_their_inodes() {
+        let before = own_sockets();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let own = own_sockets();
+        let tables = fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let row = tables
+            .lines()
+            .find(|line| line.contains(&format!(":{port:04X} 00000000:0000 0A")));
+        let inode = row.unwrap().split_whitespace().nth(9).unwrap().parse().unwrap();
+        assert!(own.contains(&inode) && !before.contains(&inode));
     }
 }
