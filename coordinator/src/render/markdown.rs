@@ -127,6 +127,8 @@ fn push_unmeasured(out: &mut String, report: &Report, extent: Extent) {
                 ]
             }),
     );
+    let unmade = scope::unmade(report).into_iter();
+    rows.extend(unmade.map(|(what, why)| [what, why.to_owned()]));
     if rows.is_empty() {
         return;
     }

@@ -1,7 +1,10 @@
 //! What a verdict speaks of, in sentences: which nodes took part, whether they were real ones, how much was tested, and what
 //! warns without being a finding.
 
+use std::collections::BTreeMap;
+
 use plumbline_model::{
+    cause::CauseKind,
     evidence::SwarmKind,
     id::NodeId,
     plan::Expect,
@@ -214,6 +217,36 @@ pub(super) fn warnings(report: &Report) -> Vec<String> {
     let mut lines: Vec<String> = rows.iter().take(LISTED).cloned().collect();
     if rows.len() > LISTED {
         lines.push(format!("and {} more among the checks", rows.len() - LISTED));
+    }
+    lines
+}
+
+/// Checks of assumptions that were asked for and not made of some of their subjects, without those that a finding or another
+/// check's row tells of: what, and why of the first.
+pub(super) fn unmade(report: &Report) -> Vec<(String, &str)> {
+    let is_told = |row: &CheckRow| {
+        let findings = report.findings.iter().map(|finding| &finding.cause);
+        let mut unmeasured = findings.filter(|cause| cause.kind == CauseKind::Unmeasured);
+        // "the probe on 10.0.0.1 lacks CAP_NET_RAW, so that ..." has its place in between.
+        let why = row.detail.strip_prefix("the probe ").unwrap_or(&row.detail);
+        unmeasured.any(|cause| cause.detail.contains(&row.id) && cause.detail.contains(why))
+    };
+    let is_known = |row: &CheckRow| [check::NEEDS_ACTIVE, check::PROBE_GONE].contains(&row.detail.as_str());
+    let mut by_check: BTreeMap<&str, Vec<&CheckRow>> = BTreeMap::new();
+    for row in &report.checks {
+        let is_open = row.status == Status::NotMeasured && check::is_assumption(&row.id);
+        if is_open && !is_known(row) && !is_told(row) {
+            by_check.entry(&row.id).or_default().push(row);
+        }
+    }
+    let mut lines = Vec::new();
+    for (id, rows) in by_check {
+        let Some(first) = rows.first() else { continue };
+        let more = match rows.len() - 1 {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        lines.push((format!("[{id}] {}{more}", first.subject), first.detail.as_str()));
     }
     lines
 }

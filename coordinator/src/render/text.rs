@@ -304,6 +304,25 @@ fn push_gaps(out: &mut String, report: &Report, extent: Extent) {
             "reasons why tests were not measured",
         ),
     );
+    push_unmade(out, report, extent);
+}
+
+/// Checks that were asked for and not made everywhere, a line each.
+fn push_unmade(out: &mut String, report: &Report, extent: Extent) {
+    let unmade = scope::unmade(report);
+    if unmade.is_empty() {
+        return;
+    }
+    let checks = super::counted(unmade.len(), "check");
+    let _ = writeln!(out, "\n{checks} not measured, or not everywhere:");
+    for (what, why) in unmade.iter().take(extent.items(BRIEF_LINES)) {
+        let _ = writeln!(out, "    {}: {}", extent.line(what), extent.line(why));
+    }
+    push_more(
+        out,
+        unmade.len().saturating_sub(extent.items(BRIEF_LINES)),
+        ("such check", "such checks"),
+    );
 }
 
 /// Rules without a vantage, one entry for each source and remedy: source, remedy, rules in words.
@@ -393,6 +412,38 @@ mod tests {
         assert!(
             (1..=20).all(|id| full.contains(&format!("failure F{id} [PORT-001]"))),
             "{full}"
+        );
+    }
+
+    #[test]
+    fn what_was_asked_for_and_not_measured_is_told_and_what_was_not_asked_for_is_not() {
+        let row = |id: &str, subject: &str, detail: &str| json!({"id": id, "status": "not_measured", "subject": subject, "detail": detail});
+        let unmeasured = json!({
+            "id": "F1", "check": "L3-009", "status": "not_measured", "severity": "warn",
+            "cause": {"kind": "unmeasured", "detail": "L3-009 was not measured: no time"},
+            "affects": [], "affects_total": 0, "attempts": 0, "evidence": [], "fix": {"text": "", "commands": []},
+        });
+        let told = text(
+            &report(json!({
+                "findings": [unmeasured],
+                "checks": [
+                    row("MTU-006", "a to b", "no device"), row("MTU-006", "b to c", "no device"),
+                    row("VIP-003", "10.0.0.9", "needs --active"), row("L3-009", "a to r", "no time"),
+                    row("SWARM-001", "a", "gone"),
+                ],
+            })),
+            Style::Plain,
+            Extent::Brief,
+        );
+        assert!(
+            told.contains(
+                "\n1 check not measured, or not everywhere:\n    [MTU-006] a to b and 1 more: no device\n"
+            ),
+            "{told}"
+        );
+        assert!(
+            !told.contains("VIP-003") && !told.contains("[SWARM-001]"),
+            "{told}"
         );
     }
 

@@ -22,7 +22,10 @@ use crate::{
     cause::{Cause, CauseKind, Fix},
     evidence::Group,
     id::NodeId,
-    report::{Status, check::Check},
+    report::{
+        Status,
+        check::{Check, NEEDS_ACTIVE, PROBE_GONE},
+    },
 };
 
 pub(crate) use self::{scene::Scene, settle::settle};
@@ -211,9 +214,9 @@ impl Lack {
     /// In words.
     pub(crate) fn said(&self) -> String {
         match self {
-            Self::NotActive => "needs --active".to_owned(),
+            Self::NotActive => NEEDS_ACTIVE.to_owned(),
             Self::LiveNode => "not made of live nodes".to_owned(),
-            Self::ProbeGone(_) => "the probe did not join or was lost".to_owned(),
+            Self::ProbeGone(_) => PROBE_GONE.to_owned(),
             Self::Capability(_, capability) => format!("the probe lacks {capability}"),
             Self::ToldElsewhere(why) | Self::FailsElsewhere(why) | Self::Other(_, why) => why.clone(),
         }

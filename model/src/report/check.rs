@@ -409,6 +409,17 @@ const OF_FILES_AND_TESTS: [Check; 30] = [
     ABLE,
 ];
 
+/// Whether a check judges what the design of a cluster assumes of its network: its rows tell of each subject by itself.
+pub fn is_assumption(id: &str) -> bool {
+    RULES.iter().any(|rule| rule.check.id == id)
+}
+
+/// The detail of a row that was not asked for: it makes nothing incomplete.
+pub const NEEDS_ACTIVE: &str = "needs --active";
+
+/// The detail of a row of a node whose probe is gone, which is a finding of its own.
+pub const PROBE_GONE: &str = "the probe did not join or was lost";
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

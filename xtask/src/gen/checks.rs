@@ -53,8 +53,9 @@ Every check has an id that stays what it is: findings and rows of report.json na
 generated from the program (`cargo xtask gen`); what it says is what the program does.
 
 A check passes, warns, fails, or is not measured; one that has nothing to look at in a cluster says nothing. What was asked for and
-could not be measured makes a run incomplete. What needs `--active` and was not asked for is listed as not measured, and changes no
-verdict.
+could not be measured makes a run incomplete, with a finding that says why. Three things are listed as not measured and change no
+verdict: what needs `--active` and was not asked for; what is not made of live nodes; and what another finding tells of, or where a
+rule below says so. The text of a report names the checks of the last two kinds.
 ";
 
 /// By the letters before the number of an id, in the order in which a network is built.

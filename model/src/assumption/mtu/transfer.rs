@@ -1,15 +1,18 @@
 //! MTU-006: what travels through a tunnel arrives whole.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
     assumption::{
         Complaint, Explains, Lack, Ruling, Scene,
         paths::{self, Path},
     },
     cause::{Cause, CauseKind, Fix},
-    errand::{self, Errand, TRANSFER_OCTETS, TunnelErrand},
+    errand::{self, Encapsulation, Errand, TRANSFER_OCTETS, TunnelErrand},
+    evidence::Group,
     id::NodeId,
     ledger::Told,
-    observation::{Life, Transfer, Tried, TunnelSeen},
+    observation::{Life, ModuleState, Transfer, Tried, TunnelSeen},
     port::{Family, Protocol},
     report::check::Check,
 };
@@ -25,7 +28,9 @@ pub(crate) const CHECK: Check = Check {
           inside), and one sends 10 MB of known octets over TCP; the namespace goes with the probe's thread, and the device with it",
     needs: "--active; CAP_NET_ADMIN, and CAP_SYS_ADMIN to make a network namespace; a kernel with the device",
     rule: "fails if the transfer does not arrive, or not as it was sent, though the port is open and the path carries full \
-           packets; not measured of live nodes, and where the kernel has no such device or somebody holds the port",
+           packets; not measured of live nodes (a row alone), and where the kernel has no such device or somebody holds the port, \
+           which makes the run incomplete unless SYS-003 or PORT-007 tells of it; the kernel of a node that is a part of a machine \
+           (a namespace, a container) is that one's: a row alone",
     remedy: "switch the network card's tunnel offloads off: ethtool -K INTERFACE tx-udp_tnl-segmentation off \
              tx-udp_tnl-csum-segmentation off",
     source: "RFC 7348, RFC 8926; cilium/cilium issue 13096: ICMP works through a tunnel where offloads of VMXNET3 break TCP",
@@ -65,8 +70,9 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     let limits = limits(scene, &paths);
     let mut broken: Vec<(&Pair<'_>, Told<&Tried>)> = Vec::new();
     let mut rulings = Vec::new();
+    let deviceless = deviceless(scene, &pairs);
     for pair in &pairs {
-        match transfer(scene, pair) {
+        match transfer(scene, pair, &deviceless) {
             Ok(tried) if tried.what.intact => rulings.push(pair.arrived(scene, tried.what)),
             Ok(tried) => match pair.has_other_trouble(scene, tried.what, &limits) {
                 Some(why) => rulings.push(Ruling::not_measured(
@@ -94,12 +100,75 @@ fn unplanned(scene: &Scene<'_>) -> Vec<Ruling> {
     }
 }
 
+/// The ends whose kernels have no such device, each with what is to be said of that.
+fn deviceless(scene: &Scene<'_>, pairs: &[Pair<'_>]) -> BTreeMap<NodeId, Lack> {
+    let Some(encapsulation) = pairs.first().map(|pair| pair.errand.encapsulation) else {
+        return BTreeMap::new();
+    };
+    let has_none = |end: &NodeId| {
+        let log = scene.log(*end);
+        log.is_ok_and(|log| {
+            log.tunnel
+                .iter()
+                .any(|told| told.what.outcome == Transfer::NoDevice)
+        })
+    };
+    let ends: BTreeSet<NodeId> = pairs.iter().flat_map(|pair| [pair.from, pair.to]).collect();
+    let (name, module) = (encapsulation.name(), module(encapsulation));
+    let mut untold = Vec::new();
+    let mut lacks = BTreeMap::new();
+    for end in ends.into_iter().filter(has_none) {
+        let why = format!("the kernel of {} has no {name} device", scene.name(end));
+        match scene.host(end) {
+            Ok(host) if !scene.is_machine(end, host.what) => {
+                let why = format!("{why}, which is that of the machine that it is a part of");
+                lacks.insert(end, Lack::ToldElsewhere(why));
+            }
+            Ok(host) if host.what.modules.get(module) == Some(&ModuleState::Absent) => {
+                lacks.insert(end, Lack::ToldElsewhere(format!("{why}, as SYS-003 tells")));
+            }
+            _ => untold.push(end),
+        }
+    }
+    let names: Vec<String> = untold.iter().map(|end| scene.name(*end)).collect();
+    let why = format!(
+        "{} of {} has no {name} device: let the module be loaded (modprobe {module})",
+        if untold.len() == 1 {
+            "the kernel"
+        } else {
+            "each kernel"
+        },
+        names.join(", ")
+    );
+    // The same word for all of them is one finding.
+    let said = untold
+        .into_iter()
+        .map(|end| (end, Lack::Other(None, why.clone())));
+    lacks.extend(said);
+    lacks
+}
+
+/// What the kernel calls the module of the device.
+fn module(encapsulation: Encapsulation) -> &'static str {
+    match encapsulation {
+        Encapsulation::Vxlan => "vxlan",
+        Encapsulation::Geneve => "geneve",
+    }
+}
+
 /// What the end that sends told of a transfer, if both could try.
-fn transfer<'a>(scene: &Scene<'a>, pair: &Pair<'_>) -> Result<Told<&'a Tried>, Lack> {
+fn transfer<'a>(
+    scene: &Scene<'a>,
+    pair: &Pair<'_>,
+    deviceless: &BTreeMap<NodeId, Lack>,
+) -> Result<Told<&'a Tried>, Lack> {
     for end in [pair.from, pair.to] {
         if scene.facts(end)?.what.life == Life::Live {
             return Err(Lack::LiveNode);
         }
+    }
+    if let Some(lack) = [pair.to, pair.from].iter().find_map(|end| deviceless.get(end)) {
+        return Err(lack.clone());
     }
     let mut sent = None;
     for end in [pair.to, pair.from] {
@@ -112,15 +181,9 @@ fn transfer<'a>(scene: &Scene<'a>, pair: &Pair<'_>) -> Result<Told<&'a Tried>, L
                         line: told.line,
                     });
                 }
-                Transfer::NoDevice => {
-                    let name = pair.errand.encapsulation.name();
-                    let why = format!("the kernel of {} has no {name} device", scene.name(end));
-                    return Err(Lack::ToldElsewhere(why));
-                }
-                Transfer::PortHeld => {
-                    let why = format!("UDP {} is held on {}", pair.errand.port, scene.name(end));
-                    return Err(Lack::ToldElsewhere(why));
-                }
+                // Told for both ends above.
+                Transfer::NoDevice => {}
+                Transfer::PortHeld => return Err(held(scene, end, pair.errand.port)),
             },
             None => {
                 return Err(scene.undone(end, errand::Kind::Tunnel).unwrap_or_else(|| {
@@ -130,6 +193,15 @@ fn transfer<'a>(scene: &Scene<'a>, pair: &Pair<'_>) -> Result<Told<&'a Tried>, L
         }
     }
     sent.ok_or_else(|| Lack::Other(Some(pair.from), "the probe told nothing of it".to_owned()))
+}
+
+/// Somebody holds the tunnel's port: the port matrix, which wants to bind it before, tells of that, if it is made.
+fn held(scene: &Scene<'_>, end: NodeId, port: u16) -> Lack {
+    let why = format!("UDP {port} is held there");
+    match scene.asks_for(Group::Reach) {
+        true => Lack::ToldElsewhere(format!("{why} ({})", scene.name(end))),
+        false => Lack::Other(Some(end), why),
+    }
 }
 
 impl Pair<'_> {
@@ -250,3 +322,6 @@ fn interface(scene: &Scene<'_>, node: NodeId) -> String {
         .next()
         .map_or_else(|| "INTERFACE".to_owned(), |interface| interface.name.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use crate::{
     assumption::{Complaint, Explains, Lack, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
     errand,
+    evidence::Group,
     id::NodeId,
     ledger::Told,
     observation::{Answer, CallerHeard, Kept},
@@ -146,11 +147,7 @@ fn stay_ruling(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, outcome: &Out
         .filter(|contact| **contact == Contact::Reached)
         .count();
     if reached == 0 {
-        let why = format!(
-            "nobody reached TCP {} of the node at its own address either",
-            turn.port
-        );
-        return Ruling::not_measured(subject, Lack::ToldElsewhere(why));
+        return Ruling::not_measured(subject, unreached(scene, turn, holder, contacts.len()));
     }
     let unknown = contacts
         .iter()
@@ -168,6 +165,22 @@ fn stay_ruling(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, outcome: &Out
         kept.mac
     );
     Ruling::pass(subject, detail)
+}
+
+/// Nothing is known of a VIP whose node nobody reached at its own address: the port matrix tells of that, if it is made.
+fn unreached(scene: &Scene<'_>, turn: &Turn<'_>, holder: NodeId, callers: usize) -> Lack {
+    let port = turn.port;
+    if callers == 0 {
+        return Lack::Other(
+            Some(holder),
+            format!("nobody told of asking for {} there", turn.vip),
+        );
+    }
+    let why = format!("nobody reached TCP {port} of the node at its own address either");
+    match scene.asks_for(Group::Reach) {
+        true => Lack::ToldElsewhere(why),
+        false => Lack::Other(Some(holder), why),
+    }
 }
 
 /// The fewest faults that explain who did not reach a VIP on whom; it is known who has the VIP on a link of its own.
