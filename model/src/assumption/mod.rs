@@ -5,6 +5,7 @@
 //! said of the network as a whole is then settled with the causes of failing tests ([`settle()`]), so that one cause is one
 //! finding.
 
+mod crowd;
 mod external;
 mod firewall;
 mod inspected;

@@ -1,0 +1,62 @@
+//! How a sentence speaks of several: by name, by number, or of all of them.
+
+use std::collections::BTreeSet;
+
+use super::Scene;
+use crate::id::NodeId;
+
+/// Those of whom something is said.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    /// By name, or how many of how many.
+    some: String,
+    /// How many they are, if they are all there are, and more than one.
+    all: Option<usize>,
+    /// What each of them is.
+    noun: &'static str,
+}
+
+impl Crowd {
+    /// These, out of so many `noun`s.
+    pub(super) fn of(scene: &Scene<'_>, nodes: &BTreeSet<NodeId>, out_of: usize, noun: &'static str) -> Self {
+        let named = nodes.iter().take(MAX_NAMED).map(|node| scene.name(*node));
+        let named = named.collect::<Vec<_>>().join(", ");
+        Self {
+            some: match nodes.len() {
+                count if count > MAX_NAMED => format!("{count} of {out_of} {noun}s"),
+                _ => named,
+            },
+            all: Some(nodes.len()).filter(|count| *count == out_of && *count > 1),
+            noun,
+        }
+    }
+
+    /// Of whom it is true: `both nodes`, `all 3 nodes`, `10.0.0.1`.
+    pub(super) fn who(&self) -> String {
+        let noun = self.noun;
+        match self.all {
+            Some(2) => format!("both {noun}s"),
+            Some(count) => format!("all {count} {noun}s"),
+            None => self.some.clone(),
+        }
+    }
+
+    /// Of whom it is not: `answers neither node`, `answers none of the 3 nodes`, `does not answer 10.0.0.1`.
+    pub(super) fn denied(&self, affirmed: &str, denied: &str) -> String {
+        match self.none() {
+            Some(none) => format!("{affirmed} {none}"),
+            None => format!("{denied} {}", self.some),
+        }
+    }
+
+    fn none(&self) -> Option<String> {
+        let noun = self.noun;
+        self.all.map(|count| match count {
+            2 => format!("neither {noun}"),
+            count => format!("none of the {count} {noun}s"),
+        })
+    }
+}
+
+/// Names that a sentence lists.
+const MAX_NAMED: usize = 4;
