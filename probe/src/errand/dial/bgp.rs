@@ -32,6 +32,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use super::no_connection;
 use crate::errand::Stop;
 
 /// Connects to a router, unless somebody speaks BGP on this host.
@@ -200,21 +201,6 @@ fn word(message: Message) -> PeerWord {
         },
         // Nobody sends routes to whom it did not greet.
         Message::Update | Message::Other(_) => PeerWord::Garbage,
-    }
-}
-
-fn no_connection(error: &io::Error) -> NoConnection {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoConnection::Refused,
-        io::ErrorKind::TimedOut => NoConnection::Silent,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => NoConnection::Unreachable,
-        io::ErrorKind::PermissionDenied => NoConnection::Denied,
-        _ => NoConnection::Other {
-            errno: error
-                .raw_os_error()
-                .and_then(|errno| u32::try_from(errno).ok())
-                .unwrap_or(0),
-        },
     }
 }
 

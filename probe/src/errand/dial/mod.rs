@@ -20,13 +20,14 @@ mod trust;
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     net::IpAddr,
     time::Duration,
 };
 
 use plumbline_model::{
     errand::{DialErrand, DialTarget},
-    observation::{Dialled, Record},
+    observation::{Dialled, NoConnection, Record},
 };
 use tokio::time::Instant;
 
@@ -126,6 +127,22 @@ impl Desk<'_> {
         while !self.stop.is_asked_for() {
             tokio::time::sleep(LONGEST_NAP).await;
         }
+    }
+}
+
+/// What the kernel says of a connection that did not come to be.
+fn no_connection(error: &io::Error) -> NoConnection {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoConnection::Refused,
+        io::ErrorKind::TimedOut => NoConnection::Silent,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => NoConnection::Unreachable,
+        io::ErrorKind::PermissionDenied => NoConnection::Denied,
+        _ => NoConnection::Other {
+            errno: error
+                .raw_os_error()
+                .and_then(|errno| u32::try_from(errno).ok())
+                .unwrap_or(0),
+        },
     }
 }
 

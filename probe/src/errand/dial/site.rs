@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::Desk;
+use super::{Desk, no_connection};
 use crate::guard;
 
 impl Desk<'_> {
@@ -183,21 +183,6 @@ async fn tunnel(stream: &mut TcpStream, site: &Site, proxy: &ProxyServer) -> Res
         Err(_) => Err(SiteOutcome::NoProxy {
             how: TlsFailure::Silent,
         }),
-    }
-}
-
-fn no_connection(error: &io::Error) -> NoConnection {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => NoConnection::Refused,
-        io::ErrorKind::TimedOut => NoConnection::Silent,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => NoConnection::Unreachable,
-        io::ErrorKind::PermissionDenied => NoConnection::Denied,
-        _ => NoConnection::Other {
-            errno: error
-                .raw_os_error()
-                .and_then(|errno| u32::try_from(errno).ok())
-                .unwrap_or(0),
-        },
     }
 }
 

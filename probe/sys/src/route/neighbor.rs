@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{AF_INET, AF_INET6, Error, Network, RTMSG_BYTES, ip, read};
-use crate::netlink::{self, Attributes, Message, Reply};
+use super::{AF_INET, AF_INET6, Error, Network, ip, read};
+use crate::netlink::{self, Attributes, Reply};
 
 /// An entry of the neighbour table (arp(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,11 @@ impl Network {
     /// # Errors
     /// If the kernel does not list its neighbours.
     pub fn next_hop(&mut self, destination: IpAddr) -> Result<NextHop, Error> {
-        let Some((hop, link)) = self.hop_toward(destination)? else {
+        let Some(way) = self.way_to(destination)? else {
             return Ok(NextHop::Unknown);
         };
+        // Whom ARP or neighbour discovery asks for.
+        let (hop, link) = (way.via.unwrap_or(destination), way.link);
         let mut fixed = [0; NDMSG_BYTES];
         fixed[0] = if hop.is_ipv4() { AF_INET } else { AF_INET6 };
         let entries = self.list(libc::RTM_GETNEIGH, &fixed, "list the neighbours", Neighbor::read)?;
@@ -79,37 +81,6 @@ impl Network {
         neighbors.retain(|entry| entry.mac.is_some() && entry.state & NOT_LEARNED == 0);
         Ok(neighbors)
     }
-
-    /// The address to ask for by ARP or neighbour discovery, and on which device; `None` without a route.
-    fn hop_toward(&mut self, destination: IpAddr) -> Result<Option<(IpAddr, u32)>, Error> {
-        let (family, octets) = match destination {
-            IpAddr::V4(address) => (AF_INET, address.octets().to_vec()),
-            IpAddr::V6(address) => (AF_INET6, address.octets().to_vec()),
-        };
-        let mut fixed = [0; RTMSG_BYTES];
-        fixed[0] = family;
-        fixed[1] = if destination.is_ipv4() { 32 } else { 128 };
-        let question = Message::new(libc::RTM_GETROUTE, 0, &fixed).with(|nest| {
-            nest.bytes(libc::RTA_DST, &octets);
-        });
-        let failed = || Error::of(format!("look up the route to {destination}"));
-        let reply = match self.socket.get(question) {
-            Ok(Some(reply)) => reply,
-            Ok(None) => return Ok(None),
-            Err(error) if error.refused_errno().is_some() => return Ok(None),
-            Err(error) => return Err(failed()(error)),
-        };
-        let (_, attributes) = reply.parts::<RTMSG_BYTES>().map_err(failed())?;
-        Ok(hop(destination, attributes))
-    }
-}
-
-fn hop(destination: IpAddr, attributes: Attributes<'_>) -> Option<(IpAddr, u32)> {
-    let link = attributes.get(libc::RTA_OIF).and_then(netlink::Attribute::u32)?;
-    let gateway = attributes
-        .get(libc::RTA_GATEWAY)
-        .and_then(|gateway| ip(gateway.bytes()));
-    Some((gateway.unwrap_or(destination), link))
 }
 
 /// `struct ndmsg`: family, pad (3), index (4), state (2), flags, type.
