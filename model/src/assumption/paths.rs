@@ -1,6 +1,8 @@
 //! What probes told of paths, in order, and where on a map of nodes and subnets that lies which several paths have in common.
 
 mod spot;
+#[cfg(test)]
+pub(super) mod stage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
-use super::{super::Scene, node::NodeFilter};
+use super::{
+    super::{Ruling, Scene},
+    node::{NodeFilter, firewalld_nodes},
+};
 use crate::{
     evidence::Group,
-    observation::Life,
+    observation::{Firewalld, Life},
     plan::{Expect, Plan},
     port::{Family, PortSet, Protocol},
     profile::Severity,
@@ -32,6 +35,23 @@ pub(super) fn whole_plan(scene: &Scene<'_>) -> Option<Plan> {
     parameters.groups.push(Group::Reach);
     parameters.groups.sort_unstable();
     Some(Plan::new(scene.inventory, scene.profiles, &parameters))
+}
+
+/// What is said of each node on which firewalld runs, by the plan with the port tables in it.
+pub(super) fn each_firewalld<'a>(
+    scene: &Scene<'a>,
+    judge: impl Fn(&Plan, &NodeFilter<'a>, &Firewalld) -> Option<Ruling>,
+) -> Vec<Ruling> {
+    let nodes = firewalld_nodes(scene);
+    if nodes.is_empty() {
+        return Vec::new();
+    }
+    let whole = whole_plan(scene);
+    let plan = whole.as_ref().unwrap_or(scene.plan);
+    nodes
+        .iter()
+        .filter_map(|(node, firewalld)| judge(plan, node, firewalld))
+        .collect()
 }
 
 /// What a plan asks of a node, ascending by transport and source.

@@ -11,8 +11,8 @@ use crate::{
 
 use super::{
     super::{Explains, Lack, Pairs, Ruling, Scene},
-    asked::{Ports, When, asked, whole_plan},
-    node::{NodeFilter, firewalld_nodes},
+    asked::{Ports, When, asked, each_firewalld, whole_plan},
+    node::NodeFilter,
     zone_ports::{Missing, missing},
 };
 
@@ -46,16 +46,9 @@ pub(super) struct Drift {
 }
 
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    let nodes = firewalld_nodes(scene);
-    if nodes.is_empty() {
-        return Vec::new();
-    }
-    let whole = whole_plan(scene);
-    let plan = whole.as_ref().unwrap_or(scene.plan);
-    nodes
-        .iter()
-        .map(|(node, firewalld)| judge_node(scene, plan, node, firewalld))
-        .collect()
+    each_firewalld(scene, |plan, node, firewalld| {
+        Some(judge_node(scene, plan, node, firewalld))
+    })
 }
 
 fn judge_node(scene: &Scene<'_>, plan: &Plan, node: &NodeFilter<'_>, firewalld: &Firewalld) -> Ruling {

@@ -6,9 +6,9 @@ use crate::{
 
 use super::{
     super::{Lack, Ruling, Scene},
-    asked::{Ports, TRANSPORTS, When, asked, whole_plan},
+    asked::{Ports, TRANSPORTS, When, asked, each_firewalld},
     drift::Drift,
-    node::{NodeFilter, firewalld_nodes},
+    node::NodeFilter,
 };
 
 pub(crate) const CHECK: Check = Check {
@@ -23,16 +23,9 @@ pub(crate) const CHECK: Check = Check {
 };
 
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
-    let nodes = firewalld_nodes(scene);
-    if nodes.is_empty() {
-        return Vec::new();
-    }
-    let whole = whole_plan(scene);
-    let plan = whole.as_ref().unwrap_or(scene.plan);
-    nodes
-        .iter()
-        .filter_map(|(node, firewalld)| judge_node(scene, plan, node, firewalld))
-        .collect()
+    each_firewalld(scene, |plan, node, firewalld| {
+        judge_node(scene, plan, node, firewalld)
+    })
 }
 
 /// What zones of a node stop of what it must answer on.

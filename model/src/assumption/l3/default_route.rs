@@ -177,18 +177,12 @@ fn way(route: &RouteEntry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::RouteHop;
+    use crate::assumption::l3::tests::on_device;
 
     fn route(to: &str, device: &str, metric: u32) -> RouteEntry {
         RouteEntry {
-            to: to.parse().unwrap(),
-            forwards: true,
-            hops: vec![RouteHop {
-                via: None,
-                device: Some(device.to_owned()),
-            }],
             metric,
-            protocol: 4,
+            ..on_device(to, device)
         }
     }
 

@@ -3,21 +3,18 @@
 
 use super::*;
 use crate::{
-    assumption::{Complaint, Opinion, Ruling, Scene},
+    assumption::{Complaint, Opinion, Ruling, Scene, paths::stage::everybody_tells},
     cause::CauseKind,
-    errand::{Errand, PathErrand, PathTarget},
     evidence::Group,
     inventory::LoadBalancerType,
     ledger::Ledger,
-    observation::{EchoSeen, Hops, PathMethod, PathSeen, Record},
+    observation::{EchoSeen, Hops, PathMethod, PathSeen, RouteEntry, RouteHop},
     port::Family,
     report::{
         Status,
         stage::{CP, LB, Stage, W1, W2, node},
     },
 };
-
-const ALL: [&str; 4] = [CP, LB, W1, W2];
 
 /// A path on which a responder answers, and echo requests or not.
 fn path(dst: &str, echo: bool) -> PathSeen {
@@ -38,27 +35,25 @@ fn path(dst: &str, echo: bool) -> PathSeen {
 }
 
 fn stage(seen: impl Fn(&str, &str) -> PathSeen) -> Stage {
-    let mut stage = Stage::new();
-    stage.parameters.groups = vec![Group::Reach, Group::L3];
-    for src in ALL {
-        let others = || ALL.into_iter().filter(|dst| *dst != src);
-        let target = |dst| PathTarget {
-            node: node(dst),
-            family: Family::Ipv4,
-            ports: vec![6081],
-        };
-        let errand = PathErrand {
-            paths: others().map(target).collect(),
-            ..PathErrand::default()
-        };
-        let own = stage.plan.errands.entry(node(src)).or_default();
-        own.push(Errand::Path(errand));
-        for dst in others() {
-            stage = stage.tells(src, Record::Path(seen(src, dst)));
-        }
-    }
-    stage
+    everybody_tells(&[Group::Reach, Group::L3], seen)
 }
+
+/// A route without a router, as an administrator makes it.
+pub(super) fn on_device(to: &str, device: &str) -> RouteEntry {
+    RouteEntry {
+        to: to.parse().unwrap(),
+        forwards: true,
+        hops: vec![RouteHop {
+            via: None,
+            device: Some(device.to_owned()),
+        }],
+        metric: 0,
+        protocol: STATIC,
+    }
+}
+
+/// `RTPROT_STATIC`.
+const STATIC: u8 = 4;
 
 fn complaints(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Complaint> {
     let entries = stage.entries();

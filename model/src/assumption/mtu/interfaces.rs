@@ -108,34 +108,23 @@ pub(super) fn too_small_for_pods(scene: &Scene<'_>, overhead: &Overhead) -> Opti
         let complaint = mismatch(scene, group, *usual, &told);
         return Some(Ruling::fail(paths::side(scene, &nodes), complaint));
     }
-    let (node, between) = match nodes.as_slice() {
-        [one] => (Some(*one), None),
-        _ => (None, Some([nodes.clone(), nodes.clone()])),
-    };
     let detail = format!(
         "pods are set to get an MTU of {inner}, of which {} makes {whole} octets, but the interfaces of {} take {most}",
         overhead.what,
         paths::side(scene, &nodes)
     );
-    let complaint = Complaint {
-        cause: Cause {
-            kind: CauseKind::MtuTooSmall,
-            node,
-            between,
-            detail,
-        },
-        fix: Fix {
-            text: format!(
-                "Set the MTU of pods to {} at most in the network plugin's configuration, or that of these interfaces and of every switch \
+    let fix = Fix {
+        text: format!(
+            "Set the MTU of pods to {} at most in the network plugin's configuration, or that of these interfaces and of every switch \
                  between them to {whole}.",
-                most.saturating_sub(overhead.octets)
-            ),
-            commands: Vec::new(),
-        },
-        evidence: small.iter().map(|own| own.line).collect(),
-        explains: Explains::default(),
+            most.saturating_sub(overhead.octets)
+        ),
+        commands: Vec::new(),
     };
-    Some(Ruling::fail(paths::side(scene, &nodes), complaint))
+    Some(Ruling::fail(
+        paths::side(scene, &nodes),
+        small_complaint(&small, detail, fix),
+    ))
 }
 
 /// The complaint of which this node is one of the odd ones, if it is.
@@ -246,10 +235,6 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
     let group: Vec<&Own> = told.iter().filter(|own| own.mtu < least).collect();
     let nodes: Vec<NodeId> = group.iter().map(|own| own.node).collect();
     let smallest = group.iter().map(|own| own.mtu).min()?;
-    let (node, between) = match nodes.as_slice() {
-        [one] => (Some(*one), None),
-        _ => (None, Some([nodes.clone(), nodes.clone()])),
-    };
     let takes = overhead::of(scene).map_or_else(String::new, |overhead| {
         format!(", of which {} takes {} octets", overhead.what, overhead.octets)
     });
@@ -257,27 +242,40 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
         "the interfaces of {} have an MTU of {smallest}{takes}: pods are left less than {LEAST_OF_PODS} octets",
         paths::side(scene, &nodes)
     );
-    let complaint = Complaint {
+    let fix = Fix {
+        text: format!(
+            "Set the MTU of these interfaces to {ETHERNET}, or to {least} at least, and that of the switches."
+        ),
+        commands: group
+            .iter()
+            .take(MOST_COMMANDS)
+            .map(|own| own.set_mtu(scene, ETHERNET))
+            .collect(),
+    };
+    Some(Ruling::fail(
+        paths::side(scene, &nodes),
+        small_complaint(&group, detail, fix),
+    ))
+}
+
+/// Of interfaces that leave too little: at the one node, or between those that have them.
+fn small_complaint(small: &[&Own], detail: String, fix: Fix) -> Complaint {
+    let nodes: Vec<NodeId> = small.iter().map(|own| own.node).collect();
+    let (node, between) = match nodes.as_slice() {
+        [one] => (Some(*one), None),
+        _ => (None, Some([nodes.clone(), nodes.clone()])),
+    };
+    Complaint {
         cause: Cause {
             kind: CauseKind::MtuTooSmall,
             node,
             between,
             detail,
         },
-        fix: Fix {
-            text: format!(
-                "Set the MTU of these interfaces to {ETHERNET}, or to {least} at least, and that of the switches."
-            ),
-            commands: group
-                .iter()
-                .take(MOST_COMMANDS)
-                .map(|own| own.set_mtu(scene, ETHERNET))
-                .collect(),
-        },
-        evidence: group.iter().map(|own| own.line).collect(),
+        fix,
+        evidence: small.iter().map(|own| own.line).collect(),
         explains: Explains::default(),
-    };
-    Some(Ruling::fail(paths::side(scene, &nodes), complaint))
+    }
 }
 
 /// The least MTU of an interface.

@@ -8,9 +8,12 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use super::*;
 use crate::{
-    assumption::{Complaint, Opinion, Ruling, Scene},
+    assumption::{
+        Complaint, Opinion, Ruling, Scene,
+        paths::stage::{ALL, everybody_tells},
+    },
     cause::CauseKind,
-    errand::{Errand, PathErrand, PathTarget},
+    errand::{Errand, PathTarget},
     evidence::Group,
     id::NodeId,
     ledger::Ledger,
@@ -20,7 +23,6 @@ use crate::{
     report::stage::{CP, LB, Stage, W1, W2, node},
 };
 
-const ALL: [&str; 4] = [CP, LB, W1, W2];
 const NEAR: [&str; 2] = [CP, LB];
 const ROUTER: &str = "10.0.0.254";
 
@@ -59,28 +61,8 @@ fn limited(dst: &str, octets: u32, told: bool) -> PathSeen {
     seen
 }
 
-/// A run in which everybody told of the path to everybody.
 fn stage(seen: impl Fn(&str, &str) -> PathSeen) -> Stage {
-    let mut stage = Stage::new();
-    stage.parameters.groups = vec![Group::Reach, Group::Host];
-    for src in ALL {
-        let others = || ALL.into_iter().filter(|dst| *dst != src);
-        let target = |dst| PathTarget {
-            node: node(dst),
-            family: Family::Ipv4,
-            ports: vec![6081],
-        };
-        let errand = PathErrand {
-            paths: others().map(target).collect(),
-            ..PathErrand::default()
-        };
-        let own = stage.plan.errands.entry(node(src)).or_default();
-        own.push(Errand::Path(errand));
-        for dst in others() {
-            stage = stage.tells(src, Record::Path(seen(src, dst)));
-        }
-    }
-    stage
+    everybody_tells(&[Group::Reach, Group::Host], seen)
 }
 
 /// The MTU of a node's interface.
