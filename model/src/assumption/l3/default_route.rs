@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use crate::{
-    assumption::{Complaint, Explains, Pairs, Ruling, Scene, inspected::of_setting},
+    assumption::{Complaint, Explains, Lack, Pairs, Ruling, Scene, inspected::of_setting},
     cause::CauseKind,
     id::NodeId,
     ledger::Told,
-    observation::{HostSettings, RouteEntry},
+    observation::{Device, HostSettings, RouteEntry},
     report::check::Check,
 };
 
@@ -19,7 +19,7 @@ pub(crate) const CHECK: Check = Check {
     needs: "nothing",
     rule: "fails if a node has no default route, where no policy rule sends packets to another table; warns if two of one family \
            leave by different devices or, for IPv4, by different routers, whatever their metrics: pods, and answers over a second \
-           interface, take one that was not meant",
+           interface, take one that was not meant; a data interface in a VRF is not judged, the routes of the main table are not its",
     remedy: "delete the route that should not be there, at once and in the network configuration; or add the one that is missing",
     source: "ip-route(8); Google Distributed Cloud known issues: multiple default gateways break egress",
 };
@@ -32,6 +32,11 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         let Some(routes) = host.what.routes.as_deref().filter(|_| !host.what.routes_cut) else {
             continue;
         };
+        if let Some(vrf) = vrf(host.what) {
+            let why = format!("its data interface is in {vrf}, which has a table of its own");
+            rulings.push(Ruling::not_measured(name, Lack::ToldElsewhere(why)));
+            continue;
+        }
         let rivals = rivals(routes);
         let ruling = if lacks(node, routes, host.what) {
             Ruling::fail(name.clone(), absence(scene, node, host.line))
@@ -114,6 +119,13 @@ fn lacks(node: NodeId, routes: &[RouteEntry], host: &HostSettings) -> bool {
     host.policy_tables.is_empty() && wide.next().is_none()
 }
 
+/// The VRF of the data interface. A device with an address of its own that belongs to another is no member of a bond or bridge,
+/// whose addresses are the bond's.
+fn vrf(host: &HostSettings) -> Option<&str> {
+    let is_data = |device: &&Device| Some(&device.name) == host.data_interface.as_ref();
+    host.devices.iter().find(is_data)?.master.as_deref()
+}
+
 /// Default routes of a family, one for each way; empty if there is one way.
 fn rivals(routes: &[RouteEntry]) -> Vec<&RouteEntry> {
     for is_ipv4 in [true, false] {
@@ -177,7 +189,13 @@ fn way(route: &RouteEntry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assumption::l3::tests::on_device;
+    use crate::{
+        assumption::l3::tests::on_device,
+        errand::Errand,
+        evidence::Group,
+        observation::Record,
+        report::stage::{CP, Stage, W1, node},
+    };
 
     fn route(to: &str, device: &str, metric: u32) -> RouteEntry {
         RouteEntry {
@@ -222,6 +240,40 @@ mod tests {
             ..HostSettings::default()
         };
         assert!(!lacks(node, &[], &elsewhere));
+    }
+
+    #[test]
+    fn a_data_interface_in_a_vrf_does_not_use_the_main_table() {
+        let host = |master: Option<&str>| HostSettings {
+            data_interface: Some("eth0".to_owned()),
+            devices: ["eth0", "eth1"]
+                .map(|name| Device {
+                    name: name.to_owned(),
+                    master: master.filter(|_| name == "eth0").map(str::to_owned),
+                    ..Device::default()
+                })
+                .into(),
+            ..HostSettings::default()
+        };
+        assert_eq!(vrf(&host(None)), None);
+        assert_eq!(vrf(&host(Some("vrf-blue"))), Some("vrf-blue"));
+        let mut stage = Stage::new();
+        stage.parameters.groups = vec![Group::L3];
+        for on in [CP, W1] {
+            let own = stage.plan.errands.entry(node(on)).or_default();
+            own.push(Errand::Inspect);
+        }
+        for (on, master) in [(CP, Some("vrf-blue")), (W1, None)] {
+            let told = HostSettings {
+                routes: Some(vec![route("10.0.0.0/24", "eth0", 0)]),
+                ..host(master)
+            };
+            stage = stage.tells(on, Record::Host(Box::new(told)));
+        }
+        let report = stage.report();
+        let told = report.findings.iter().filter(|finding| finding.check == CHECK.id);
+        let nodes: Vec<_> = told.map(|finding| finding.cause.node).collect();
+        assert_eq!(nodes, [Some(node(W1))], "the other one lacks a route");
     }
 
     #[test]

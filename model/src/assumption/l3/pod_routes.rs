@@ -23,7 +23,7 @@ pub(crate) const CHECK: Check = Check {
     how: "netlink on each node: the routes of the main table against the ranges of the cluster file; nothing is sent",
     needs: "nothing",
     rule: "fails if a bare node has a route other than a default one that overlaps a range, apart from one for all of \
-           10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 that is wider than the range; a network of a node whose addresses CFG-009 \
+           10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, or by the next hop of the default route, that is wider than the range; a network of a node whose addresses CFG-009 \
            finds in a range is left to it; a live node's routes of the cluster itself cannot be told from others, and are not \
            judged",
     remedy: "choose ranges that the site does not use, or take the route out of the network configuration",
@@ -103,7 +103,13 @@ fn complain(scene: &Scene<'_>, range: IpNet, rivals: &[Rival<'_>]) -> Vec<Ruling
         "{who} {verb} {}{way_of_all}, which overlaps {range} of the cluster's pods or Services",
         first.route.to
     );
+    // Without such a route a node, or a session of SSH, is cut off.
+    let mut known = addresses(scene).into_iter();
+    let carries = known.any(|address| first.route.to.contains(&address));
     let text = match is_connected(first.route) {
+        false if carries => {
+            "Choose ranges that the site does not use: this route leads to nodes of the cluster, or to whoever audits it."
+        }
         true => "Choose ranges that the site does not use: this is a network that the node itself is in.",
         false => {
             "Choose ranges that the site does not use, or take the route out of the network configuration."
@@ -115,7 +121,7 @@ fn complain(scene: &Scene<'_>, range: IpNet, rivals: &[Rival<'_>]) -> Vec<Ruling
             rival.host.line,
             detail.clone(),
             text,
-            commands(first.route),
+            commands(first.route, carries),
         );
         complaint.cause.kind = CauseKind::AddressOverlap;
         complaint.cause.node = Some(rival.node).filter(|_| rivals.len() == 1);
@@ -124,11 +130,12 @@ fn complain(scene: &Scene<'_>, range: IpNet, rivals: &[Rival<'_>]) -> Vec<Ruling
     rivals.iter().map(ruling).collect()
 }
 
-/// A network that the host is in goes with its address only: without its route the host is cut off.
-fn commands(route: &RouteEntry) -> Vec<String> {
+/// A network that the host is in goes with its address only: without its route the host is cut off. What carries packets to nodes
+/// is nothing that a command takes away.
+fn commands(route: &RouteEntry, carries: bool) -> Vec<String> {
     let ip = if route.to.addr().is_ipv4() { "ip" } else { "ip -6" };
     let show = format!("{ip} route show {}", route.to);
-    match is_connected(route) {
+    match is_connected(route) || carries {
         true => vec![show],
         false => vec![show, format!("{ip} route del {}{}", route.to, way(route))],
     }
@@ -141,15 +148,34 @@ fn overlaps<'a>(
     ranges: &[IpNet],
 ) -> Vec<(&'a RouteEntry, IpNet)> {
     let nodes = &scene.inventory.nodes;
-    let addresses: Vec<IpAddr> = nodes
+    let listed: Vec<IpAddr> = nodes
         .iter()
         .flat_map(|node| node.id.address().into_iter().chain([node.ssh]))
         .collect();
+    let defaults: Vec<&RouteEntry> = routes.iter().filter(|route| route.to.prefix_len() == 0).collect();
     let of_range = |range: &IpNet| {
-        let mut of_range = routes.iter().filter(|route| is_rival(route, range, &addresses));
+        let is_like_default = |route: &RouteEntry| defaults.iter().any(|default| is_same_way(default, route));
+        let mut of_range = routes.iter().filter(|route| {
+            is_rival(route, range, &listed) && !(is_wider(route, range) && is_like_default(route))
+        });
         Some((of_range.next()?, *range))
     };
     ranges.iter().filter_map(of_range).collect()
+}
+
+/// Every address that is known of nodes, of SSH to them, and of whoever else takes part.
+fn addresses(scene: &Scene<'_>) -> BTreeSet<IpAddr> {
+    let nodes = scene.inventory.nodes.iter();
+    let listed = nodes.flat_map(|node| node.id.address().into_iter().chain([node.ssh]));
+    let interfaces = scene.plan.participants.iter().flat_map(|who| {
+        let facts = scene.facts(*who).ok();
+        facts.map_or(&[][..], |facts| &facts.what.interfaces)
+    });
+    let told = interfaces.flat_map(|interface| &interface.addresses);
+    let told = told.filter_map(|address| Some(address.parse::<IpNet>().ok()?.addr()));
+    listed
+        .chain(told.filter(|address| !address.is_loopback()))
+        .collect()
 }
 
 /// Whether a route leads addresses of a range elsewhere. A network with a node whose address is in the range is CFG-009's.
@@ -170,7 +196,21 @@ fn is_connected(route: &RouteEntry) -> bool {
 /// A summary of private addresses (10.0.0.0/8) around a range is no more than a default route in many sites.
 fn is_summary(route: &RouteEntry, range: &IpNet) -> bool {
     let summary = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
-    route.to.prefix_len() < range.prefix_len() && summary.contains(&route.to.to_string().as_str())
+    is_wider(route, range) && summary.contains(&route.to.to_string().as_str())
+}
+
+fn is_wider(route: &RouteEntry, range: &IpNet) -> bool {
+    route.to.prefix_len() < range.prefix_len()
+}
+
+/// Whether packets take the way of a default route all the same: a summary of it says nothing new.
+fn is_same_way(default: &RouteEntry, route: &RouteEntry) -> bool {
+    let is_of_family = default.to.addr().is_ipv4() == route.to.addr().is_ipv4();
+    let way = |route: &RouteEntry| -> BTreeSet<(Option<IpAddr>, Option<String>)> {
+        let hops = route.hops.iter().map(|hop| (hop.via, hop.device.clone()));
+        hops.collect()
+    };
+    is_of_family && route.forwards && default.forwards && !route.hops.is_empty() && way(default) == way(route)
 }
 
 /// What a cluster that was here before, or is here, made for itself.
@@ -206,7 +246,16 @@ fn way(route: &RouteEntry) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assumption::l3::tests::on_device;
+    use crate::{
+        assumption::l3::tests::on_device,
+        errand::Errand,
+        evidence::Group,
+        observation::Record,
+        report::{
+            Finding,
+            stage::{CP, Stage, node},
+        },
+    };
 
     fn route(to: &str, device: &str, protocol: u8) -> RouteEntry {
         RouteEntry {
@@ -236,14 +285,66 @@ mod tests {
         assert!(of("10.0.0.0/8", "10.0.0.0/8"));
     }
 
+    fn stage(routes: &[RouteEntry]) -> Stage {
+        let mut stage = Stage::new();
+        stage.parameters.groups = vec![Group::L3];
+        stage.inventory.pods = vec!["172.16.0.0/16".parse().unwrap()];
+        let own = stage.plan.errands.entry(node(CP)).or_default();
+        own.push(Errand::Inspect);
+        let told = HostSettings {
+            routes: Some(routes.to_vec()),
+            ..HostSettings::default()
+        };
+        stage.tells(CP, Record::Host(Box::new(told)))
+    }
+
+    fn by(to: &str, router: [u8; 4]) -> RouteEntry {
+        let mut route = route(to, "eth0", 4);
+        route.hops[0].via = Some(router.into());
+        route
+    }
+
+    fn told(routes: &[RouteEntry]) -> Vec<Finding> {
+        let mut findings = stage(routes).report().findings;
+        findings.retain(|finding| finding.check == CHECK.id);
+        findings
+    }
+
+    #[test]
+    fn a_wider_route_by_the_way_of_the_default_route_is_no_rival() {
+        let (near, far) = ([10, 0, 0, 254], [10, 0, 0, 253]);
+        let default = by("0.0.0.0/0", near);
+        assert_eq!(told(&[default.clone(), by("172.16.0.0/13", near)]).len(), 0);
+        assert_eq!(told(&[default.clone(), by("172.16.0.0/13", far)]).len(), 1);
+        assert_eq!(
+            told(&[default, by("172.16.4.0/24", near)]).len(),
+            1,
+            "it is more narrow"
+        );
+    }
+
+    #[test]
+    fn no_command_takes_a_route_away_that_leads_to_a_node() {
+        let is_deleted = |to: &str| {
+            let mut stage = stage(&[by(to, [10, 0, 0, 253])]);
+            stage.inventory.nodes[3].ssh = [172, 16, 9, 9].into();
+            let report = stage.report();
+            let told = report.findings.iter().find(|finding| finding.check == CHECK.id);
+            let commands = &told.unwrap().fix.commands;
+            commands.iter().any(|command| command.contains("route del"))
+        };
+        assert!(is_deleted("172.16.4.0/24"));
+        assert!(!is_deleted("172.16.0.0/13"));
+    }
+
     #[test]
     fn a_network_of_the_host_is_left_to_the_file_where_that_tells_and_is_never_to_be_deleted() {
         let range = "192.168.0.0/16".parse().unwrap();
         let own = route("192.168.4.0/24", "eth0", RTPROT_KERNEL);
         assert!(!is_rival(&own, &range, &["192.168.4.7".parse().unwrap()]));
         assert!(is_rival(&own, &range, &["10.0.0.7".parse().unwrap()]));
-        assert_eq!(commands(&own), ["ip route show 192.168.4.0/24"]);
-        let other = commands(&route("192.168.4.0/24", "eth0", 4));
+        assert_eq!(commands(&own, false), ["ip route show 192.168.4.0/24"]);
+        let other = commands(&route("192.168.4.0/24", "eth0", 4), false);
         assert_eq!(other[1], "ip route del 192.168.4.0/24 dev eth0");
     }
 }
