@@ -26,7 +26,7 @@ pub(crate) const CHECK: Check = Check {
           live node or beside a BGP speaker of the host",
     needs: "nothing; --active to hear what the router thinks of the cluster's own number",
     rule: "fails if no node gets a connection, if a router turns all of them away, if it says another AS than the file, if it refuses \
-           the cluster's own, or if it is no BGP speaker; warns if that concerns some nodes only; a router that waits for an OPEN \
+           the cluster's own or says nothing to its OPEN, or if it is no BGP speaker; warns if that concerns some nodes only; a router that waits for an OPEN \
            passes; not measured of live nodes, beside a BGP speaker of the host, and with --active where no OPEN could be said. Sessions from floating IPs are not measured: nobody has these addresses before installation",
     remedy: "configure each node as a neighbour at the router, with the cluster's AS, or mend bgpPeers and localASN in the cluster file",
     source: "RFC 4271 sections 6.2 and 8.2, RFC 4486; configure bundled load balancers with BGP: no MD5 passwords, no IPv6 peers",
@@ -47,6 +47,8 @@ enum Trouble {
     Notified(u8, u8),
     /// It takes the connection and says nothing, not even to an OPEN.
     Mute,
+    /// It says an OPEN, and nothing to the cluster's.
+    Unanswering,
     /// It speaks something else.
     NotBgp,
 }
@@ -123,7 +125,11 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         };
         let is_of_some = matches!(
             trouble,
-            Trouble::Unreached(_) | Trouble::TurnedAway | Trouble::Mute | Trouble::Notified(..)
+            Trouble::Unreached(_)
+                | Trouble::TurnedAway
+                | Trouble::Mute
+                | Trouble::Unanswering
+                | Trouble::Notified(..)
         ) && !is_all;
         rulings.push(if is_of_some {
             Ruling::warn(subject.join(", "), complaint)
@@ -197,6 +203,10 @@ fn weigh(seen: &PeerSeen, peer: &BgpPeer, node: NodeId) -> Standing {
         (said, Some(PeerWord::Keepalive)) if !has_opened(said) => return Standing::Wrong(Trouble::NotBgp),
         _ => {}
     }
+    // RFC 4271 section 8.2.2 (OpenSent): to an OPEN that it takes a speaker says KEEPALIVE, to another NOTIFICATION.
+    if answered == Some(PeerWord::Nothing) && matches!(said, PeerWord::Open { asn, .. } if asn == peer.asn) {
+        return Standing::Wrong(Trouble::Unanswering);
+    }
     let mut fine = "it takes connections, and waits for an OPEN before it says anything".to_owned();
     for word in [Some(said), answered].into_iter().flatten() {
         match word {
@@ -250,7 +260,7 @@ fn detail(scene: &Scene<'_>, trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPe
     let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
     let names = names.join(", ");
     let expected = peers.first().map_or(0, |peer| peer.asn);
-    let own = peers.first().and_then(|peer| peer.local_asn).unwrap_or(0);
+    let own = own_as(peers);
     match trouble {
         Trouble::Unreached(NoConnection::Refused) => {
             format!("BGP peer {routers} refuses TCP port 179 to {names}: it speaks no BGP, or not with them")
@@ -274,7 +284,7 @@ fn detail(scene: &Scene<'_>, trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPe
             "BGP peer {routers} says to {names} that it is of AS {asn}, and the cluster file says AS {expected}"
         ),
         Trouble::OurAs => format!(
-            "BGP peer {routers} does not accept AS {own}, the cluster's own, of {names}: it expects another (NOTIFICATION 2/2, bad peer AS)"
+            "BGP peer {routers} does not accept {own}, the cluster's own, of {names}: it expects another (NOTIFICATION 2/2, bad peer AS)"
         ),
         Trouble::Notified(code, subcode) => {
             format!("BGP peer {routers} ends the conversation with {names} by NOTIFICATION {code}/{subcode}")
@@ -282,20 +292,41 @@ fn detail(scene: &Scene<'_>, trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPe
         Trouble::Mute => format!(
             "BGP peer {routers} takes the connection of {names} and says nothing, not even to an OPEN"
         ),
+        Trouble::Unanswering => format!(
+            "BGP peer {routers} says an OPEN to {names}, and to theirs neither KEEPALIVE nor NOTIFICATION: no session comes of it"
+        ),
         Trouble::NotBgp => {
             format!("what listens at TCP port 179 of BGP peer {routers} does not speak BGP-4 with {names}")
         }
     }
 }
 
+/// The cluster's own number, or where it is to be written.
+fn own_as(peers: &[&BgpPeer]) -> String {
+    let number = peers.first().and_then(|peer| peer.local_asn);
+    number.map_or_else(
+        || {
+            "the AS that is still to be written as `spec.loadBalancer.localASN` of the cluster file"
+                .to_owned()
+        },
+        |number| format!("AS {number}"),
+    )
+}
+
 fn fix(trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPeer]) -> Fix {
     let expected = peers.first().map_or(0, |peer| peer.asn);
-    let own = peers.first().and_then(|peer| peer.local_asn).unwrap_or(0);
-    let addresses = nodes.iter().filter_map(|node| node.address());
-    let neighbours: Vec<String> = addresses
-        .map(|address| format!("neighbor {address} remote-as {own}"))
-        .collect();
-    let lines = |first: String| std::iter::once(first).chain(neighbours.clone()).collect();
+    let own = own_as(peers);
+    // Where the file does not have the cluster's number yet, nobody can type it.
+    let neighbours = |number: u32| {
+        let addresses = nodes.iter().filter_map(|node| node.address());
+        let neighbours = addresses.map(|address| format!("neighbor {address} remote-as {number}"));
+        let router = std::iter::once(format!("router bgp {expected}"));
+        router.chain(neighbours).collect::<Vec<String>>()
+    };
+    let lines = || {
+        let number = peers.first().and_then(|peer| peer.local_asn);
+        number.map_or_else(Vec::new, neighbours)
+    };
     let routers: Vec<String> = peers.iter().map(|peer| peer.address.to_string()).collect();
     let (text, commands) = match trouble {
         Trouble::Unreached(NoConnection::Denied) => (
@@ -308,25 +339,31 @@ fn fix(trouble: Trouble, nodes: &[NodeId], peers: &[&BgpPeer]) -> Fix {
                  or mend `ip` in `spec.loadBalancer.bgpPeers` of the cluster file.",
                 routers.join(" and ")
             ),
-            lines(format!("router bgp {expected}")),
+            lines(),
         ),
         Trouble::TurnedAway | Trouble::Mute | Trouble::Notified(..) => (
-            format!("Configure these nodes as neighbours of AS {own} at the router, and enable them."),
-            lines(format!("router bgp {expected}")),
+            format!("Configure these nodes as neighbours of {own} at the router, and enable them."),
+            lines(),
+        ),
+        Trouble::Unanswering => (
+            format!(
+                "See in the router's log what becomes of an OPEN of {own} from these nodes, and why its answer does not come."
+            ),
+            lines(),
         ),
         Trouble::OtherAs(asn) => (
             format!(
                 "Write `asn: {asn}` for this peer in `spec.loadBalancer.bgpPeers` of the cluster file, or have the router speak as AS \
                  {expected}."
             ),
-            lines(format!("router bgp {expected}")),
+            Vec::new(),
         ),
         Trouble::OurAs => (
             format!(
-                "Have the router expect AS {own} of these nodes, or write the number that it expects as `spec.loadBalancer.localASN` of \
+                "Have the router expect {own} of these nodes, or write the number that it expects as `spec.loadBalancer.localASN` of \
                  the cluster file."
             ),
-            lines(format!("router bgp {expected}")),
+            lines(),
         ),
         Trouble::NotBgp => (
             "Mend `ip` in `spec.loadBalancer.bgpPeers` of the cluster file: it is no router's.".to_owned(),
@@ -347,14 +384,18 @@ mod tests {
         identifier: std::net::Ipv4Addr::new(10, 0, 0, 1),
     };
 
-    fn trouble(outcome: PeerOutcome) -> Option<Trouble> {
-        let peer = BgpPeer {
+    fn peer(local_asn: Option<u32>) -> BgpPeer {
+        BgpPeer {
             address: [10, 0, 0, 1].into(),
             asn: 65_000,
-            local_asn: Some(65_001),
+            local_asn,
             used_by: BgpUse::ControlPlane,
             control_plane_nodes: Vec::new(),
-        };
+        }
+    }
+
+    fn trouble(outcome: PeerOutcome) -> Option<Trouble> {
+        let peer = peer(Some(65_001));
         let seen = PeerSeen {
             address: peer.address,
             outcome,
@@ -406,6 +447,41 @@ mod tests {
         assert_eq!(trouble(mute), Some(Trouble::Mute));
         let agrees_to_nothing = connected(PeerWord::Nothing, Some(PeerWord::Keepalive));
         assert_eq!(trouble(agrees_to_nothing), Some(Trouble::NotBgp));
+    }
+
+    #[test]
+    fn who_says_an_open_and_nothing_to_ours_has_no_session_with_us() {
+        let other = PeerWord::Open {
+            asn: 65_009,
+            hold_time_s: 0,
+            identifier: [10, 0, 0, 1].into(),
+        };
+        let answers_nothing = |said| trouble(connected(said, Some(PeerWord::Nothing)));
+        assert_eq!(answers_nothing(SAID), Some(Trouble::Unanswering));
+        assert_eq!(
+            answers_nothing(other),
+            Some(Trouble::OtherAs(65_009)),
+            "which says why"
+        );
+    }
+
+    #[test]
+    fn no_command_has_a_number_that_nobody_wrote_or_renumbers_a_router() {
+        let node = NodeId::Address([10, 0, 0, 2].into());
+        for trouble in [
+            Trouble::Unreached(NoConnection::Silent),
+            Trouble::TurnedAway,
+            Trouble::Mute,
+            Trouble::Unanswering,
+        ] {
+            let known = fix(trouble, &[node], &[&peer(Some(65_001))]).commands;
+            assert_eq!(known, ["router bgp 65000", "neighbor 10.0.0.2 remote-as 65001"]);
+            let unknown = fix(trouble, &[node], &[&peer(None)]);
+            assert_eq!(unknown.commands, Vec::<String>::new());
+            assert!(!unknown.text.contains("AS 0"), "{}", unknown.text);
+        }
+        let other = fix(Trouble::OtherAs(65_009), &[node], &[&peer(Some(65_001))]);
+        assert_eq!(other.commands, Vec::<String>::new());
     }
 
     #[test]
