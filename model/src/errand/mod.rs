@@ -6,7 +6,7 @@
 //! | inspect | from the start to the release of the ports, to see what devices count meanwhile | nothing |
 //! | listen | from the start to the release of the ports | nothing |
 //! | link | beside the port matrix | ARP and ND, [`MAX_LINK_PACKETS_A_SECOND`] a second |
-//! | dial | beside the port matrix | connections to names and addresses that the inputs give, one at a time |
+//! | dial | beside the port matrix | connections to names and addresses that the inputs give, [`MAX_DIALS_A_SECOND`] a second |
 //! | path | after the port matrix, while responders listen | STAMP or ICMP echo to members |
 //! | hold | at the end, with `--active`, one node after the other | ARP or ND for one VIP, and connections to it |
 //! | tunnel | at the end, with `--active`, on bare nodes | a transfer through a device of its own |
@@ -23,8 +23,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     dial::{
-        Anchors, Depth, DialErrand, DialTarget, Login, MAX_DIAL_HOST, MAX_DIAL_ROOT, MAX_DIAL_ROOTS,
-        MAX_DIAL_TARGETS, MAX_DIALS_A_SECOND, PeerTarget, ProxyServer, Question, RecordType, Site, Via,
+        Anchors, Depth, DialErrand, DialTarget, Login, MAX_DIAL_HOST, MAX_DIAL_PEERS, MAX_DIAL_ROOT,
+        MAX_DIAL_ROOTS, MAX_DIAL_TARGETS, MAX_DIALS_A_SECOND, PeerTarget, ProxyServer, Question, RecordType,
+        Site, Via,
     },
     hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
     link::{GATEWAYS, LinkErrand, MAX_LINK_ADDRESSES, MAX_LINK_PEERS},

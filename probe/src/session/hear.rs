@@ -111,6 +111,9 @@ impl Session {
             Ok(assignment) => assignment,
             Err(invalid) => return self.refuse(id, invalid.to_string()),
         };
+        if matches!(assignment.work, Work::Errand(_)) && self.works.errands() >= MAX_ERRANDS {
+            return self.refuse(id, format!("{MAX_ERRANDS} errands are under way already"));
+        }
         let standing = match assignment.work {
             Work::Arm(_) | Work::Errand(_) => self.standing(),
             Work::Ask(_) | Work::Look(_) | Work::Survey => Standing::Bare,
@@ -147,3 +150,7 @@ impl Session {
         }
     }
 }
+
+/// Errands under way at once: twice as many as there are kinds, each of which an honest coordinator gives one or two of. Each is
+/// a thread or a few.
+const MAX_ERRANDS: usize = 16;

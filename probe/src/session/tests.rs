@@ -539,3 +539,27 @@ async fn two_assignments_that_ask_run_at_once_and_share_the_rate_of_their_pair()
         );
     }
 }
+
+#[tokio::test]
+async fn a_coordinator_that_gives_errand_upon_errand_is_refused_the_seventeenth() {
+    let mut coordinator = Coordinator::new(&[node(2)]).await;
+    let _probe = Probe::start(coordinator.settings(node(2)));
+    let mut session = coordinator.session().await;
+    session.welcome(0).await;
+    let roster = coordinator.roster(&[]);
+    for id in 1..=17 {
+        let inspect = Work::Errand(plumbline_model::errand::Errand::Inspect);
+        session.assign(id, inspect, &roster).await;
+    }
+    loop {
+        match session.next().await {
+            FromProbe::Refusal { assignment, reason } => {
+                assert_eq!(assignment, 17);
+                assert!(reason.contains("under way"), "{reason}");
+                return;
+            }
+            FromProbe::Progress(progress) => assert_ne!(progress.assignment, 17),
+            _ => {}
+        }
+    }
+}

@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     errand::Errand,
-    guard::Permit,
+    guard::{Permit, PermittedWork},
     responder::Responder,
     runner::{asking::Asking, look::Look, rates::Rates},
 };
@@ -73,6 +73,7 @@ pub(super) enum WorkEvent {
 #[derive(Debug)]
 struct Running {
     stage: Stage,
+    is_errand: bool,
     /// How long it may go on without a word from the coordinator.
     lease: Duration,
     /// When it ends at the latest.
@@ -123,10 +124,12 @@ impl Works {
         let identity = Arc::clone(&self.identity);
         let rates = Arc::clone(&self.rates);
         let lease = permit.lease;
+        let is_errand = matches!(permit.work, PermittedWork::Errand(_));
         self.operations
             .spawn_blocking(move || (id, begin(permit.work, lease, &identity, &roster, &rates)));
         let running = Running {
             stage: Stage::Starting,
+            is_errand,
             lease,
             ends_at: Instant::now() + permit.duration,
             leaving: false,
@@ -203,6 +206,11 @@ impl Works {
     /// Whether this assignment is under way.
     pub(super) fn is_running(&self, id: u32) -> bool {
         self.running.contains_key(&id)
+    }
+
+    /// How many errands are under way.
+    pub(super) fn errands(&self) -> usize {
+        self.running.values().filter(|running| running.is_errand).count()
     }
 
     /// Whether nothing is under way.

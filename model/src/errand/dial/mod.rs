@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Commission, Errand, Errands};
 
-pub use self::peers::{Depth, PeerTarget};
+pub use self::peers::{Depth, MAX_DIAL_PEERS, PeerTarget};
 pub(crate) use self::{
     peers::{bgp_sessions, has_bgp_session},
     sites::{Need, Needed, needed},

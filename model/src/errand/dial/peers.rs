@@ -49,7 +49,7 @@ pub(super) fn add(commission: &Commission<'_>, participant: NodeId, targets: &mu
         Depth::Connect
     };
     let of_participant = bgp_sessions(inventory).filter(|peer| has_bgp_session(inventory, peer, participant));
-    targets.extend(of_participant.take(MAX_PEERS).map(|peer| {
+    targets.extend(of_participant.take(MAX_DIAL_PEERS).map(|peer| {
         DialTarget::Peer(PeerTarget {
             address: peer.address,
             local_as: peer.local_asn.unwrap_or(peer.asn),
@@ -79,4 +79,4 @@ pub(crate) fn has_bgp_session(inventory: &Inventory, peer: &BgpPeer, node: NodeI
 }
 
 /// Routers that one node connects to at most: a rack has two or four.
-const MAX_PEERS: usize = 16;
+pub const MAX_DIAL_PEERS: usize = 16;

@@ -24,24 +24,37 @@ use std::{
 use plumbline_measure::bgp::{LONGEST, Message, Notification, Open, PORT};
 use plumbline_model::{
     errand::{Depth, PeerTarget},
-    observation::{Dialled, NoConnection, PeerOutcome, PeerSeen, PeerWord},
+    observation::{Dialled, NoConnection, PeerOutcome, PeerSeen, PeerWord, Unasked},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
-use super::no_connection;
+use super::{
+    no_connection,
+    pace::{CONNECTIONS_A_ROUTER, DialPace},
+};
 use crate::errand::Stop;
 
+/// Within what a router is connected to.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    /// One with all others whom this probe asks.
+    pub(super) pace: DialPace,
+    /// When no connection is begun any more.
+    pub(super) ends_at: Instant,
+    pub(super) stop: Stop,
+}
+
 /// Connects to a router, unless somebody speaks BGP on this host.
-pub(super) fn connect(peer: &PeerTarget, is_occupied: bool, stop: &Stop) -> Option<Dialled> {
+pub(super) fn connect(peer: &PeerTarget, is_occupied: bool, bounds: &Bounds) -> Option<Dialled> {
     let outcome = if is_occupied {
         Some(PeerOutcome::Occupied)
     } else {
         // Whoever calls may be inside a runtime, in which no other can be entered.
-        std::thread::scope(|scope| scope.spawn(|| run(peer, stop)).join().ok()?)
+        std::thread::scope(|scope| scope.spawn(|| run(peer, bounds)).join().ok()?)
     };
     outcome.map(|outcome| {
         Dialled::Peer(PeerSeen {
@@ -51,15 +64,15 @@ pub(super) fn connect(peer: &PeerTarget, is_occupied: bool, stop: &Stop) -> Opti
     })
 }
 
-fn run(peer: &PeerTarget, stop: &Stop) -> Option<PeerOutcome> {
+fn run(peer: &PeerTarget, bounds: &Bounds) -> Option<PeerOutcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .ok()?;
     runtime.block_on(async {
         tokio::select! {
-            outcome = visit(peer) => Some(outcome),
-            () = stopped(stop) => None,
+            outcome = visit(peer, bounds) => Some(outcome),
+            () = stopped(&bounds.stop) => None,
         }
     })
 }
@@ -71,9 +84,12 @@ async fn stopped(stop: &Stop) {
 }
 
 /// Tries again what did not come to be: a router that has just closed a connection may want a moment.
-async fn visit(peer: &PeerTarget) -> PeerOutcome {
-    let mut outcome = once(peer).await;
-    for _ in 1..ATTEMPTS {
+async fn visit(peer: &PeerTarget, bounds: &Bounds) -> PeerOutcome {
+    let mut outcome = match bounds.turn(peer).await {
+        Ok(()) => once(peer).await,
+        Err(why) => return PeerOutcome::Unasked { why },
+    };
+    for _ in 1..CONNECTIONS_A_ROUTER {
         let is_settled = match &outcome {
             PeerOutcome::NoConnection { .. } => false,
             PeerOutcome::Connected { said, .. } => {
@@ -86,9 +102,31 @@ async fn visit(peer: &PeerTarget) -> PeerOutcome {
             break;
         }
         sleep(PAUSE).await;
+        if bounds.turn(peer).await.is_err() {
+            break;
+        }
         outcome = once(peer).await;
     }
     outcome
+}
+
+impl Bounds {
+    /// Waits until a connection to a router may be begun.
+    async fn turn(&self, peer: &PeerTarget) -> Result<(), Unasked> {
+        let is_over = || Instant::now() >= self.ends_at;
+        if is_over() {
+            return Err(Unasked::Time);
+        }
+        self.pace.wait().await;
+        // Others may have been before it for long.
+        if is_over() {
+            return Err(Unasked::Time);
+        }
+        match self.pace.admits(peer.address) {
+            true => Ok(()),
+            false => Err(Unasked::Policy),
+        }
+    }
 }
 
 async fn once(peer: &PeerTarget) -> PeerOutcome {
@@ -258,8 +296,6 @@ const LISTEN: &str = "0A";
 const CONNECT_TIME: Duration = Duration::from_secs(3);
 /// How long a router may take for a word. Those that speak first do so at once; the rest is for a busy one.
 const WORD_TIME: Duration = Duration::from_secs(3);
-/// Connections to one router at most.
-const ATTEMPTS: u32 = 2;
 /// Between them.
 const PAUSE: Duration = Duration::from_secs(1);
 /// For what nobody waits for.
@@ -372,6 +408,26 @@ mod tests {
         format!(
             "  sl  local_address rem_address   st tx_queue\n   0: {row} {rest} {inode} 1 0 100 0 0 10 0\n"
         )
+    }
+
+    #[tokio::test]
+    async fn no_router_is_connected_to_once_the_time_is_over_or_its_two_connections_are_used_up() {
+        let peer = PeerTarget {
+            address: [127, 0, 0, 1].into(),
+            local_as: 65_001,
+            peer_as: 65_000,
+            depth: Depth::Connect,
+        };
+        let mut bounds = Bounds {
+            pace: DialPace::new(),
+            ends_at: Instant::now(),
+            stop: Stop::default(),
+        };
+        let unasked = |why| PeerOutcome::Unasked { why };
+        assert_eq!(visit(&peer, &bounds).await, unasked(Unasked::Time));
+        bounds.ends_at += Duration::from_secs(60);
+        assert!(bounds.pace.admits(peer.address) && bounds.pace.admits(peer.address));
+        assert_eq!(visit(&peer, &bounds).await, unasked(Unasked::Policy));
     }
 
     #[test]

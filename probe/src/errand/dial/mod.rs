@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   errand's thread: a runtime of its own
-//!       four lanes, each takes one target after the other; all begin at most ten connections or questions a second
+//!       four lanes, each takes one target after the other; together with all other dial errands of the probe they begin at
+//!       most ten connections or questions a second, those to routers and repeated ones among them
 //!       what is asked of name servers is asked by the resolver that all lanes share
 //! ```
 //!
 //! Every step has a time after which it is over, and so has the whole errand. A lane that is told to stop does so within a
-//! twentieth of a second: whatever it waits for is dropped. What was not reached in time is told as not asked.
+//! twentieth of a second: whatever it waits for is dropped, and it tells nothing of what it had not finished. What was not
+//! reached in the errand's own time is told as not asked.
 
 mod bgp;
 mod dns;
@@ -110,8 +112,14 @@ impl Desk<'_> {
             DialTarget::Question(question) => self.question(question).await,
             DialTarget::Peer(peer) => {
                 // It has a runtime of its own, and a thread that may wait for it.
-                let (peer, stop, is_occupied) = (peer.clone(), self.stop.clone(), self.is_bgp_spoken);
-                let connecting = tokio::task::spawn_blocking(move || bgp::connect(&peer, is_occupied, &stop));
+                let bounds = bgp::Bounds {
+                    pace: self.pace.clone(),
+                    ends_at: self.ends_at,
+                    stop: self.stop.clone(),
+                };
+                let (peer, is_occupied) = (peer.clone(), self.is_bgp_spoken);
+                let connecting =
+                    tokio::task::spawn_blocking(move || bgp::connect(&peer, is_occupied, &bounds));
                 let seen = connecting.await;
                 seen.ok().flatten().into_iter().collect()
             }

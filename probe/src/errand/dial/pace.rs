@@ -1,6 +1,9 @@
-//! How fast strangers are asked: one pace for all dial errands of a probe, however many a coordinator gives.
+//! How fast strangers are asked, and how many routers: one account for all dial errands of a probe, however many a coordinator
+//! gives.
 
 use std::{
+    collections::BTreeMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -9,13 +12,15 @@ use plumbline_measure::{
     pacer::{Pacer, Permit},
     time::Timestamp,
 };
-use plumbline_model::errand::MAX_DIALS_A_SECOND;
+use plumbline_model::errand::{MAX_DIAL_PEERS, MAX_DIALS_A_SECOND};
 
 /// The pace of connections and questions. Clones share it.
 #[derive(Debug, Clone)]
 pub struct DialPace {
     origin: Instant,
     pacer: Arc<Mutex<Pacer>>,
+    /// Connections to each router so far: [`MAX_DIAL_PEERS`] of them at most.
+    routers: Arc<Mutex<BTreeMap<IpAddr, u32>>>,
 }
 
 impl DialPace {
@@ -23,8 +28,23 @@ impl DialPace {
     pub fn new() -> Self {
         Self {
             origin: Instant::now(),
-            pacer: Arc::new(Mutex::new(Pacer::new(MAX_DIALS_A_SECOND, MAX_DIALS_A_SECOND))),
+            // No burst: whatever second is looked at has no more than the rate.
+            pacer: Arc::new(Mutex::new(Pacer::new(MAX_DIALS_A_SECOND, 1))),
+            routers: Arc::default(),
         }
+    }
+
+    /// Counts one more connection to a router, if there may be one.
+    pub(super) fn admits(&self, router: IpAddr) -> bool {
+        // Numbers, of which nobody leaves one half written.
+        let mut routers = self.routers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !routers.contains_key(&router) && routers.len() >= MAX_DIAL_PEERS {
+            return false;
+        }
+        let connections = routers.entry(router).or_default();
+        let admits = *connections < CONNECTIONS_A_ROUTER;
+        *connections += u32::from(admits);
+        admits
     }
 
     /// Waits until one more may be asked.
@@ -48,5 +68,42 @@ impl DialPace {
 impl Default for DialPace {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Connections to one router at most: a router that has just closed one may want a moment, and is tried again once. More would
+/// be a neighbour that flaps.
+pub(super) const CONNECTIONS_A_ROUTER: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn router(last: u8) -> IpAddr {
+        [10, 9, 0, last].into()
+    }
+
+    #[test]
+    fn clones_share_the_sixteen_routers_and_each_has_two_connections() {
+        let pace = DialPace::new();
+        let other = pace.clone();
+        for last in 1..=16 {
+            assert!(pace.admits(router(last)) && other.admits(router(last)), "{last}");
+        }
+        assert!(!pace.admits(router(1)), "a third connection");
+        assert!(!other.admits(router(17)), "a seventeenth router");
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_waits_for_all_who_asked_before() {
+        let pace = DialPace::new();
+        let began = Instant::now();
+        for _ in 0..4 {
+            pace.clone().wait().await;
+        }
+        let least = Duration::from_secs(3) / MAX_DIALS_A_SECOND;
+        assert!(began.elapsed() >= least, "{:?}", began.elapsed());
     }
 }

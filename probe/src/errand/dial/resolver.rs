@@ -147,6 +147,7 @@ impl Resolver {
                 };
                 let mut answer = over_udp(*server, &question).await;
                 if answer.as_ref().is_ok_and(|answer| answer.truncated) {
+                    pace.wait().await;
                     answer = over_tcp(*server, &question).await;
                 }
                 let answer = match answer {

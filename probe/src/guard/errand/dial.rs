@@ -1,7 +1,7 @@
 //! Errand dial: strangers, whom the coordinator names. What the policy leaves of them.
 
 use plumbline_model::{
-    errand::{Depth, DialErrand, DialTarget, Via},
+    errand::{Depth, DialErrand, DialTarget, MAX_DIAL_PEERS, Via},
     observation::UndoneWhy,
 };
 
@@ -34,11 +34,18 @@ impl Guard {
         {
             return Err(UndoneWhy::Live);
         }
+        let mut routers = 0;
         errand.targets.retain(|target| match target {
             // A node that runs has sessions of its own: a router may end one when the same node connects again (RFC 4724
             // section 4.2).
             DialTarget::Peer(_) if is_live => false,
             DialTarget::Site(site) if site.via == Via::Proxy => allows_proxy,
+            DialTarget::Peer(_) if routers == MAX_DIAL_PEERS => false,
+            DialTarget::Peer(_) => {
+                let is_permitted = self.permits_target(target);
+                routers += usize::from(is_permitted);
+                is_permitted
+            }
             target => self.permits_target(target),
         });
         for target in &mut errand.targets {

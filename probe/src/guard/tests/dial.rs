@@ -112,3 +112,13 @@ fn no_live_node_connects_to_a_router_and_a_policy_keeps_others_from_saying_anyth
         "{targets:?}"
     );
 }
+
+#[test]
+fn no_more_than_sixteen_routers_are_left_whatever_else_is_asked_for() {
+    let mut targets: Vec<DialTarget> = (1..=40).map(|last| peer(&format!("10.9.0.{last}"))).collect();
+    targets.insert(0, peer("224.0.0.5"));
+    targets.push(question("10.9.0.53"));
+    let allowed = left("", &targets, &Standing::Bare).unwrap();
+    let expected: Vec<DialTarget> = [&targets[1..=16], &targets[41..]].concat();
+    assert_eq!(allowed, expected);
+}
