@@ -28,7 +28,9 @@ use plumbline_model::{
     observation::{Record, UndoneWhy},
 };
 
-pub use self::{dial::DialPace, pace::LinkPace};
+use crate::guard::Policy;
+
+pub use self::{dial::DialPace, pace::LinkPace, path::PathPace};
 
 /// From where an errand is done, and who the others are.
 #[derive(Debug, Clone)]
@@ -39,6 +41,10 @@ pub struct Post {
     pub link_pace: LinkPace,
     /// How fast strangers may be asked, over all errands.
     pub dial_pace: DialPace,
+    /// How fast the paths to members may be measured, over all errands.
+    pub path_pace: PathPace,
+    /// What the owner of this host allows, for what is known only when it is about to be done.
+    pub policy: Arc<Policy>,
     /// This node.
     pub node: NodeId,
     /// Its index in the roster.

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Questions are authenticated STAMP packets (RFC 8762) to members' own responders, which answer with a small one, or echo
-//! requests. All workers share one rate. Each path and the whole errand have a time after which they end; a worker that is told
+//! requests. All workers share one rate, with those of all other such errands of the probe. Each path and the whole errand have a time after which they end; a worker that is told
 //! to stop does so within a tenth of a second. What was not reached in time is missing in the report.
 
 mod line;
+mod pace;
 mod walk;
 
 use std::{
@@ -24,12 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plumbline_measure::{
-    hello::PairKey,
-    pacer::{Pacer, Permit},
-    stamp::session::SessionId,
-    time::Timestamp,
-};
+use plumbline_measure::{hello::PairKey, stamp::session::SessionId};
 use plumbline_model::{
     errand::{PathErrand, PathTarget},
     observation::{PathMethod, PathSeen, Record},
@@ -37,11 +33,13 @@ use plumbline_model::{
 };
 use plumbline_sys::route::Network;
 
+use self::pace::Pace;
+pub use self::pace::PathPace;
 use super::{Post, Stop};
 
 /// Measures every path, and reports them in the errand's order.
 pub(super) fn measure(errand: &PathErrand, post: &Post, stop: &Stop) -> Vec<Record> {
-    let pace = Pace::new(errand.max_rate, errand.paths.len(), stop);
+    let pace = Pace::new(errand.max_rate, errand.paths.len(), &post.path_pace, stop);
     let mtus = interface_mtus();
     let next = AtomicUsize::new(0);
     let seen: Mutex<Vec<(usize, PathSeen)>> = Mutex::default();
@@ -120,74 +118,9 @@ fn interface_mtus() -> Vec<(IpAddr, u32)> {
         .collect()
 }
 
-/// How fast packets may leave, and when it is over.
-pub(super) struct Pace<'a> {
-    pacer: Mutex<Pacer>,
-    started: Instant,
-    stop: &'a Stop,
-    /// Datagrams of the largest size for each path.
-    datagrams: u32,
-}
-
-impl<'a> Pace<'a> {
-    fn new(max_rate: u32, paths: usize, stop: &'a Stop) -> Self {
-        let paths = u32::try_from(paths.max(1)).unwrap_or(u32::MAX);
-        let affordable = match max_rate {
-            0 => DATAGRAMS,
-            rate => rate.saturating_mul(DATAGRAM_SECONDS) / paths,
-        };
-        Self {
-            pacer: Mutex::new(Pacer::new(max_rate, (max_rate / BURST_SHARE).max(1))),
-            started: Instant::now(),
-            stop,
-            datagrams: affordable.clamp(FEWEST_DATAGRAMS, DATAGRAMS),
-        }
-    }
-
-    /// Waits until a packet may leave. False if it is over before that.
-    pub(super) fn wait(&self) -> bool {
-        loop {
-            if self.is_over() {
-                return false;
-            }
-            let now =
-                Timestamp::from_nanos(u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX));
-            let permit = self
-                .pacer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(now);
-            match permit {
-                Permit::Granted => return true,
-                Permit::At(at) => thread::sleep(at.since(now).min(LONGEST_NAP)),
-            }
-        }
-    }
-
-    /// Whether everything has to end.
-    pub(super) fn is_over(&self) -> bool {
-        self.stop.is_asked_for() || self.started.elapsed() > ERRAND_TIME
-    }
-}
-
 /// Paths that are measured at the same time: most of a path's time is waiting, and a search on sixteen sends a few hundred packets
 /// a second.
 const WORKERS: usize = 16;
 
 /// No path takes longer: a search on a black hole takes three seconds.
 const PATH_TIME: Duration = Duration::from_secs(20);
-
-/// The whole errand takes no longer, whatever the peers do: what the coordinator waits for (`budget::errand`) is a minute.
-const ERRAND_TIME: Duration = Duration::from_secs(50);
-
-/// Datagrams of the largest size on one path: enough to meet each member of a bundle of eight some twenty times.
-const DATAGRAMS: u32 = 200;
-/// Fewer, where all paths' would take the rate longer than this; but so many that every source port has two.
-const DATAGRAM_SECONDS: u32 = 10;
-const FEWEST_DATAGRAMS: u32 = 32;
-
-/// So much of a second's packets may leave at once.
-const BURST_SHARE: u32 = 20;
-
-/// How soon a worker notices that it has to stop.
-const LONGEST_NAP: Duration = Duration::from_millis(50);

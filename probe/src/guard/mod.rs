@@ -33,11 +33,6 @@ pub use self::{
     policy::{Policy, PolicyError},
 };
 
-/// Whether an address is a plain unicast address; loopback is one only where the whole run is on loopback.
-pub fn is_plain(address: IpAddr, on_loopback: bool) -> bool {
-    address::check(address, on_loopback).is_ok()
-}
-
 /// The guard of one probe.
 #[derive(Debug, Clone)]
 pub struct Guard {

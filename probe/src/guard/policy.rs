@@ -16,7 +16,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
@@ -25,6 +25,8 @@ use std::{
 use ipnet::IpNet;
 use plumbline_model::port::PortSet;
 use serde::Deserialize;
+
+use super::address;
 
 /// What the owner of a host allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,6 +136,19 @@ impl Policy {
             capture: written.capture.unwrap_or(true),
             active: written.active.unwrap_or(true),
         })
+    }
+
+    /// Whether a stranger at this address and port may be connected to: what a name leads to is held to the same as an address
+    /// that was given. Loopback is nobody's but where the whole run is on loopback.
+    pub fn allows(&self, to: SocketAddr, on_loopback: bool) -> bool {
+        address::check(to.ip(), on_loopback).is_ok()
+            && self.allows_network(to.ip())
+            && self.allows_port(to.port())
+    }
+
+    /// Connections a second of this node; `None` leaves it to the assignment.
+    pub fn max_rate(&self) -> Option<NonZeroU32> {
+        self.max_rate
     }
 
     pub(super) fn allows_network(&self, address: IpAddr) -> bool {

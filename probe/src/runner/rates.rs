@@ -30,7 +30,10 @@ use plumbline_measure::{
 };
 use plumbline_model::id::NodeId;
 
-use crate::errand::{DialPace, LinkPace};
+use crate::{
+    errand::{DialPace, LinkPace, PathPace},
+    guard::Policy,
+};
 
 /// What this node has spent so far. Shared by all runners of a probe.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub struct Rates {
     levels: Mutex<Levels>,
     link_pace: LinkPace,
     dial_pace: DialPace,
+    path_pace: PathPace,
 }
 
 #[derive(Debug, Default)]
@@ -69,13 +73,14 @@ pub enum Turn {
 // === impl Rates ===
 
 impl Rates {
-    /// Nothing spent so far.
-    pub fn new() -> Self {
+    /// Nothing spent so far, under the policy of this host.
+    pub fn new(policy: &Policy) -> Self {
         Self {
             origin: Instant::now(),
             levels: Mutex::default(),
             link_pace: LinkPace::new(),
-            dial_pace: DialPace::new(),
+            dial_pace: DialPace::new(policy.max_rate()),
+            path_pace: PathPace::new(),
         }
     }
 
@@ -87,6 +92,11 @@ impl Rates {
     /// How fast strangers may be asked.
     pub fn dial_pace(&self) -> &DialPace {
         &self.dial_pace
+    }
+
+    /// How fast the paths to members may be measured, over all errands: large packets, beside those of the port matrix.
+    pub fn path_pace(&self) -> &PathPace {
+        &self.path_pace
     }
 
     /// The time by which rates are kept.
@@ -117,7 +127,7 @@ impl Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self::new()
+        Self::new(&Policy::default())
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_one_pair_whoever_asks_it() {
-        let rates = Rates::new();
+        let rates = Rates::default();
         let (an_assignment, another) = (Limits::new(0, 20), Limits::new(0, 20));
         assert_eq!(rates.take(peer(2), &an_assignment, NOW), Turn::Granted);
         let next = NOW + Duration::from_millis(50);
@@ -164,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_node_s_limit_holds_over_its_pairs_and_a_refused_packet_costs_nothing() {
-        let rates = Rates::new();
+        let rates = Rates::default();
         let limits = Limits::new(10, 1);
         assert_eq!(rates.take(peer(2), &limits, NOW), Turn::Granted);
         let next = NOW + Duration::from_millis(100);
@@ -178,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_pair_that_is_asked_slowly_is_left_alone_meanwhile() {
-        let rates = Rates::new();
+        let rates = Rates::default();
         let (fast, slow) = (Limits::new(0, 20), Limits::new(0, 1));
         assert_eq!(rates.take(peer(2), &slow, NOW), Turn::Granted);
         assert_eq!(

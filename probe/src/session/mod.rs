@@ -185,6 +185,7 @@ impl Session {
             run: join.run.clone(),
             node: join.node,
             agreement_key: agreement_key.clone(),
+            policy: Arc::new(policy.clone()),
         };
         let mut outbox = Outbox::new(join.run.clone(), join.node, signing_key.clone());
         let facts = facts::gather();

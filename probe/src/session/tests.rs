@@ -547,6 +547,7 @@ async fn a_coordinator_that_gives_errand_upon_errand_is_refused_the_seventeenth(
     let mut session = coordinator.session().await;
     session.welcome(0).await;
     let roster = coordinator.roster(&[]);
+    session.send(ToProbe::Roster(roster.clone())).await;
     for id in 1..=17 {
         let inspect = Work::Errand(plumbline_model::errand::Errand::Inspect);
         session.assign(id, inspect, &roster).await;

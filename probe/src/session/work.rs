@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{
     errand::Errand,
-    guard::{Permit, PermittedWork},
+    guard::{Permit, PermittedWork, Policy},
     responder::Responder,
     runner::{asking::Asking, look::Look, rates::Rates},
 };
@@ -42,6 +42,7 @@ pub(super) struct Identity {
     pub(super) run: RunId,
     pub(super) node: NodeId,
     pub(super) agreement_key: AgreementKey,
+    pub(super) policy: Arc<Policy>,
 }
 
 /// All assignments under way.
@@ -110,8 +111,8 @@ impl Works {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
+            rates: Arc::new(Rates::new(&identity.policy)),
             identity,
-            rates: Arc::default(),
             running: BTreeMap::new(),
             operations: JoinSet::new(),
             poll,

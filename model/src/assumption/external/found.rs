@@ -15,7 +15,7 @@ use crate::{
     errand::{self, Anchors, Need, Needed, Site, Via},
     evidence::Group,
     id::NodeId,
-    observation::{Dialled, SiteOutcome, SiteSeen, Unasked, Unresolved, Untrusted},
+    observation::{Dialled, NoConnection, SiteOutcome, SiteSeen, Unasked, Unresolved, Untrusted},
     profile::Severity,
 };
 
@@ -130,13 +130,26 @@ impl<'a> Found<'a> {
                 seen.insert(site_of(what), (what, told.line));
             }
         }
-        // What stops a node's connections stops those that were not tried any more, too.
-        let in_vain = seen
-            .values()
-            .any(|(seen, _)| matches!(seen.outcome, SiteOutcome::NoConnection { .. }));
+        // Of servers that were not tried after others in vain nothing is known; what stops those is told of them.
+        let is_in_vain = |site: &Site| {
+            let mut same_way = seen.values().filter(|(other, _)| other.via == site.via);
+            same_way.any(|(other, _)| {
+                matches!(
+                    other.outcome,
+                    SiteOutcome::NoConnection { .. }
+                        | SiteOutcome::Unresolved {
+                            why: Unresolved::Silent
+                        }
+                )
+            })
+        };
         for (site, needed) in needed {
             let sight = seen.get(&site).copied();
-            match self.judge(scene, (&site, needed), sight.map(|(seen, _)| seen), in_vain) {
+            let hopeless = SiteOutcome::Unasked {
+                why: Unasked::Hopeless,
+            };
+            let is_told = sight.is_some_and(|(seen, _)| seen.outcome == hopeless) && is_in_vain(&site);
+            match self.judge(scene, (&site, needed), sight.map(|(seen, _)| seen)) {
                 Ok(None) => {}
                 Ok(Some(what)) => {
                     let entry = suffered
@@ -145,8 +158,14 @@ impl<'a> Found<'a> {
                     entry.1.extend(sight.map(|sight| (node, sight)));
                 }
                 Err(why) => {
-                    let lack = Lack::Other(Some(node), why.to_owned());
-                    self.lacking.entry(node).or_insert(lack);
+                    let lack = match is_told {
+                        true => Lack::ToldElsewhere(why.to_owned()),
+                        false => Lack::Other(Some(node), why.to_owned()),
+                    };
+                    let kept = self.lacking.entry(node).or_insert_with(|| lack.clone());
+                    if matches!(kept, Lack::ToldElsewhere(_)) {
+                        *kept = lack;
+                    }
                 }
             }
         }
@@ -161,7 +180,6 @@ impl<'a> Found<'a> {
         scene: &Scene<'a>,
         (site, needed): (&Site, Needed),
         seen: Option<&SiteSeen>,
-        in_vain: bool,
     ) -> Result<Option<What>, &'static str> {
         let Some(seen) = seen else {
             return Err("not every server outside was asked: the node's local policy does not allow it");
@@ -177,11 +195,11 @@ impl<'a> Found<'a> {
             }
             SiteOutcome::Unasked {
                 why: Unasked::Hopeless,
-            } if in_vain => Ok(Some(match site.via {
-                Via::Direct => What::Connection,
-                Via::Proxy => What::Proxy,
-            })),
-            SiteOutcome::Unasked { why: Unasked::Policy } => Err("the node's local policy does not allow it"),
+            } => Err("not every server outside was asked: too many before had failed in the same way"),
+            SiteOutcome::Unasked { why: Unasked::Policy }
+            | SiteOutcome::NoConnection {
+                why: NoConnection::Policy,
+            } => Err("the node's local policy does not allow it"),
             SiteOutcome::Unasked { .. } => Err("not every server outside was asked in the time"),
             outcome => match what_of(outcome, site.via) {
                 What::Signer(signer)

@@ -101,6 +101,29 @@ fn a_node_that_reaches_nothing_is_one_finding_at_the_node() {
     assert_eq!(finding.cause.kind, CauseKind::ExternalUnreachable);
     assert_eq!(finding.cause.node, Some(node("10.0.0.2")));
     assert_eq!(finding.check, "EXT-005");
+    assert!(
+        !finding.cause.detail.contains("b.example"),
+        "of what was not asked nothing is known: {}",
+        finding.cause.detail
+    );
+}
+
+#[test]
+fn what_was_not_asked_or_is_forbidden_is_broken_for_nobody() {
+    let hopeless = SiteOutcome::Unasked {
+        why: Unasked::Hopeless,
+    };
+    let forbidden = SiteOutcome::NoConnection {
+        why: NoConnection::Policy,
+    };
+    for unasked in [hopeless, forbidden] {
+        let finding = only(findings(|on, host| match (on, host) {
+            ("10.0.0.2", "b.example") => unasked.clone(),
+            _ => sound(),
+        }));
+        assert_eq!(finding.cause.kind, CauseKind::Unmeasured, "{unasked:?}");
+        assert_eq!(finding.cause.node, Some(node("10.0.0.2")));
+    }
 }
 
 #[test]

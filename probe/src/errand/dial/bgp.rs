@@ -419,7 +419,7 @@ mod tests {
             depth: Depth::Connect,
         };
         let mut bounds = Bounds {
-            pace: DialPace::new(),
+            pace: DialPace::default(),
             ends_at: Instant::now(),
             stop: Stop::default(),
         };

@@ -36,12 +36,14 @@ use tokio::time::Instant;
 pub use self::pace::DialPace;
 use self::resolver::Resolver;
 use super::{Post, Stop};
+use crate::guard::Policy;
 
 /// What all lanes share.
 struct Desk<'a> {
     errand: &'a DialErrand,
     stop: &'a Stop,
     pace: &'a DialPace,
+    policy: &'a Policy,
     resolver: Resolver,
     trust: trust::Trust,
     /// The local address of whoever is asked on loopback: all nodes of such a run have the same choice otherwise.
@@ -49,8 +51,8 @@ struct Desk<'a> {
     /// Whether somebody else speaks BGP on this host.
     is_bgp_spoken: bool,
     ends_at: Instant,
-    /// Connections to sites that did not come to be since the last one that did.
-    in_vain: Cell<u32>,
+    /// Connections to sites, and to the proxy, that did not come to be since the last one that did.
+    in_vain: [Cell<u32>; 2],
 }
 
 /// Asks every target, and reports them in the errand's order.
@@ -65,12 +67,13 @@ pub(super) fn dial(errand: &DialErrand, post: &Post, stop: &Stop) -> Vec<Record>
             errand,
             stop,
             pace: &post.dial_pace,
+            policy: &post.policy,
             resolver: Resolver::of_host(),
             trust: trust::Trust::new(&errand.roots),
             local: post.node.address().filter(IpAddr::is_loopback),
             is_bgp_spoken: bgp::is_spoken_here(),
             ends_at: Instant::now() + ERRAND_TIME,
-            in_vain: Cell::new(0),
+            in_vain: [Cell::new(0), Cell::new(0)],
         };
         desk.all().await
     });

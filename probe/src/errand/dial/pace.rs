@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -24,12 +25,13 @@ pub struct DialPace {
 }
 
 impl DialPace {
-    /// Nothing asked so far.
-    pub fn new() -> Self {
+    /// Nothing asked so far. What the owner of the host allows a second holds where it is less.
+    pub fn new(most: Option<NonZeroU32>) -> Self {
+        let rate = most.map_or(MAX_DIALS_A_SECOND, |most| most.get().min(MAX_DIALS_A_SECOND));
         Self {
             origin: Instant::now(),
             // No burst: whatever second is looked at has no more than the rate.
-            pacer: Arc::new(Mutex::new(Pacer::new(MAX_DIALS_A_SECOND, 1))),
+            pacer: Arc::new(Mutex::new(Pacer::new(rate, 1))),
             routers: Arc::default(),
         }
     }
@@ -67,7 +69,7 @@ impl DialPace {
 
 impl Default for DialPace {
     fn default() -> Self {
-        Self::new()
+        Self::new(None)
     }
 }
 
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn clones_share_the_sixteen_routers_and_each_has_two_connections() {
-        let pace = DialPace::new();
+        let pace = DialPace::default();
         let other = pace.clone();
         for last in 1..=16 {
             assert!(pace.admits(router(last)) && other.admits(router(last)), "{last}");
@@ -97,13 +99,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_asks_waits_for_all_who_asked_before() {
-        let pace = DialPace::new();
-        let began = Instant::now();
-        for _ in 0..4 {
-            pace.clone().wait().await;
+    async fn whoever_asks_waits_for_all_who_asked_before_and_longer_where_the_policy_says_so() {
+        for (most, a_second) in [(None, 10), (NonZeroU32::new(100), 10), (NonZeroU32::new(5), 5)] {
+            let pace = DialPace::new(most);
+            let began = Instant::now();
+            for _ in 0..4 {
+                pace.clone().wait().await;
+            }
+            let least = Duration::from_secs(3) / a_second;
+            assert!(began.elapsed() >= least, "{most:?}: {:?}", began.elapsed());
         }
-        let least = Duration::from_secs(3) / MAX_DIALS_A_SECOND;
-        assert!(began.elapsed() >= least, "{:?}", began.elapsed());
     }
 }

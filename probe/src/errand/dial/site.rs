@@ -1,6 +1,7 @@
 //! A server outside that speaks TLS: name, connection, proxy, handshake. Nothing is asked of it.
 
 use std::{
+    cell::Cell,
     io,
     net::{IpAddr, SocketAddr},
     sync::PoisonError,
@@ -21,7 +22,6 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{Desk, no_connection};
-use crate::guard;
 
 impl Desk<'_> {
     /// Connects to a site.
@@ -37,7 +37,7 @@ impl Desk<'_> {
         if !self.has_time() {
             return seen;
         }
-        if self.in_vain.get() >= ENOUGH_IN_VAIN {
+        if self.in_vain(site.via).get() >= ENOUGH_IN_VAIN {
             seen.outcome = SiteOutcome::Unasked {
                 why: Unasked::Hopeless,
             };
@@ -59,10 +59,23 @@ impl Desk<'_> {
         seen.addresses = addresses.iter().copied().take(MAX_SITE_ADDRESSES).collect();
         seen.outcome = self.reach(site, &addresses, port, proxy).await;
         match seen.outcome {
-            SiteOutcome::NoConnection { .. } => self.in_vain.set(self.in_vain.get() + 1),
-            _ => self.in_vain.set(0),
+            // It was not tried: nothing is known of the others.
+            SiteOutcome::NoConnection {
+                why: NoConnection::Policy,
+            } => {}
+            SiteOutcome::NoConnection { .. } => self.in_vain(site.via).update(|count| count + 1),
+            _ => self.in_vain(site.via).set(0),
         }
         seen
+    }
+
+    /// The one way says nothing of the other: where a proxy is dead, what is reached without it is asked all the same.
+    fn in_vain(&self, via: Via) -> &Cell<u32> {
+        let [direct, by_proxy] = &self.in_vain;
+        match via {
+            Via::Direct => direct,
+            Via::Proxy => by_proxy,
+        }
     }
 
     async fn reach(
@@ -73,7 +86,7 @@ impl Desk<'_> {
         proxy: Option<&ProxyServer>,
     ) -> SiteOutcome {
         let started = Instant::now();
-        let mut why = NoConnection::Silent;
+        let mut why = None;
         for address in addresses.iter().take(MAX_TRIED) {
             match self.connect(SocketAddr::new(*address, port)).await {
                 Ok(mut stream) => {
@@ -84,16 +97,19 @@ impl Desk<'_> {
                     }
                     return self.handshake(stream, site, started).await;
                 }
-                Err(failed) => why = failed,
+                // What was tried tells more than what was forbidden.
+                Err(NoConnection::Policy) if why.is_some() => {}
+                Err(failed) => why = Some(failed),
             }
         }
-        SiteOutcome::NoConnection { why }
+        SiteOutcome::NoConnection {
+            why: why.unwrap_or(NoConnection::Silent),
+        }
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<TcpStream, NoConnection> {
-        // A name may lead anywhere: to the host itself, or to a cloud's metadata service.
-        let on_loopback = self.local.is_some();
-        if !guard::is_plain(to.ip(), on_loopback) {
+        // A name may lead anywhere: to the host itself, to a cloud's metadata service, out of the networks that are allowed.
+        if !self.policy.allows(to, self.local.is_some()) {
             return Err(NoConnection::Policy);
         }
         self.pace.wait().await;
@@ -220,5 +236,5 @@ const GOODBYE_TIME: Duration = Duration::from_millis(200);
 /// Addresses of one name that are tried.
 const MAX_TRIED: usize = 2;
 
-/// Connections in a row that did not come to be, after which the rest is not tried.
+/// Connections in a row one way that did not come to be, after which the rest is not tried.
 const ENOUGH_IN_VAIN: u32 = 6;

@@ -1,11 +1,13 @@
 //! Errand dial: strangers, whom the coordinator names. What the policy leaves of them.
 
+use std::net::SocketAddr;
+
 use plumbline_model::{
     errand::{Depth, DialErrand, DialTarget, MAX_DIAL_PEERS, Via},
     observation::UndoneWhy,
 };
 
-use crate::guard::{Guard, Standing, address};
+use crate::guard::{Guard, Standing};
 
 impl Guard {
     /// What of the errand may be done. What is left out is missing in what is reported.
@@ -20,11 +22,8 @@ impl Guard {
         if !self.policy.dial {
             return Err(UndoneWhy::Policy);
         }
-        let allows_proxy = errand.proxy.as_ref().is_some_and(|proxy| {
-            let literal = proxy.host.parse();
-            self.policy.allows_port(proxy.port)
-                && literal.map_or(true, |address| address::check(address, false).is_ok())
-        });
+        let proxy = errand.proxy.as_ref();
+        let allows_proxy = proxy.is_some_and(|proxy| self.permits_host(&proxy.host, proxy.port));
         let is_live = matches!(standing, Standing::Live { .. });
         if is_live
             && errand
@@ -39,7 +38,9 @@ impl Guard {
             // A node that runs has sessions of its own: a router may end one when the same node connects again (RFC 4724
             // section 4.2).
             DialTarget::Peer(_) if is_live => false,
-            DialTarget::Site(site) if site.via == Via::Proxy => allows_proxy,
+            DialTarget::Site(site) if site.via == Via::Proxy => {
+                allows_proxy && self.permits_host(&site.host, site.port)
+            }
             DialTarget::Peer(_) if routers == MAX_DIAL_PEERS => false,
             DialTarget::Peer(_) => {
                 let is_permitted = self.permits_target(target);
@@ -62,22 +63,23 @@ impl Guard {
     }
 
     fn permits_target(&self, target: &DialTarget) -> bool {
-        let allows = |address, port| {
-            address::check(address, false).is_ok()
-                && self.policy.allows_network(address)
-                && self.policy.allows_port(port)
-        };
+        let allows = |address, port| self.policy.allows(SocketAddr::new(address, port), false);
         match target {
-            // Nobody can tell by its name where it is: where networks are listed, `dial` has to be written.
-            DialTarget::Site(site) => match site.host.parse() {
-                Ok(address) => allows(address, site.port),
-                Err(_) => self.policy.allows_port(site.port),
-            },
+            DialTarget::Site(site) => self.permits_host(&site.host, site.port),
             DialTarget::Question(question) => match question.server {
                 Some(server) => allows(server, DNS_PORT),
                 None => self.policy.allows_port(DNS_PORT),
             },
             DialTarget::Peer(peer) => allows(peer.address, BGP_PORT),
+        }
+    }
+
+    /// Nobody can tell by a name where it is: where networks are listed, `dial` has to be written, and what the name leads to is
+    /// held to the policy when it is connected to. Where it leads the proxy only the proxy knows.
+    fn permits_host(&self, host: &str, port: u16) -> bool {
+        match host.parse() {
+            Ok(address) => self.policy.allows(SocketAddr::new(address, port), false),
+            Err(_) => self.policy.allows_port(port),
         }
     }
 }

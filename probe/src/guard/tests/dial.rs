@@ -91,9 +91,43 @@ fn a_policy_with_ports_holds_for_the_proxy_too() {
         targets[..1]
     );
     assert_eq!(
-        left("ports: 3128", &targets, &Standing::Bare).unwrap(),
-        targets[1..]
+        left("ports: 3128", &targets, &Standing::Bare),
+        Err(UndoneWhy::Policy),
+        "the site's port counts, too"
     );
+    assert_eq!(
+        left("ports: 443,3128", &targets, &Standing::Bare).unwrap(),
+        targets
+    );
+}
+
+#[test]
+fn a_proxy_outside_the_networks_is_not_asked_and_none_leads_outside_them() {
+    let inside = [site("b.example", Via::Proxy), site("10.9.0.1", Via::Proxy)];
+    let outside = [site("10.8.0.1", Via::Proxy), site("169.254.169.254", Via::Proxy)];
+    let all = [inside.as_slice(), &outside].concat();
+    let with = "networks: [10.9.0.0/24]\ndial: true";
+    assert_eq!(left(with, &all, &Standing::Bare).unwrap(), inside);
+    let elsewhere = "networks: [10.7.0.0/16]\ndial: true";
+    assert_eq!(left(elsewhere, &all, &Standing::Bare), Err(UndoneWhy::Policy));
+}
+
+#[test]
+fn what_a_name_leads_to_is_held_to_the_policy_as_an_address_is() {
+    let allows = |policy: &str, to: &str| {
+        let policy = if policy.is_empty() {
+            Policy::default()
+        } else {
+            Policy::parse(policy).unwrap()
+        };
+        policy.allows(to.parse().unwrap(), false)
+    };
+    assert!(allows("", "10.9.0.1:443"));
+    assert!(!allows("", "127.0.0.1:443") && !allows("", "169.254.169.254:443"));
+    let networks = "networks: [10.9.0.0/16]\ndial: true";
+    assert!(allows(networks, "10.9.0.1:443"));
+    assert!(!allows(networks, "10.8.0.1:443"));
+    assert!(!allows("ports: 22", "10.9.0.1:443"));
 }
 
 #[test]

@@ -68,12 +68,14 @@ fn begin_errand(
     let kind = errand.kind();
     let post = errand::Post {
         run: identity.run.clone(),
+        policy: Arc::clone(&identity.policy),
         node: identity.node,
         own_index: own_index(identity, roster)?,
         members: roster.members().to_vec(),
         peers: peers(identity, roster)?,
         link_pace: rates.link_pace().clone(),
         dial_pace: rates.dial_pace().clone(),
+        path_pace: rates.path_pace().clone(),
     };
     Ok(match errand::start(errand, &post) {
         Ok(errand) => Operation::Errand(errand),
