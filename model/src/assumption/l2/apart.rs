@@ -165,13 +165,19 @@ impl<'a> Contacts<'a> {
     }
 
     /// Of a large roster each node asks a few only. Two that nobody asked, and that do not hear each other, are apart if one of them
-    /// is known to be from another.
+    /// is known to be from another, and if one of them hears its link at all.
     fn add_unasked(&mut self, scene: &Scene<'_>, survey: &Survey<'_>) {
         let apart: BTreeSet<NodeId> = self
             .apart
             .iter()
             .filter(|(_, families)| families.contains(&Family::Ipv4))
             .flat_map(|((one, other), _)| [*one, *other])
+            .collect();
+        let hears: BTreeSet<NodeId> = survey
+            .seen
+            .keys()
+            .copied()
+            .filter(|node| self.hears_its_link(survey, *node))
             .collect();
         for one in &apart {
             let Some((_, prefix)) = data_interface(scene, *one, Family::Ipv4) else {
@@ -188,11 +194,20 @@ impl<'a> Contacts<'a> {
                         .any(|proxied| proxied.pairs.contains(&key.0));
                 let is_unheard =
                     survey.heard(*one, *other) == Some(false) && survey.heard(*other, *one) == Some(false);
-                if is_on_link && !is_known && is_unheard {
+                let tells = hears.contains(one) || hears.contains(other);
+                if is_on_link && !is_known && is_unheard && tells {
                     self.apart.entry(key.0).or_default().insert(Family::Ipv4);
                 }
             }
         }
+    }
+
+    /// Whether it tells something that a node hears nothing of another: it hears all who answer it, if there are any. Where a fabric
+    /// answers for hosts that it knows (ARP suppression), nobody hears those behind another switch, and all is well.
+    fn hears_its_link(&self, survey: &Survey<'_>, node: NodeId) -> bool {
+        let is_near = |other: &&NodeId| self.adjacent.contains(&(pair(node, **other), Family::Ipv4));
+        let mut near = survey.seen.keys().filter(is_near);
+        near.all(|other| survey.heard(node, *other) != Some(false))
     }
 
     /// Whether an answer of its owner came to one of two, or to both.

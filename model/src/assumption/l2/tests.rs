@@ -27,6 +27,8 @@ const A: &str = "10.0.0.1";
 const B: &str = "10.0.0.2";
 const C: &str = "10.0.0.3";
 const D: &str = "10.0.1.1";
+/// On the subnet of the first three, where a test says so.
+const E: &str = "10.0.0.4";
 const NODES: [&str; 4] = [A, B, C, D];
 const GATEWAY: &str = "10.0.0.254";
 const OF_GATEWAY: &str = "02:00:00:00:00:fe";
@@ -46,6 +48,10 @@ fn same_subnet(one: &str, other: &str) -> bool {
 /// What nodes saw of each other.
 #[derive(Default)]
 struct World {
+    /// Nodes beside the four.
+    more: Vec<&'static str>,
+    /// Who does not ask for whom, as it is in large clusters.
+    unasked: BTreeSet<(&'static str, &'static str)>,
     balancers: BTreeSet<&'static str>,
     /// Who answers a node for an address, where that is not its owner alone.
     answers: BTreeMap<(&'static str, &'static str), Vec<String>>,
@@ -64,6 +70,10 @@ impl World {
             balancers: BTreeSet::from([A, B]),
             ..Self::default()
         }
+    }
+
+    fn nodes(&self) -> impl Iterator<Item = &'static str> + '_ {
+        NODES.into_iter().chain(self.more.iter().copied())
     }
 
     fn mac(&self, of: &str) -> String {
@@ -110,7 +120,8 @@ impl World {
         if same_subnet(by, GATEWAY) {
             asked.push(self.asked(by, GATEWAY, Subject::Gateway));
         }
-        for peer in NODES.into_iter().filter(|peer| *peer != by) {
+        let is_asked = |peer: &&'static str| *peer != by && !self.unasked.contains(&(by, *peer));
+        for peer in self.nodes().filter(is_asked) {
             asked.push(self.asked(by, peer, Subject::Peer { node: node(peer) }));
         }
         if self.balancers.contains(by) {
@@ -126,10 +137,10 @@ impl World {
     }
 
     fn overheard(&self, by: &'static str) -> Overheard {
-        let heard = |speaker: &&&str| {
-            **speaker != by && same_subnet(by, speaker) && !self.deaf.contains(&(by, **speaker))
+        let heard = |speaker: &&'static str| {
+            *speaker != by && same_subnet(by, speaker) && !self.deaf.contains(&(by, *speaker))
         };
-        let speakers = NODES.iter().filter(heard).map(|speaker| Speaker {
+        let speakers = self.nodes().filter(heard).map(|speaker| Speaker {
             mac: self.mac(speaker),
             address: Some(speaker.parse().unwrap()),
             what: Speech::Request,
@@ -146,8 +157,10 @@ impl World {
 
     fn stage(&self) -> Stage {
         let balancers = self.balancers.clone();
-        let mut stage = Stage::of(&NODES)
-            .rule("node.health", "4240", &NODES, &NODES)
+        let mut nodes: Vec<&'static str> = self.nodes().collect();
+        nodes.sort_unstable();
+        let mut stage = Stage::of(&nodes)
+            .rule("node.health", "4240", &nodes, &nodes)
             .with_inventory(|inventory| {
                 inventory.control_plane_vip = VIP.parse().ok();
                 for node in &mut inventory.nodes {
@@ -158,7 +171,7 @@ impl World {
                 }
             });
         stage.parameters.groups = vec![Group::Reach, Group::L2];
-        for of in NODES {
+        for of in nodes {
             let mac = self.mac(of);
             stage = stage.knows(of, move |facts| {
                 facts.interfaces[0].mac.clone_from(&mac);

@@ -35,6 +35,22 @@ fn a_host_on_another_vlan_is_told_apart_from_the_rest() {
 }
 
 #[test]
+fn who_hears_nobody_on_a_fabric_that_answers_for_hosts_is_apart_from_none_that_it_did_not_ask() {
+    let mut world = World::new().answers(A, C, &[]).answers(C, A, &[]);
+    world.more = vec![E];
+    let link = [A, B, C, E];
+    world.deaf = link.into_iter().flat_map(|by| link.map(|of| (by, of))).collect();
+    for (one, other) in [(A, E), (B, C), (C, E)] {
+        world.unasked.extend([(one, other), (other, one)]);
+    }
+    // A does not hear B either, who answers it: only C, whom nobody answers, is away from the others.
+    assert_eq!(
+        sides(only(&world.report())),
+        Some([nodes(&[C]), nodes(&[A, B, E])])
+    );
+}
+
+#[test]
 fn what_the_matrix_lost_between_the_two_sides_is_told_under_it() {
     let stage = World::new()
         .apart(A, C)
