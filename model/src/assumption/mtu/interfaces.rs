@@ -8,6 +8,7 @@ use crate::{
     assumption::{Complaint, Explains, Ruling, Scene, paths},
     cause::{Cause, CauseKind, Fix},
     id::NodeId,
+    observation::Device,
     port::Family,
     report::check::Check,
 };
@@ -38,10 +39,41 @@ struct Own {
 }
 
 impl Own {
-    fn set_mtu(&self, scene: &Scene<'_>, mtu: u32) -> String {
-        scene.ssh(self.node, &format!("ip link set dev {} mtu {mtu}", self.name))
+    /// The commands that give it another MTU, to what it stands on first: no VLAN may have more than the device under it, and no
+    /// bridge gets more through its ports. A bond gives its own to its members by itself.
+    fn set_mtu(&self, scene: &Scene<'_>, mtu: u32) -> Vec<String> {
+        let devices = scene.host(self.node).map_or(&[][..], |host| &host.what.devices);
+        let mut names = vec![self.name.as_str()];
+        names.extend(under(devices, &self.name, mtu));
+        let command = |name: &&str| scene.ssh(self.node, &format!("ip link set dev {name} mtu {mtu}"));
+        names.iter().rev().map(command).collect()
     }
 }
+
+/// The devices under one, from above, that take less than it is to have.
+fn under<'a>(devices: &'a [Device], name: &str, mtu: u32) -> Vec<&'a str> {
+    let mut found: Vec<&str> = Vec::new();
+    let mut above = vec![name];
+    // Nothing stands on itself: each round goes down by one.
+    for _ in 0..MOST_LAYERS {
+        let is_under = |device: &&Device| {
+            let holds = |upper: &&Device| {
+                let is_port =
+                    upper.kind.as_deref() == Some("bridge") && device.master.as_ref() == Some(&upper.name);
+                above.contains(&upper.name.as_str()) && (upper.over.as_ref() == Some(&device.name) || is_port)
+            };
+            devices.iter().any(|upper| holds(&upper))
+        };
+        let layer: Vec<&Device> = devices.iter().filter(is_under).collect();
+        let small = layer.iter().filter(|device| device.mtu < mtu);
+        found.extend(small.map(|device| device.name.as_str()));
+        above = layer.into_iter().map(|device| device.name.as_str()).collect();
+    }
+    found
+}
+
+/// A VLAN on a bridge on a bond is as deep as it gets.
+const MOST_LAYERS: usize = 4;
 
 /// Judges every node's data interface. Those that differ alike are one complaint.
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
@@ -109,7 +141,7 @@ pub(super) fn too_small_for_pods(scene: &Scene<'_>, overhead: &Overhead) -> Opti
         return Some(Ruling::fail(paths::side(scene, &nodes), complaint));
     }
     let detail = format!(
-        "pods are set to get an MTU of {inner}, of which {} makes {whole} octets, but the interfaces of {} take {most}",
+        "pods are set to get an MTU of {inner}: with {} their packets have up to {whole} octets, but the interfaces of {} take {most}",
         overhead.what,
         paths::side(scene, &nodes)
     );
@@ -203,7 +235,7 @@ fn mismatch(scene: &Scene<'_>, group: &[Own], usual: u32, told: &[Own]) -> Compl
             commands: group
                 .iter()
                 .take(MOST_COMMANDS)
-                .map(|own| own.set_mtu(scene, usual))
+                .flat_map(|own| own.set_mtu(scene, usual))
                 .collect(),
         },
         evidence: told.iter().map(|own| own.line).collect(),
@@ -249,7 +281,7 @@ fn too_small(scene: &Scene<'_>, told: &[Own]) -> Option<Ruling> {
         commands: group
             .iter()
             .take(MOST_COMMANDS)
-            .map(|own| own.set_mtu(scene, ETHERNET))
+            .flat_map(|own| own.set_mtu(scene, ETHERNET))
             .collect(),
     };
     Some(Ruling::fail(
@@ -290,3 +322,40 @@ const ETHERNET: u32 = 1500;
 
 /// Commands of one finding.
 const MOST_COMMANDS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, kind: &str, mtu: u32) -> Device {
+        Device {
+            name: name.to_owned(),
+            kind: Some(kind.to_owned()),
+            mtu,
+            ..Device::default()
+        }
+    }
+
+    #[test]
+    fn what_an_interface_stands_on_gets_a_larger_mtu_first() {
+        let mut vlan = device("bond0.40", "vlan", 1500);
+        vlan.over = Some("bond0".to_owned());
+        let mut member = device("eth0", "", 1500);
+        member.master = Some("bond0".to_owned());
+        let devices = [device("bond0", "bond", 1500), vlan.clone(), member.clone()];
+        assert_eq!(
+            under(&devices, "bond0.40", 9000),
+            ["bond0"],
+            "which sets its members"
+        );
+        assert_eq!(
+            under(&devices, "bond0.40", 1400),
+            Vec::<&str>::new(),
+            "they have more"
+        );
+        member.master = Some("br0".to_owned());
+        vlan.over = Some("br0".to_owned());
+        let bridged = [device("br0", "bridge", 1500), vlan, member];
+        assert_eq!(under(&bridged, "bond0.40", 9000), ["br0", "eth0"]);
+    }
+}

@@ -213,12 +213,12 @@ impl Limit {
             ),
             (true, Some(told)) => format!(
                 "{families} packets above {carries} octets {place} are lost, though the interfaces at both ends have an MTU of \
-                 {expected}; {} says so in one direction only, in the other they vanish without an ICMP error",
+                 {expected}; {} says so in one direction only; in the other they vanish without an ICMP error",
                 named(told)
             ),
             (false, told) => format!(
                 "the path {place} carries {families} packets of {carries} octets at most, though the interfaces at both ends have an \
-                 MTU of {expected}; {} says so honestly",
+                 MTU of {expected}, as {} says",
                 told.map_or_else(|| "an ICMP error".to_owned(), named)
             ),
         };
@@ -227,7 +227,7 @@ impl Limit {
                 let inner = overhead.inner(scene, expected);
                 let whole = overhead.full(scene, expected);
                 format!(
-                    "{became}. {} makes {whole} octets of a pod's full packet of {inner}",
+                    "{became}. With {} a pod's full packet of {inner} octets takes {whole}",
                     overhead.what
                 )
             }
