@@ -65,6 +65,8 @@ pub(super) struct Found<'a> {
     pub(super) lacking: BTreeMap<NodeId, Lack>,
     /// Own servers whose signer nobody gave.
     pub(super) unknown_signers: BTreeMap<Site, (Needed, String)>,
+    /// Whether the outside alone was asked for and the inputs name nobody there.
+    pub(super) is_void: bool,
 }
 
 impl<'a> Found<'a> {
@@ -81,6 +83,10 @@ impl<'a> Found<'a> {
                 found.askers.insert(node);
                 found.take(scene, node, needed, &mut suffered);
             }
+        }
+        if found.askers.is_empty() && asks_for_nothing_else(scene) {
+            found.is_void = true;
+            return found;
         }
         if found.is_rehearsed(scene, &suffered) {
             let why = "the hosts are parts of one machine, and nothing outside answers any of them: a lab has no outside";
@@ -212,6 +218,14 @@ impl<'a> Found<'a> {
             },
         }
     }
+}
+
+/// Whether a run is about the outside alone, and no node has anybody there to ask.
+fn asks_for_nothing_else(scene: &Scene<'_>) -> bool {
+    let mut groups = scene.ledger.run.parameters.groups.iter();
+    let mut nodes = scene.inventory.nodes.iter();
+    groups.all(|group| matches!(group, Group::Config | Group::External))
+        && nodes.all(|node| errand::needed(scene.inventory, scene.profiles, node.id).is_empty())
 }
 
 /// What one participant saw, and the line that says so.

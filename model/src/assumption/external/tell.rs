@@ -50,6 +50,12 @@ pub(super) fn lacks(found: &Found<'_>, id: &str) -> Vec<Ruling> {
     if id != "EXT-002" {
         return Vec::new();
     }
+    if found.is_void {
+        let why = "nobody outside was asked, since neither the profile nor the files name anybody there: name servers of the site's \
+                   own under `external: sites` of a site file"
+            .to_owned();
+        return vec![Ruling::not_measured("the outside", Lack::Other(None, why))];
+    }
     let lacks = found.lacking.iter();
     lacks
         .map(|(node, lack)| Ruling::not_measured(node.to_string(), lack.clone()))

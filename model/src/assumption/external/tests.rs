@@ -10,7 +10,7 @@ use crate::{
         Unresolved, Untrusted,
     },
     report::{
-        Finding,
+        Finding, Verdict,
         stage::{Stage, node},
     },
 };
@@ -176,4 +176,27 @@ fn name_servers_that_fail_are_told_apart_from_names_that_do_not_exist() {
     let kinds: Vec<CauseKind> = both.iter().map(|finding| finding.cause.kind).collect();
     assert_eq!(kinds, [CauseKind::NameServer; 2]);
     assert!(both.iter().all(|finding| finding.check == "EXT-001"));
+}
+
+#[test]
+fn a_run_about_an_outside_that_nobody_names_is_incomplete_and_says_so() {
+    let of = |groups: &[Group], sites: &[&str]| {
+        let mut stage = Stage::of(&NODES).with_inventory(|inventory| {
+            let server = |host: &&str| Server {
+                host: (*host).to_owned(),
+                port: 443,
+            };
+            inventory.outward.sites = sites.iter().map(server).collect();
+        });
+        stage.parameters.groups = groups.to_vec();
+        stage.report()
+    };
+    let alone = of(&[Group::Config, Group::External], &[]);
+    assert_eq!((alone.verdict, alone.findings.len()), (Verdict::Incomplete, 1));
+    let detail = &alone.findings[0].cause.detail;
+    assert!(detail.contains("nobody outside was asked"), "{detail}");
+    let among_others = of(&[Group::Reach, Group::External], &[]);
+    assert_eq!(among_others.findings, [], "there is nothing to look at");
+    let named = of(&[Group::External], &SITES);
+    assert!(!format!("{:?}", named.findings).contains("nobody outside was asked"));
 }
