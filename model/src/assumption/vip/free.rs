@@ -26,7 +26,8 @@ pub(crate) const CHECK: Check = Check {
           out among the nodes), by probes from which nobody learns anything, up to three times a second apart",
     needs: "CAP_NET_RAW",
     rule: "fails if somebody answers, or if a node tells that it has a VIP; on a live cluster VIPs are in use and it is not made; what \
-           only somebody answers who answers in the place of nodes, too, is proxy ARP (L2-003), and not measured",
+           only somebody answers who answers in the place of nodes, too, is proxy ARP (L2-003), and not measured, nor are VIPs of \
+           an inventory in which no node has the role load_balancer",
     remedy: "free the address, or choose another one",
     source: "RFC 5227 section 2.1.1; the vendor's requirement that VIPs and pools are unused",
 };
@@ -35,6 +36,9 @@ pub(crate) const CHECK: Check = Check {
 pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     if is_live(scene) {
         return Vec::new();
+    }
+    if let Some(ruling) = unannounced(scene) {
+        return vec![ruling];
     }
     let survey = Survey::of(scene);
     let mut asked: BTreeMap<IpAddr, Vip<'_>> = BTreeMap::new();
@@ -89,6 +93,22 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
         rulings.extend(lacking(scene, errand::Kind::Link, |node| balances(scene, node)));
     }
     rulings
+}
+
+/// An inventory of another distribution may have a VIP and no load balancer nodes: who is to announce it, from which link, is
+/// not known then. A file of bmctl says by its mode whose the VIP is.
+fn unannounced(scene: &Scene<'_>) -> Option<Ruling> {
+    let inventory = scene.inventory;
+    let mut nodes = inventory.nodes.iter();
+    let is_announced = nodes.any(|node| node.roles.contains(&Role::LoadBalancer));
+    let vip = inventory.control_plane_vip.or(inventory.ingress_vip)?;
+    if is_announced || inventory.cluster_type.is_some() {
+        return None;
+    }
+    let why = "no node has the role load_balancer, so that nobody is known who would announce it: VIP-001 to VIP-005 are not made; \
+               give the role to the nodes of keepalived or kube-vip, unless the VIP is another machine's"
+        .to_owned();
+    Some(Ruling::not_measured(vip.to_string(), Lack::ToldElsewhere(why)))
 }
 
 /// What is known of an address that nobody should have.
@@ -201,5 +221,53 @@ fn complaint(
             kinds: &[],
             pairs: Pairs::None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        evidence::Group,
+        id::Role,
+        inventory::Inventory,
+        report::{Report, Status, Verdict, stage::Stage},
+    };
+
+    fn report(amend: impl FnOnce(&mut Inventory)) -> Report {
+        let mut stage = Stage::new().with_inventory(|inventory| {
+            inventory.cluster_type = None;
+            inventory.control_plane_vip = Some([10, 0, 0, 100].into());
+            amend(inventory);
+        });
+        stage.parameters.groups = vec![Group::Reach, Group::L2];
+        stage.report()
+    }
+
+    #[test]
+    fn a_vip_that_no_node_is_known_to_announce_is_told_to_be_unchecked() {
+        let told = report(|_| {});
+        let row = told.checks.iter().find(|row| row.id == "VIP-001").unwrap();
+        assert_eq!(
+            (row.status, row.subject.as_str()),
+            (Status::NotMeasured, "10.0.0.100")
+        );
+        assert!(
+            row.detail.contains("no node has the role load_balancer"),
+            "{}",
+            row.detail
+        );
+        assert_eq!((told.verdict, told.findings), (Verdict::Passed, Vec::new()));
+    }
+
+    #[test]
+    fn without_a_vip_or_with_somebody_to_announce_it_nothing_is_said() {
+        let is_told = |report: &Report| {
+            let mut rows = report.checks.iter();
+            rows.any(|row| row.detail.contains("no node has the role load_balancer"))
+        };
+        assert!(!is_told(&report(|inventory| inventory.control_plane_vip = None)));
+        assert!(!is_told(&report(|inventory| {
+            inventory.nodes[0].roles.insert(Role::LoadBalancer);
+        })));
     }
 }
