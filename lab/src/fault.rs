@@ -12,6 +12,7 @@ mod advertiser;
 mod clock;
 mod conntrack;
 mod device;
+mod error;
 mod filter;
 mod impostor;
 mod mtu;
@@ -23,8 +24,9 @@ mod side;
 mod tests;
 
 pub(crate) use clock::Skew;
+pub use error::FaultError;
+pub use plant::FaultId;
 pub(crate) use plant::Planted;
-pub use plant::{FaultError, FaultId};
 pub(crate) use setting::{NO_TYPE, NO_TYPE_6};
 pub use side::{BadRoute, InvalidSide, RejectWith, Side, Transport};
 

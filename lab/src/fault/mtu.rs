@@ -1,7 +1,7 @@
 //! Faults of what devices and routes carry.
 
 use ipnet::IpNet;
-use plumbline_model::port::Family;
+use plumbline_model::{id::NodeId, port::Family};
 use plumbline_sys::route::{Route, RouteTarget};
 
 use super::{
@@ -11,6 +11,17 @@ use super::{
 use crate::{Lab, wiring};
 
 impl Lab {
+    /// Gives a host's own device another MTU.
+    pub(super) fn resize_host(&self, host: NodeId, mtu: u32) -> Result<Planted, FaultError> {
+        self.set_mtus(vec![(Place::Host(host), wiring::HOST_DEVICE.to_owned(), mtu)])
+    }
+
+    /// Gives the switch port of a host another MTU.
+    pub(super) fn resize_port(&self, host: NodeId, mtu: u32) -> Result<Planted, FaultError> {
+        let (place, port) = self.port_of(host)?;
+        self.set_mtus(vec![(place, port, mtu)])
+    }
+
     /// Gives devices another MTU.
     pub(super) fn set_mtus(&self, devices: Vec<(Place, String, u32)>) -> Result<Planted, FaultError> {
         let mut before = Vec::new();

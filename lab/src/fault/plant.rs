@@ -14,16 +14,15 @@ use plumbline_model::{
     port::{Family, PortSet},
 };
 use plumbline_sys::{
-    netlink,
-    nft::{self, WriteError},
-    ns::{self, NetNs},
-    route::{self, Diversion, Route, RouteTarget},
+    nft,
+    ns::NetNs,
+    route::{Diversion, Route, RouteTarget},
 };
 
 use super::{
-    Fault, RejectWith, Side, Transport,
+    Fault, FaultError, Transport,
     advertiser::Advertiser,
-    clock::{self, Skew},
+    clock::Skew,
     conntrack::Full,
     device::{self, Change, Stranger},
     filter,
@@ -40,112 +39,6 @@ impl fmt::Display for FaultId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
-}
-
-/// Why a fault could not be planted or healed.
-#[derive(Debug, thiserror::Error)]
-pub enum FaultError {
-    /// The place that it names.
-    #[error(transparent)]
-    Lab(#[from] LabError),
-    /// Traffic inside a subnet does not pass the router.
-    #[error("plant a fault between {from} and {to}: they share a subnet, so no router is between them")]
-    NoRouterBetween {
-        /// Who asks.
-        from: Side,
-        /// Who is asked.
-        to: Side,
-    },
-    /// Hosts of two subnets.
-    #[error(
-        "plant a fault between {one} and {other}: they are in different subnets, so no one switch is between them"
-    )]
-    NoSwitchBetween {
-        /// A host.
-        one: NodeId,
-        /// Another.
-        other: NodeId,
-    },
-    /// Nothing of the family that the fault is about.
-    #[error("plant a fault on an address that the lab does not have; is it a dual-stack lab?")]
-    NoSuchAddress,
-    /// Words that no family has that the fault is about.
-    #[error("refuse packets with {0:?}: ICMP has no such code for the family that the fault is about")]
-    NoSuchReject(RejectWith),
-    /// A setting of the whole machine.
-    #[error(
-        "change a setting of the machine: only root can, and this process is root in a user namespace of its own"
-    )]
-    NotRoot,
-    /// A setting.
-    #[error("change a setting of the kernel")]
-    Setting(#[source] ns::Error),
-    /// Connections that should fill a table.
-    #[error("fill the host's connection tracking")]
-    Fill(#[source] io::Error),
-    /// No packet filter in this kernel, or no permission.
-    #[error("open the packet filter")]
-    OpenFilter(#[source] netlink::Error),
-    /// The packet filter refused a rule.
-    #[error("change table {table} of the packet filter")]
-    Filter {
-        /// The fault's own table.
-        table: String,
-        /// Why.
-        #[source]
-        source: WriteError,
-    },
-    /// A device, an address or a route.
-    #[error("change a device or route of the lab")]
-    Device(#[source] route::Error),
-    /// A port could not be held.
-    #[error("hold port {port} on {host}")]
-    Hold {
-        /// The host.
-        host: NodeId,
-        /// The port.
-        port: u16,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// Advertisements could not be sent.
-    #[error("advertise a virtual router")]
-    Advertise(#[source] io::Error),
-    /// An empty set would be a fault that does nothing, and leaving `ports` out means all.
-    #[error("plant a fault on no port at all; leave `ports` out to mean every port")]
-    NoPorts,
-    /// More ports than one program should listen on in a lab.
-    #[error("answer on {ports} ports in a host's place: {MOST_IMPOSTOR_PORTS} are the most")]
-    TooManyPorts {
-        /// How many were asked for.
-        ports: u32,
-    },
-    /// No library that tells programs another time.
-    #[error(
-        "set the clock of a host: no {} below {}; is libfaketime installed?",
-        clock::LIBRARY,
-        clock::FOLDER
-    )]
-    NoFaketime,
-    /// There is nothing to stop or kill.
-    #[error("stop the programs on {0}: none was started through the lab")]
-    NoProgram(NodeId),
-    /// A signal could not be sent.
-    #[error("signal the program on {host}")]
-    Signal {
-        /// The host.
-        host: NodeId,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// It is not there.
-    #[error("heal fault {0}: it is not planted")]
-    NotPlanted(FaultId),
-    /// What is dead stays dead.
-    #[error("heal fault {0}: a killed program does not come back")]
-    Permanent(FaultId),
 }
 
 /// Where a fault is planted.
@@ -327,24 +220,14 @@ impl Lab {
             | Fault::FragmentDrop { .. }
             | Fault::ConnectionLimit { .. } => self.plant_rules(id, fault),
             Fault::PathMtu { to, mtu, family, .. } => self.narrow_route(*to, *mtu, *family),
-            Fault::Mtu { host, mtu } => self.set_mtus(vec![(
-                Place::Host(*host),
-                crate::wiring::HOST_DEVICE.to_owned(),
-                *mtu,
-            )]),
-            Fault::PortMtu { host, mtu } => {
-                let (place, port) = self.port_of(*host)?;
-                self.set_mtus(vec![(place, port, *mtu)])
-            }
+            Fault::Mtu { host, mtu } => self.resize_host(*host, *mtu),
+            Fault::PortMtu { host, mtu } => self.resize_port(*host, *mtu),
             Fault::NetworkMtu {
                 network,
                 mtu,
                 switch_only,
             } => self.set_mtus(self.devices_of(*network, *mtu, *switch_only)?),
-            Fault::EchoIgnored { host } => {
-                let ipv6 = self.topology().speaks(Family::Ipv6);
-                self.set(Place::Host(*host), &setting::echo_ignored(ipv6))
-            }
+            Fault::EchoIgnored { host } => self.ignore_echo(*host),
             Fault::Isolated { hosts } => self.isolate(*hosts),
             Fault::RouterRoute { to, family, with } => {
                 self.misroute(Place::Router, *to, *family, device::target(*with))
@@ -365,33 +248,15 @@ impl Lab {
                 let place = at.map_or(Place::Router, Place::Host);
                 self.set(place, &setting::icmp_rate_limit(*interval_ms))
             }
-            Fault::ConntrackFull { host, room } => {
-                let table = table_name(id);
-                let _full = Full::plant(self, *host, *room, &table)?;
-                let host = *host;
-                Ok(Planted::Full { host, table, _full })
-            }
+            Fault::ConntrackFull { host, room } => self.fill_conntrack(id, *host, *room),
             Fault::MissingIpv6 { host } => self.lose_ipv6(*host),
-            Fault::ClockSkew { host, ms } => {
-                self.namespace(*host)?;
-                let skew = Skew::of(*ms).ok_or(FaultError::NoFaketime)?;
-                Ok(Planted::Skewed { host: *host, skew })
-            }
+            Fault::ClockSkew { host, ms } => self.skew_clock(*host, *ms),
             Fault::DuplicateAddress { host, by, family } => self.duplicate_address(id, *host, *by, *family),
             Fault::ProxyArp { at } => {
                 let place = at.map_or(Place::Router, Place::Host);
                 self.set(place, &setting::proxy_arp())
             }
-            Fault::SilentGateway { host } => {
-                let (_, subnet) = self.host(*host)?;
-                let leg = self
-                    .topology()
-                    .subnets()
-                    .iter()
-                    .position(|other| *other == subnet);
-                let ignored = leg.and_then(setting::arp_ignored);
-                self.set(Place::Router, &ignored.ok_or(FaultError::NoSuchAddress)?)
-            }
+            Fault::SilentGateway { host } => self.silence_gateway(*host),
             Fault::ForeignVrrp {
                 host,
                 sender,
@@ -406,10 +271,7 @@ impl Lab {
             } => self.take_port(*host, *transport, *port),
             Fault::WrongResponder { host, family, ports } => self.impersonate(id, *host, *family, ports),
             Fault::Freeze { host } => self.freeze(*host),
-            Fault::Kill { host } => {
-                self.running(*host)?.iter().for_each(LabChild::kill);
-                Ok(Planted::Killed)
-            }
+            Fault::Kill { host } => self.kill(*host),
             Fault::CableCut { host } => self.cut_cable(*host),
         }
     }
@@ -423,6 +285,24 @@ impl Lab {
             family: filter.chain.family(),
             table,
         })
+    }
+
+    fn fill_conntrack(&self, id: FaultId, host: NodeId, room: u32) -> Result<Planted, FaultError> {
+        let table = table_name(id);
+        let _full = Full::plant(self, host, room, &table)?;
+        Ok(Planted::Full { host, table, _full })
+    }
+
+    /// Programs that start from now on have another time.
+    fn skew_clock(&self, host: NodeId, ms: i64) -> Result<Planted, FaultError> {
+        self.namespace(host)?;
+        let skew = Skew::of(ms).ok_or(FaultError::NoFaketime)?;
+        Ok(Planted::Skewed { host, skew })
+    }
+
+    fn kill(&self, host: NodeId) -> Result<Planted, FaultError> {
+        self.running(host)?.iter().for_each(LabChild::kill);
+        Ok(Planted::Killed)
     }
 
     fn freeze(&self, host: NodeId) -> Result<Planted, FaultError> {

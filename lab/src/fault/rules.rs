@@ -185,9 +185,17 @@ fn on_router(rules: Vec<NewRule>) -> Filter {
     }
 }
 
-/// The packets that a fault is about.
+/// The packets that a fault is about; all where it is not about packets of one kind.
 fn flow(fault: &Fault) -> Flow<'_> {
-    match fault {
+    let some = of_host(fault)
+        .or_else(|| of_path(fault))
+        .or_else(|| of_translation(fault));
+    some.unwrap_or_else(|| asked(None, None, None, None, None))
+}
+
+/// What comes to a host or leaves it.
+fn of_host(fault: &Fault) -> Option<Flow<'_>> {
+    Some(match fault {
         Fault::HostDrop {
             family,
             transport,
@@ -216,6 +224,16 @@ fn flow(fault: &Fault) -> Flow<'_> {
             to,
             ..
         } => answered(None, *to, *family, *transport, ports.as_ref()),
+        Fault::ConnectionLimit { transport, ports, .. } => {
+            asked(None, None, None, *transport, ports.as_ref())
+        }
+        _ => return None,
+    })
+}
+
+/// What passes a router or a switch.
+fn of_path(fault: &Fault) -> Option<Flow<'_>> {
+    Some(match fault {
         Fault::PathDrop {
             from,
             to,
@@ -252,7 +270,13 @@ fn flow(fault: &Fault) -> Flow<'_> {
             ports,
             ..
         } => asked(None, None, *family, *transport, ports.as_ref()),
-        Fault::SplitLink { .. } => asked(None, None, None, None, None),
+        _ => return None,
+    })
+}
+
+/// What gets another address on its way.
+fn of_translation(fault: &Fault) -> Option<Flow<'_>> {
+    Some(match fault {
         Fault::SourceNat {
             from,
             to,
@@ -273,12 +297,8 @@ fn flow(fault: &Fault) -> Flow<'_> {
             Some(*transport),
             Some(ports),
         ),
-        Fault::ConnectionLimit { transport, ports, .. } => {
-            asked(None, None, None, *transport, ports.as_ref())
-        }
-        // Not about packets of one kind.
-        _ => asked(None, None, None, None, None),
-    }
+        _ => return None,
+    })
 }
 
 fn asked(

@@ -1,5 +1,6 @@
 //! Faults that are a setting of the kernel in one namespace.
 
+use plumbline_model::{id::NodeId, port::Family};
 use plumbline_sys::ns;
 
 use super::{
@@ -34,7 +35,7 @@ pub(super) fn icmp_rate_limit(interval_ms: u32) -> Vec<Setting> {
 }
 
 /// The kernel answers no echo requests; IPv6's setting is not there without IPv6.
-pub(super) fn echo_ignored(ipv6: bool) -> Vec<Setting> {
+fn echo_ignored(ipv6: bool) -> Vec<Setting> {
     let mut settings = vec![("net/ipv4/icmp_echo_ignore_all", "1".to_owned())];
     if ipv6 {
         settings.push(("net/ipv6/icmp/echo_ignore_all", "1".to_owned()));
@@ -52,7 +53,7 @@ pub(super) fn proxy_arp() -> Vec<Setting> {
 }
 
 /// Answers no ARP request on the router's leg of this index.
-pub(super) fn arp_ignored(leg: usize) -> Option<Vec<Setting>> {
+fn arp_ignored(leg: usize) -> Option<Vec<Setting>> {
     let name = *ARP_IGNORE.get(leg)?;
     // 8: for no address (ip-sysctl).
     Some(vec![(name, "8".to_owned())])
@@ -67,6 +68,20 @@ const ARP_IGNORE: [&str; 4] = [
 ];
 
 impl Lab {
+    /// The host answers no echo requests.
+    pub(super) fn ignore_echo(&self, host: NodeId) -> Result<Planted, FaultError> {
+        let ipv6 = self.topology().speaks(Family::Ipv6);
+        self.set(Place::Host(host), &echo_ignored(ipv6))
+    }
+
+    /// The router answers no ARP request on the link of this host.
+    pub(super) fn silence_gateway(&self, host: NodeId) -> Result<Planted, FaultError> {
+        let (_, subnet) = self.host(host)?;
+        let mut legs = self.topology().subnets().iter();
+        let ignored = legs.position(|other| *other == subnet).and_then(arp_ignored);
+        self.set(Place::Router, &ignored.ok_or(FaultError::NoSuchAddress)?)
+    }
+
     pub(super) fn set(&self, place: Place, settings: &[Setting]) -> Result<Planted, FaultError> {
         let mut before = Vec::new();
         let apply = || -> Result<(), ns::Error> {
