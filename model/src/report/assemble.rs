@@ -45,19 +45,7 @@ pub(super) fn judge(
     let inventory = &understood.inventory;
     // Who stays away with --partial has no part in what is judged.
     let plan = &planned.without(&ledger.left_out());
-    let Verdicts { mut pairs, inferred } = pairs_of(plan, ledger);
-    pairs.iter_mut().for_each(recognise_lateness);
-    recognise_loss(&mut pairs, |pair, ports| drops_silently(ledger, pair, ports));
-    for pair in &mut pairs {
-        infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
-    }
-    judge_busy(
-        &mut pairs,
-        |pair, range, way| filters(ledger, pair, range, way),
-        |node| Some(ledger.node(node)?.ruleset?.line),
-    );
-    place_unsampled(ledger, &mut pairs);
-    share_unresolved_neighbours(&mut pairs);
+    let Verdicts { pairs, inferred } = tested(plan, ledger);
     let configured = config::configured(understood, profiles, ledger);
     let scene = Scene {
         inventory,
@@ -90,15 +78,14 @@ pub(super) fn judge(
         config: configured.rows,
         assumptions: assumptions.rows,
     });
-    let retest = retest::compare(plan, ledger, &pairs);
+    let is_nobody_there = plan.participants.iter().all(|who| inventory.node(*who).is_none());
     let run = ledger.run;
     Report {
         schema: SCHEMA.to_owned(),
-        verdict: if plan.participants.iter().all(|who| inventory.node(*who).is_none()) && !absent.is_empty() {
-            // None of the nodes was there to be measured; the workstation and vantages alone measure nothing.
-            Verdict::Incomplete
-        } else {
-            verdict(&findings, &checks, &coverage)
+        verdict: match is_nobody_there && !absent.is_empty() {
+            // The workstation and vantages alone measure nothing.
+            true => Verdict::Incomplete,
+            false => verdict(&findings, &checks, &coverage),
         },
         run: run.run.clone(),
         cluster: inventory.name.clone(),
@@ -106,9 +93,7 @@ pub(super) fn judge(
         swarm: Some(run.parameters.swarm),
         redacted: false,
         started: rfc3339(run.started_unix_ms),
-        finished: ledger
-            .took_ms
-            .map(|took_ms| rfc3339(run.started_unix_ms.saturating_add(took_ms))),
+        finished: finished(ledger),
         coordinator_version: run.coordinator_version.clone(),
         analysis: ANALYSIS_VERSION,
         inputs: inputs(ledger),
@@ -126,8 +111,34 @@ pub(super) fn judge(
             .chain(not_tested(plan))
             .collect(),
         coverage,
-        retest,
+        retest: retest::compare(plan, ledger, &pairs),
     }
+}
+
+/// What came of every test, as far as all that was seen tells.
+fn tested(plan: &Plan, ledger: &Ledger<'_>) -> Verdicts {
+    let mut verdicts = pairs_of(plan, ledger);
+    let pairs = &mut verdicts.pairs;
+    pairs.iter_mut().for_each(recognise_lateness);
+    recognise_loss(pairs, |pair, ports| drops_silently(ledger, pair, ports));
+    for pair in pairs.iter_mut() {
+        infer_rejections(pair, |pair, ports| drops_silently(ledger, pair, ports));
+    }
+    judge_busy(
+        pairs,
+        |pair, range, way| filters(ledger, pair, range, way),
+        |node| Some(ledger.node(node)?.ruleset?.line),
+    );
+    place_unsampled(ledger, pairs);
+    share_unresolved_neighbours(pairs);
+    verdicts
+}
+
+/// When the run ended; absent if it was broken off.
+fn finished(ledger: &Ledger<'_>) -> Option<String> {
+    let started_unix_ms = ledger.run.started_unix_ms;
+    let ended = |took_ms| rfc3339(started_unix_ms.saturating_add(took_ms));
+    ledger.took_ms.map(ended)
 }
 
 /// Worst first, those that somebody answers for last, and numbered in that order.
