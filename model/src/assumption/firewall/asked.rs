@@ -38,9 +38,9 @@ pub(super) fn whole_plan(scene: &Scene<'_>) -> Option<Plan> {
 }
 
 /// What is said of each node on which firewalld runs, by the plan with the port tables in it.
-pub(super) fn each_firewalld<'a>(
+pub(super) fn each_firewalld<'a, Rulings: IntoIterator<Item = Ruling>>(
     scene: &Scene<'a>,
-    judge: impl Fn(&Plan, &NodeFilter<'a>, &Firewalld) -> Option<Ruling>,
+    judge: impl Fn(&Plan, &NodeFilter<'a>, &Firewalld) -> Rulings,
 ) -> Vec<Ruling> {
     let nodes = firewalld_nodes(scene);
     if nodes.is_empty() {
@@ -50,7 +50,7 @@ pub(super) fn each_firewalld<'a>(
     let plan = whole.as_ref().unwrap_or(scene.plan);
     nodes
         .iter()
-        .filter_map(|(node, firewalld)| judge(plan, node, firewalld))
+        .flat_map(|(node, firewalld)| judge(plan, node, firewalld))
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! One node's packet filter with what its managers' files say.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 
@@ -8,7 +8,7 @@ use crate::{
     cause::{Cause, CauseKind, Fix},
     errand,
     evidence::SwarmKind,
-    firewall::{Judge, Judgement, Manager, Packet, Passage, Ruleset},
+    firewall::{Judge, Judgement, Manager, Packet, Passage, Place, Ruleset},
     id::NodeId,
     inventory::Inventory,
     observation::{FirewallSettings, Firewalld, HostFacts},
@@ -77,8 +77,8 @@ pub(super) struct Openings {
     pub(super) open: PortSet,
     /// Stopped by a chain of firewalld.
     pub(super) stopped: PortSet,
-    /// Stopped by another manager's chain.
-    pub(super) stopped_otherwise: PortSet,
+    /// Stopped by another manager's chain, by the place.
+    pub(super) stopped_otherwise: BTreeMap<Place, PortSet>,
     /// The zone of firewalld that stops.
     pub(super) zone: Option<String>,
 }
@@ -309,18 +309,25 @@ pub(super) fn openings(judge: &Judge<'_>, packet: &Packet) -> Option<Openings> {
     let mut openings = Openings {
         open: PortSet::new(),
         stopped: PortSet::new(),
-        stopped_otherwise: PortSet::new(),
+        stopped_otherwise: BTreeMap::new(),
         zone: None,
     };
     for (range, judgement) in judge.by_port(packet)? {
-        match judgement.stopped_at().map(|place| &place.manager) {
-            Some(Manager::Firewalld { zone }) => {
+        let Some(place) = judgement.stopped_at() else {
+            if judgement.accepts() {
+                openings.open.insert(range);
+            }
+            continue;
+        };
+        match &place.manager {
+            Manager::Firewalld { zone } => {
                 openings.stopped.insert(range);
                 openings.zone = openings.zone.take().or_else(|| zone.clone());
             }
-            Some(Manager::Iptables { .. } | Manager::Nftables) => openings.stopped_otherwise.insert(range),
-            None if judgement.accepts() => openings.open.insert(range),
-            None => {}
+            Manager::Iptables { .. } | Manager::Nftables => {
+                let stopped = openings.stopped_otherwise.entry(place.clone());
+                stopped.or_default().insert(range);
+            }
         }
     }
     Some(openings)

@@ -236,6 +236,47 @@ fn files_of_firewalld_that_may_not_be_read_let_nothing_pass_and_lack_one_capabil
 }
 
 #[test]
+fn ports_that_another_managers_chain_stops_are_not_let_in_by_the_zone() {
+    let drops = Chain {
+        rules: vec![Rule {
+            handle: 7,
+            expressions: vec![Expression::Verdict {
+                verdict: Verdict::Drop,
+            }],
+            comment: None,
+        }],
+        ..chain("input", Some((Hook::Input, Policy::Accept)), None)
+    };
+    let mut ruleset = firewalld_that_accepts(&[10250, 4240]);
+    let others = table(TableFamily::Inet, "own", vec![drops]);
+    ruleset.tables.push(others);
+    let stage = with_firewalld(stage(), ruleset, firewalld(Vec::new()));
+    let rulings = judged(&stage, zone_ports::judge);
+    assert_eq!(said(&rulings), "f");
+    let told = complaint(rulings);
+    assert!(
+        told.cause
+            .detail
+            .starts_with("4240/tcp, 10250/tcp are stopped on 10.0.1.1")
+            && told.cause.detail.contains("table inet own, chain input"),
+        "{}",
+        told.cause.detail
+    );
+    assert_eq!(
+        told.fix.commands,
+        [
+            "nft insert rule inet own input tcp dport 4240 accept",
+            "nft insert rule inet own input tcp dport 10250 accept"
+        ]
+    );
+    // Where tests were made, their finding tells of it.
+    let tested = stage.report();
+    assert!(tested.findings.iter().all(|finding| finding.check != "FW-002"));
+    let row = tested.checks.iter().find(|row| row.id == "FW-002").unwrap();
+    assert!(row.detail.contains("another finding tells"), "{}", row.detail);
+}
+
+#[test]
 fn a_forward_chain_that_drops_pods_fails_by_nftables_and_by_iptables_of_a_live_node() {
     let drops = |family, name: &str| Ruleset {
         tables: vec![table(
