@@ -118,13 +118,19 @@ fn is_reached(table: &Table, name: &str) -> bool {
 }
 
 fn complaint(node: &NodeFilter<'_>, detail: String) -> Complaint {
-    let text = "Delete the pod of the agent (anetd, or cilium) that runs on this node: its successor makes the chains again. Do so after \
-                every reload or restart of firewalld.";
-    node.complaint(detail, text, vec![RESTART_AGENT.to_owned()])
+    let text = "Delete the pod of the agent (anetd, or cilium) that runs on this node, from where kubectl is set up (the admin \
+                workstation): its successor makes the chains again. Do so after every reload or restart of firewalld.";
+    node.complaint(detail, text, restart_agent(node).into_iter().collect())
 }
 
-/// Deletes the agent's pod on the node on which it is typed.
-pub(super) const RESTART_AGENT: &str = "kubectl --namespace kube-system delete pod --selector k8s-app=cilium --field-selector spec.nodeName=$(hostname)";
+/// Deletes the agent's pod on a node, from wherever kubectl may do so. The pod has the node's own address, while the node's name is
+/// not known here: it need not be the host's.
+pub(super) fn restart_agent(node: &NodeFilter<'_>) -> Option<String> {
+    let address = node.id.address()?;
+    Some(format!(
+        "kubectl --namespace kube-system delete pod --selector k8s-app=cilium --field-selector status.podIP={address}"
+    ))
+}
 
 /// The device that every agent makes when it begins, through which the host talks to its pods.
 const AGENTS_DEVICE: &str = "cilium_host";

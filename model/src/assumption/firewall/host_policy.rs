@@ -88,8 +88,9 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>, firewalld: &Firewalld) -
     }
     commands.push("firewall-cmd --reload".to_owned());
     let live = if node.is_live() {
-        commands.push(super::cilium_chains::RESTART_AGENT.to_owned());
-        " The reload removes the chains of Cilium's agent, whose pod on this node has to be deleted right after it."
+        commands.extend(super::cilium_chains::restart_agent(node));
+        " The node is live: nothing but a reload loads a policy, and it removes the rules of the cluster's own agents, whose pods on \
+         this node have to be deleted right after it, from where kubectl is set up."
     } else {
         ""
     };

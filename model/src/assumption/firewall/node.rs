@@ -239,7 +239,8 @@ impl<'a> NodeFilter<'a> {
     /// What has to be said about reloads on this node.
     pub(super) fn about_reload(&self) -> &'static str {
         if self.is_live() {
-            " The node is live: do not reload firewalld, it would flush the cluster's own rules."
+            " The node is live: do not reload firewalld for this, which removes the rules of the cluster's own agents until their pods \
+             on this node are deleted."
         } else {
             ""
         }

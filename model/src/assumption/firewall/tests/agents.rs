@@ -84,7 +84,8 @@ fn chains_of_cilium_that_a_reload_removed_fail_and_the_agent_is_restarted() {
     let told = complaint(rulings);
     assert!(told.cause.detail.contains("are gone"), "{}", told.cause.detail);
     assert!(
-        told.fix.commands[0].contains("k8s-app=cilium"),
+        told.fix.commands[0].contains("k8s-app=cilium")
+            && told.fix.commands[0].ends_with("status.podIP=10.0.1.1"),
         "{:?}",
         told.fix.commands
     );
