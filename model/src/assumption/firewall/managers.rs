@@ -7,7 +7,7 @@ use crate::{
 };
 
 use super::{
-    super::{Explains, Pairs, Ruling, Scene},
+    super::{Explains, Lack, Pairs, Ruling, Scene},
     node::{NodeFilter, is_gdc, nodes},
 };
 use crate::cause::CauseKind;
@@ -17,7 +17,8 @@ pub(crate) const CHECK: Check = Check {
     asserts: "one manager at most is in charge of a node's packet filter, and on nodes of bmctl it is not ufw",
     how: "reads units, /etc/ufw/ufw.conf and the kernel's rules; nothing is sent",
     needs: "nothing; CAP_NET_ADMIN tells whose rules are loaded",
-    rule: "fails where ufw is active and the cluster is one of bmctl; warns where two managers load rules",
+    rule: "fails where ufw is active and the cluster is one of bmctl; warns where two managers load rules; \
+           where rules may not be read and one is switched on that loads some, nothing can be said",
     remedy: "switch ufw off, or all managers but one",
     source: "machine health check of bmctl (ufw has to be off); firewalld(1)",
 };
@@ -55,6 +56,9 @@ fn judge_node(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Ruling {
         );
         return Ruling::warn(&node.name, node.complaint(detail, text, commands));
     }
+    if let Some(lack) = undecided(scene, node) {
+        return Ruling::not_measured(&node.name, lack);
+    }
     let who = match words.first() {
         Some(word) => format!("{word} manages the packet filter"),
         None => "no manager of packet filters is active".to_owned(),
@@ -88,6 +92,18 @@ fn ufw(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Ruling {
         };
     }
     Ruling::fail(&node.name, complaint)
+}
+
+/// Why it is open whether one more manager is in charge: one that only its rules can tell of, and they are not known.
+fn undecided(scene: &Scene<'_>, node: &NodeFilter<'_>) -> Option<Lack> {
+    let by_rules = [FirewallManager::Iptables, FirewallManager::Nftables];
+    let mut installed = node.settings.managers.iter();
+    let may_have_rules = installed.any(|own| own.is_enabled && by_rules.contains(&own.manager));
+    let unread = node.unread().filter(|_| node.has_own_files(scene))?;
+    if may_have_rules {
+        return Some(unread);
+    }
+    node.files_unread(|path| path.starts_with("/etc/ufw/"))
 }
 
 /// The managers that are in charge, firewalld first.

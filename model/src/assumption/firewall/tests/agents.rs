@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     firewall::{Base, Chain, Expression, Hook, Policy, Rule, Table, TableFamily, Verdict},
     id::Role,
-    observation::{Backend, Interface, Unread},
+    observation::{Backend, FirewallManager, InstalledManager, Interface, Unread},
 };
 
 fn chain(name: &str, hook: Option<(Hook, Policy)>, jump: Option<&str>) -> Chain {
@@ -275,6 +275,33 @@ fn ports_that_another_managers_chain_stops_are_not_let_in_by_the_zone() {
     assert!(tested.findings.iter().all(|finding| finding.check != "FW-002"));
     let row = tested.checks.iter().find(|row| row.id == "FW-002").unwrap();
     assert!(row.detail.contains("another finding tells"), "{}", row.detail);
+}
+
+#[test]
+fn whether_a_manager_that_is_switched_on_loads_rules_only_rules_tell() {
+    let on = |manager: FirewallManager, swarm: crate::evidence::SwarmKind| {
+        let settings = FirewallSettings {
+            managers: vec![InstalledManager {
+                manager,
+                is_enabled: true,
+            }],
+            ..FirewallSettings::default()
+        };
+        let mut stage = stage().tells(W1, Record::Firewalls(Box::new(settings)));
+        stage.parameters.swarm = swarm;
+        stage
+    };
+    use crate::evidence::SwarmKind::{Joined, Lab};
+    let of = |stage: Stage| said(&judged(&stage, managers::judge));
+    assert_eq!(of(on(FirewallManager::Nftables, Joined)), "pp-p");
+    assert_eq!(of(on(FirewallManager::Iptables, Joined)), "pp-p");
+    assert_eq!(
+        of(on(FirewallManager::Nftables, Lab)),
+        "pppp",
+        "the files are the machine's"
+    );
+    let read = on(FirewallManager::Nftables, Joined).filters(W1, with_iptables(Vec::new()));
+    assert_eq!(of(read), "pppp");
 }
 
 #[test]
