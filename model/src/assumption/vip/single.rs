@@ -13,8 +13,10 @@ use crate::{
     },
     cause::{Cause, CauseKind, Fix},
     errand::{self, vips},
-    id::NodeId,
-    observation::Subject,
+    evidence::SwarmKind,
+    id::{NodeId, Role},
+    inventory::Node,
+    observation::{Life, Subject},
     report::check::Check,
 };
 
@@ -24,8 +26,9 @@ pub(crate) const CHECK: Check = Check {
     asserts: "on a live cluster one host has each VIP",
     how: "as VIP-001; to what answers the nodes are added whose probes tell that they have the VIP",
     needs: "CAP_NET_RAW",
-    rule: "fails if more than one host has or answers for it, or one that is no node; not made before installation; where nobody answers it is not in use yet, or \
-           the node that has it was the only one to ask, and nothing is said",
+    rule: "fails if more than one host has or answers for it, or one that is no node, and if nobody has that of a control plane \
+           whose nodes are all live, as every load balancer node asked for it; not made before installation; an ingress VIP that nobody \
+           answers for is not in use yet, and nothing is said",
     remedy: "look at the VRRP or speaker state of the load balancer nodes, and at what keeps their advertisements from each other (port \
              7946, VRRP); upgrade to 1.32 or later, which gives them distinct priorities",
     source: "RFC 9568 section 6: two masters of one virtual router do not hear each other; the vendor's release notes of 1.32",
@@ -43,6 +46,9 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     for vip in vips {
         let (members, strangers) = hosts(scene, &survey, vip);
         match members.len() + strangers.len() {
+            0 if is_lost(scene, &survey, vip) => {
+                rulings.push(Ruling::fail(vip.to_string(), lost(scene, &survey, vip)))
+            }
             0 => rulings.push(Ruling::not_measured(
                 vip.to_string(),
                 Lack::ToldElsewhere("nobody has it so far".to_owned()),
@@ -71,6 +77,55 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
     }
     rulings.extend(lacking(scene, errand::Kind::Link, |node| balances(scene, node)));
     rulings
+}
+
+/// Whether nobody has the VIP of a control plane that serves: its nodes are live, and every load balancer node asked for it to the
+/// end, on its own link. A lab that nobody gave a VIP has none.
+fn is_lost(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> bool {
+    let nodes = &scene.inventory.nodes;
+    let with = |role: Role| nodes.iter().filter(move |node| node.roles.contains(&role));
+    let serves = |node: &Node| {
+        let facts = scene.facts(node.id);
+        facts.is_ok_and(|facts| facts.what.life == Life::Live)
+    };
+    let asked = |node: &Node| {
+        survey.questions().any(|(by, told, asked)| {
+            let is_it = by == node.id && asked.address == vip && asked.subject == Subject::Spare;
+            is_it && asked.sent > 0 && asked.macs.is_empty() && !told.what.unfinished
+        })
+    };
+    scene.ledger.run.parameters.swarm != SwarmKind::Lab
+        && scene.inventory.control_plane_vip == Some(vip)
+        && with(Role::ControlPlane).next().is_some()
+        && with(Role::ControlPlane).all(serves)
+        && with(Role::LoadBalancer).next().is_some()
+        && with(Role::LoadBalancer).all(asked)
+}
+
+fn lost(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> Complaint {
+    let carriers: Vec<NodeId> = scene.nodes().filter(|node| balances(scene, *node)).collect();
+    Complaint {
+        cause: Cause {
+            kind: CauseKind::VipUnreachable,
+            node: None,
+            between: Some([carriers.clone(), Vec::new()]),
+            detail: format!(
+                "no node has the control plane VIP {vip}, and nobody answers for it on the link of the load balancer nodes, though the \
+                 control plane is live: nobody reaches the API server by it"
+            ),
+        },
+        fix: Fix {
+            text: "Look why no load balancer node takes it: keepalived (or kube-vip) has to run there, reach the API server and \
+                   HAProxy on its own node, and hear the others' VRRP."
+                .to_owned(),
+            commands: carriers
+                .iter()
+                .map(|node| scene.ssh(*node, &format!("ip address show to {vip}")))
+                .collect(),
+        },
+        evidence: survey.lines(carriers).into_iter().collect(),
+        explains: Explains::default(),
+    }
 }
 
 /// Who has or answers for a VIP: nodes, and the link addresses of others.

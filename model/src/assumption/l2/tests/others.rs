@@ -175,6 +175,38 @@ fn on_a_live_cluster_a_vip_on_one_host_passes_and_on_two_fails() {
 }
 
 #[test]
+fn a_vip_that_nobody_has_though_the_whole_control_plane_is_live_fails() {
+    let run = |world: World, live: &'static str| {
+        let mut stage = world.stage().live(live).with_inventory(|inventory| {
+            let control_plane = inventory.nodes.iter_mut().filter(|own| own.id == node(C));
+            control_plane.for_each(|own| {
+                own.roles.insert(Role::ControlPlane);
+            });
+        });
+        stage.parameters.swarm = SwarmKind::Joined;
+        stage
+    };
+    let lost = run(World::new(), C).report();
+    assert_eq!(statuses(&lost, "VIP-004"), [Status::Fail]);
+    let finding = lost.findings.iter().find(|finding| finding.check == "VIP-004");
+    let finding = finding.unwrap();
+    assert_eq!(finding.cause.kind, CauseKind::VipUnreachable);
+    assert_eq!(finding.fix.commands.len(), 2, "one a load balancer node");
+    // A worker that is live may be of a cluster that is being built, and a lab has no VIP unless it was given one.
+    let by_worker = run(World::new(), D).report();
+    assert_eq!(statuses(&by_worker, "VIP-004"), [Status::NotMeasured]);
+    let mut rehearsed = run(World::new(), C);
+    rehearsed.parameters.swarm = SwarmKind::Lab;
+    assert_eq!(statuses(&rehearsed.report(), "VIP-004"), [Status::NotMeasured]);
+    let mut cut_short = World::new();
+    cut_short.unfinished.insert(B);
+    assert_eq!(
+        statuses(&run(cut_short, C).report(), "VIP-004"),
+        [Status::NotMeasured]
+    );
+}
+
+#[test]
 fn a_vip_that_the_gateway_or_nobody_but_its_only_asker_has_is_taken() {
     let at_gateway = World::new()
         .answers(A, VIP, &[OF_GATEWAY])
