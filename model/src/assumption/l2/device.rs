@@ -1,5 +1,7 @@
 //! L2-001: the device of the data address is sound.
 
+use std::collections::BTreeMap;
+
 use crate::{
     assumption::{Ruling, Scene, inspected::of_setting},
     id::NodeId,
@@ -16,7 +18,7 @@ pub(crate) const CHECK: Check = Check {
     needs: "nothing",
     rule: "fails if no interface has the data address, or its interface is down: in a failing row alone where the port matrix has a \
            finding of the node, and as a warning where all that was asked of the node is answered; warns of a member of a bond that \
-           is down, of LACP without a partner, and of half duplex",
+           is down, of LACP without a partner or with members in different aggregators, and of half duplex",
     remedy: "mend the cable, the transceiver or the port of the switch; agree LACP on both sides",
     source: "Linux bonding.rst; IEEE 802.1AX",
 };
@@ -31,12 +33,14 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             continue;
         }
         let faults = faults(host.what);
-        let Some((device, fault)) = faults.first() else {
+        let Some((device, _)) = faults.first() else {
             if let Some(interface) = &host.what.data_interface {
-                rulings.push(Ruling::pass(
-                    name.clone(),
-                    format!("the data address of {name} is on {interface}"),
-                ));
+                let open = match has_unknown_partner(host.what) {
+                    true => "; whether LACP is agreed the kernel does not tell",
+                    false => "",
+                };
+                let detail = format!("the data address of {name} is on {interface}{open}");
+                rulings.push(Ruling::pass(name.clone(), detail));
             }
             continue;
         };
@@ -44,7 +48,6 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             .iter()
             .map(|(device, fault)| format!("{device} {fault}"))
             .collect();
-        let _ = fault;
         let complaint = of_setting(
             node,
             host.line,
@@ -120,8 +123,45 @@ fn faults(host: &HostSettings) -> Vec<(&str, String)> {
     let mut faults = Vec::new();
     for device in &host.devices {
         faults.extend(fault(device).map(|fault| (device.name.as_str(), fault)));
+        faults.extend(split(host, device).map(|fault| (device.name.as_str(), fault)));
     }
     faults
+}
+
+fn is_of_lacp(device: &Device) -> bool {
+    device.bond.as_ref().is_some_and(|bond| bond.mode == "802.3ad")
+}
+
+fn has_unknown_partner(host: &HostSettings) -> bool {
+    let told = |device: &Device| device.bond.as_ref().is_some_and(|bond| bond.partner.is_some());
+    let mut bonds = host.devices.iter().filter(|device| is_of_lacp(device));
+    bonds.any(|bond| !told(bond))
+}
+
+/// A bond of LACP sends by one aggregator at a time (bonding.rst, `ad_select`): members of another one have a link, and are idle.
+fn split(host: &HostSettings, bond: &Device) -> Option<String> {
+    if !is_of_lacp(bond) {
+        return None;
+    }
+    let of_bond = host
+        .devices
+        .iter()
+        .filter(|device| device.master.as_ref() == Some(&bond.name));
+    let mut members: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for device in of_bond {
+        let working = device.member.as_ref().filter(|member| member.link_up);
+        if let Some(aggregator) = working.and_then(|member| member.aggregator) {
+            members.entry(aggregator).or_default().push(&device.name);
+        }
+    }
+    let apart: Vec<String> = members.values().map(|names| names.join(" and ")).collect();
+    (apart.len() > 1).then(|| {
+        format!(
+            "bundles members that LACP keeps apart ({}), so that only one part of them carries packets: their ports are on switches \
+             that are no pair, or in different channels",
+            apart.join("; ")
+        )
+    })
 }
 
 fn fault(device: &Device) -> Option<String> {
@@ -190,6 +230,45 @@ mod tests {
         };
         let ruling = absent(&scene, node(CP), 1, &Absence::Down("eth0"));
         assert_eq!(ruling.status(), Status::Fail);
+    }
+
+    #[test]
+    fn members_of_different_aggregators_do_not_work_together() {
+        let of = |aggregators: [(bool, Option<u16>); 2], mode: &str| {
+            let member = |(name, (link_up, aggregator)): (&str, (bool, Option<u16>))| Device {
+                name: name.to_owned(),
+                master: Some("bond0".to_owned()),
+                member: Some(BondMember { link_up, aggregator }),
+                ..Device::default()
+            };
+            let bond = Device {
+                name: "bond0".to_owned(),
+                bond: Some(Bond {
+                    mode: mode.to_owned(),
+                    partner: Some("00:1c:73:00:00:01".to_owned()),
+                }),
+                ..Device::default()
+            };
+            let members = ["eth0", "eth1"].into_iter().zip(aggregators).map(member);
+            let host = HostSettings {
+                devices: members.chain([bond]).collect(),
+                ..HostSettings::default()
+            };
+            faults(&host)
+                .into_iter()
+                .find(|(device, _)| *device == "bond0")
+                .map(|(_, fault)| fault)
+        };
+        assert_eq!(of([(true, Some(1)), (true, Some(1))], "802.3ad"), None);
+        let apart = of([(true, Some(1)), (true, Some(2))], "802.3ad").unwrap();
+        assert!(apart.contains("(eth0; eth1)"), "{apart}");
+        assert_eq!(
+            of([(true, Some(1)), (false, Some(2))], "802.3ad"),
+            None,
+            "that it is down is told"
+        );
+        assert_eq!(of([(true, Some(1)), (true, None)], "802.3ad"), None);
+        assert_eq!(of([(true, Some(1)), (true, Some(2))], "active-backup"), None);
     }
 
     #[test]
