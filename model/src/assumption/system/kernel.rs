@@ -1,7 +1,7 @@
 //! SYS-003: the kernel has what the cluster's network is made of.
 
 use crate::{
-    assumption::{Ruling, Scene, inspected::of_setting},
+    assumption::{Lack, Ruling, Scene, inspected::of_setting},
     errand::{Encapsulation, overlay_of},
     observation::{HostSettings, ModuleState},
     report::check::Check,
@@ -16,7 +16,8 @@ pub(crate) const CHECK: Check = Check {
           module is loaded",
     needs: "nothing",
     rule: "fails if a module is neither loaded, built in nor on disk, if the kernel was built without CONFIG_BPF_JIT, or is older \
-           than 4.18; what cannot be read is not judged, nor are nodes that are a part of a machine",
+           than 4.18; warns of a live node, which does without; what cannot be read is not judged, nor are nodes that are a \
+           part of a machine",
     remedy: "install the package of further modules of this very kernel (kernel-modules-extra, linux-modules-extra), or another \
              kernel",
     source: "Cilium: system requirements; RHEL 8, the oldest system that vendors support, has 4.18",
@@ -36,6 +37,15 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             continue;
         }
         let missing = missing(host.what, tunnel, kernel);
+        let unknown = unknown(host.what, tunnel);
+        if missing.is_empty() && !unknown.is_empty() {
+            let why = format!(
+                "neither what is loaded nor the files of modules tell whether the kernel of {name} ({kernel}) has {}",
+                unknown.join(", ")
+            );
+            rulings.push(Ruling::not_measured(name, Lack::ToldElsewhere(why)));
+            continue;
+        }
         if missing.is_empty() {
             let detail = format!("the kernel of {name} ({kernel}) has what the cluster needs");
             rulings.push(Ruling::pass(name, detail));
@@ -51,14 +61,28 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 "apt-get install linux-modules-extra-$(uname -r)".to_owned(),
             ],
         );
-        rulings.push(Ruling::fail(name, complaint));
+        // A cluster that runs does so without: kube-proxy matches by nftables, or its work is done by others.
+        rulings.push(match scene.ledger.is_live(node) {
+            true => Ruling::warn(name, complaint),
+            false => Ruling::fail(name, complaint),
+        });
     }
     rulings
 }
 
+fn wanted(tunnel: Option<&str>) -> impl Iterator<Item = &str> {
+    tunnel.into_iter().chain(ALWAYS.iter().copied())
+}
+
+/// Modules of which nothing is known.
+fn unknown<'a>(host: &HostSettings, tunnel: Option<&'a str>) -> Vec<&'a str> {
+    wanted(tunnel)
+        .filter(|module| !host.modules.contains_key(*module))
+        .collect()
+}
+
 fn missing(host: &HostSettings, tunnel: Option<&str>, kernel: &str) -> Vec<String> {
-    let wanted = tunnel.into_iter().chain(ALWAYS.iter().copied());
-    let mut missing: Vec<String> = wanted
+    let mut missing: Vec<String> = wanted(tunnel)
         .filter(|module| host.modules.get(*module) == Some(&ModuleState::Absent))
         .map(|module| format!("the module {module}"))
         .collect();
@@ -97,6 +121,11 @@ mod tests {
             };
             missing(&host, Some("geneve"), kernel)
         };
+        let some = HostSettings {
+            modules: [("geneve".to_owned(), ModuleState::Loaded)].into(),
+            ..HostSettings::default()
+        };
+        assert_eq!(unknown(&some, Some("geneve")), ALWAYS, "nothing is said of these");
         assert!(of(&[("geneve", ModuleState::Loadable)], "y", "5.14.0-427.el9").is_empty());
         assert!(of(&[("vxlan", ModuleState::Absent)], "y", "5.14.0").is_empty());
         assert_eq!(
