@@ -2,14 +2,14 @@
 
 use crate::{
     cause::{Cause, CauseKind, Fix},
-    errand::Errand,
+    errand::{self, Errand},
     evidence::SwarmKind,
     id::NodeId,
     ledger::Told,
     observation::{Device, HostSettings},
 };
 
-use super::{Complaint, Explains, Lack, Ruling, Scene};
+use super::{Complaint, Explains, Ruling, Scene};
 
 impl<'a> Scene<'a> {
     /// The settings of each node that was asked for them, and a ruling for each that did not tell.
@@ -22,8 +22,11 @@ impl<'a> Scene<'a> {
             }
             match self.host(node) {
                 Ok(host) => told.push((node, host)),
-                // Why nothing was told is a finding of its own, which needs no second one for each check.
-                Err(_) => silent.push(Ruling::not_measured(self.name(node), Lack::ProbeGone(node))),
+                // A probe that is there and told nothing is one finding, whichever checks miss it.
+                Err(lack) => {
+                    let lack = self.undone(node, errand::Kind::Inspect).unwrap_or(lack);
+                    silent.push(Ruling::not_measured(self.name(node), lack));
+                }
             }
         }
         (told, silent)
@@ -78,6 +81,29 @@ pub(super) fn of_setting(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_that_is_there_and_told_nothing_is_one_finding_and_one_that_is_gone_is_none_more() {
+        use crate::{
+            evidence::Group,
+            report::stage::{CP, Stage, W1, node},
+        };
+        let mut stage = Stage::new().without(W1);
+        stage.parameters.groups = vec![Group::L2, Group::Reach];
+        for who in [CP, W1] {
+            let errands = stage.plan.errands.entry(node(who)).or_default();
+            errands.push(Errand::Inspect);
+        }
+        let report = stage.report();
+        let untold: Vec<_> = report
+            .findings
+            .iter()
+            .filter(|finding| finding.cause.detail.contains("told nothing of it"))
+            .collect();
+        assert_eq!(untold.len(), 1, "{untold:?}");
+        assert_eq!(untold[0].cause.node, Some(node(CP)));
+        assert!(untold[0].cause.detail.contains("L2-001") && untold[0].cause.detail.contains("L2-011"));
+    }
 
     #[test]
     fn a_host_behind_a_veth_is_a_part_and_one_that_merely_has_some_is_not() {
