@@ -38,13 +38,27 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                     node,
                     host.line,
                     format!("{name} runs {os} {version}, of which is known that {trouble}"),
-                    "Update to a later minor release.",
-                    vec!["dnf update --releasever=9.4".to_owned()],
+                    update(scene.ledger.is_live(node)),
+                    vec!["subscription-manager release --list".to_owned()],
                 ),
             ),
         });
     }
     rulings
+}
+
+/// Which release a cluster supports its version decides, and an update replaces the kernel: no command for that is printed.
+fn update(is_live: bool) -> &'static str {
+    match is_live {
+        true => {
+            "Drain the node, then update it to a later minor release that the cluster's version supports (subscription-manager release \
+             --set, dnf update, restart)."
+        }
+        false => {
+            "Update to a later minor release that the cluster's version supports (subscription-manager release --set, dnf update, \
+             restart)."
+        }
+    }
 }
 
 fn trouble(machine: &Machine) -> Option<&'static str> {
@@ -60,6 +74,12 @@ const KNOWN: &[(&str, &str, &str)] = &[("rhel", "9.2", "pods load from outside a
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_serves_is_drained_before_it_is_updated() {
+        assert!(update(true).starts_with("Drain the node"));
+        assert!(!update(false).contains("Drain"));
+    }
 
     #[test]
     fn one_release_is_known_to_be_slow() {
