@@ -12,7 +12,7 @@ pub(crate) const CHECK: Check = Check {
     how: "/proc/self/mountinfo on each node",
     needs: "nothing",
     rule: "warns if the file system of one of them is mounted noexec; nodes that are a part of a machine are not judged",
-    remedy: "mount -o remount,exec /tmp, and the same in /etc/fstab or tmp.mount, at least for the installation",
+    remedy: "mount -o remount,exec of where it is mounted, and the same in /etc/fstab or tmp.mount, at least for the installation",
     source: "mount(8); bmctl, kubeadm and container runtimes run programs from there",
 };
 
@@ -39,12 +39,26 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
                 forbidden.join(" and ")
             ),
             "Allow it, at least for the installation, in /etc/fstab too.",
-            forbidden
-                .iter()
-                .map(|directory| format!("mount -o remount,exec {directory}"))
-                .collect(),
+            forbidden.iter().map(|directory| remount(directory)).collect(),
         );
         rulings.push(Ruling::warn(name, complaint));
     }
     rulings
+}
+
+/// What is mounted may be a directory above: mount(8) refuses to remount what is no mount point.
+fn remount(directory: &str) -> String {
+    format!("mount -o remount,exec \"$(findmnt --noheadings --output TARGET --target {directory})\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_is_looked_up_and_remounted() {
+        let command = remount("/var/lib");
+        assert!(command.contains("--target /var/lib"), "{command}");
+        assert!(!command.ends_with("remount,exec /var/lib"), "{command}");
+    }
 }
