@@ -1,8 +1,10 @@
 //! SYS-002: reverse path filtering does not drop pods' packets.
 
+use std::collections::BTreeSet;
+
 use crate::{
     assumption::{Ruling, Scene, firewall::uses_cilium, inspected::of_setting},
-    observation::HostSettings,
+    observation::{HostSettings, Way},
     port::Family,
     report::check::Check,
     sysctl::of_interface,
@@ -15,7 +17,8 @@ pub(crate) const CHECK: Check = Check {
     how: "/proc/sys and the files of sysctl.d(5) on each node, in their order of precedence; nothing is changed",
     needs: "nothing",
     rule: "judged of clusters with Cilium. Fails on a live node if net.ipv4.conf.all.rp_filter is 1 now, and warns if that of the \
-           data interface is 1 and no greater one of all makes it loose; warns if the file that sets it to 1 comes after Cilium's \
+           data interface is 1, no greater one of all makes it loose, and packets leave by another interface, too (to a member, by a \
+           second default route); warns if the file that sets it to 1 comes after Cilium's \
            own (99-zzz-override_cilium.conf; /etc/sysctl.conf is read as 99-sysctl.conf); what stands on a bare node before the \
            installation is told in its row",
     remedy: "sysctl -w net.ipv4.conf.all.rp_filter=0, and the same in the file that sets it",
@@ -80,8 +83,24 @@ fn strict(host: &HostSettings) -> Option<String> {
     let interface = host.data_interface.as_ref()?;
     // Probes name it by its path, in which a dot of the interface's name is a dot.
     let of_data = format!("net.ipv4.conf.{interface}.rp_filter");
+    // With one way in and out, nothing comes in there that would not leave there.
+    if !has_another_way(host) {
+        return None;
+    }
     let is_strict = all == "0" && host.sysctls.get(&of_data).is_some_and(|value| value == STRICT);
     is_strict.then(|| of_interface(Family::Ipv4, interface, "rp_filter"))
+}
+
+/// Whether packets may come in by the data interface that would leave by another: to members, or by a second default route.
+fn has_another_way(host: &HostSettings) -> bool {
+    let defaults = host.routes.iter().flatten();
+    let defaults = defaults.filter(|route| route.to.prefix_len() == 0 && route.to.addr().is_ipv4());
+    let devices: BTreeSet<&str> = defaults
+        .flat_map(|route| &route.hops)
+        .filter_map(|hop| hop.device.as_deref())
+        .collect();
+    let leaves_elsewhere = |way: &Way| way.to.is_ipv4() && way.device != host.data_interface;
+    host.other_ways.iter().any(leaves_elsewhere) || devices.len() > 1
 }
 
 /// The file that makes it strict at the next start, if it is applied after Cilium's.
@@ -134,15 +153,25 @@ mod tests {
 
     #[test]
     fn all_is_strict_for_pods_and_the_data_interface_where_all_is_off() {
-        let of = |all: &str, data: &str| {
+        let with = |ways: &[&str], all: &str, data: &str| {
+            let way = |device: &&str| Way {
+                to: [10, 0, 0, 9].into(),
+                device: Some((*device).to_owned()),
+                via: None,
+                source: None,
+            };
             let of_data = "net.ipv4.conf.eth0.rp_filter".to_owned();
             let host = HostSettings {
                 data_interface: Some("eth0".to_owned()),
+                other_ways: ways.iter().map(way).collect(),
                 sysctls: [(ALL.to_owned(), all.to_owned()), (of_data, data.to_owned())].into(),
                 ..HostSettings::default()
             };
             strict(&host)
         };
+        let of = |all: &str, data: &str| with(&["eth1"], all, data);
+        assert_eq!(with(&[], "0", "1"), None, "there is no other way in");
+        assert_eq!(with(&["eth0"], "0", "1"), None);
         assert_eq!(of("0", "0"), None);
         assert_eq!(of("1", "0").as_deref(), Some(ALL));
         assert_eq!(of("1", "2").as_deref(), Some(ALL), "Cilium's devices have 0");
