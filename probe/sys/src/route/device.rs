@@ -83,7 +83,12 @@ fn device(fixed: &[u8; IFINFOMSG_BYTES], attributes: Attributes<'_>) -> Option<D
     let statistics = attributes
         .get(libc::IFLA_STATS64)
         .map(|all| statistics(all.bytes()));
-    let lower = attributes.get(libc::IFLA_LINK).and_then(Attribute::u32);
+    // In another namespace the same number is another device (rtnetlink(7), `IFLA_LINK_NETNSID`).
+    let is_here = attributes.get(libc::IFLA_LINK_NETNSID).is_none();
+    let lower = attributes
+        .get(libc::IFLA_LINK)
+        .filter(|_| is_here)
+        .and_then(Attribute::u32);
     let info = attributes.get(libc::IFLA_LINKINFO);
     let info = info.and_then(|info| info.nested().ok());
     let data = |of: u16| info.as_ref()?.get(of)?.nested().ok();
@@ -241,6 +246,15 @@ mod tests {
             });
         });
         assert_eq!((device.lower, device.vlan), (Some(3), Some(40)));
+    }
+
+    #[test]
+    fn what_a_device_stands_on_in_another_namespace_is_not_looked_for_here() {
+        let device = read_back(|nest| {
+            named(nest);
+            nest.u32(libc::IFLA_LINK, 3).u32(libc::IFLA_LINK_NETNSID, 0);
+        });
+        assert_eq!(device.lower, None);
     }
 
     #[test]
