@@ -107,7 +107,7 @@ fn table(inputs: &Inputs) -> String {
     out.push_str(&made(plan, &effort));
     if !plan.participants.is_empty() {
         out.push_str(&errands::beside(&plan.errands, parameters));
-        out.push_str(&sent(&effort, parameters));
+        out.push_str(&sent(&effort, !plan.errands.is_empty(), parameters));
     }
     out
 }

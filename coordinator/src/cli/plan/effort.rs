@@ -102,12 +102,17 @@ fn must_not_answer(plan: &Plan) -> u64 {
 }
 
 /// What security asks to see first.
-pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
+pub(super) fn sent(effort: &Effort, has_errands: bool, parameters: &Parameters) -> String {
     if effort.tests == 0 {
-        return "Control: one TLS 1.3 connection from each node to this machine, and nothing else; nothing listens on a node for it.\n\
-                What is bound or changed on a node: "
-            .to_owned()
-            + changed(parameters);
+        let else_ = match has_errands {
+            true => "nothing else than what is listed above",
+            false => "nothing else",
+        };
+        return format!(
+            "Control: one TLS 1.3 connection from each node to this machine, and {else_}; nothing listens on a node for it.\n\
+             What is bound or changed on a node: {}",
+            changed(parameters)
+        );
     }
     let Parameters {
         max_rate_node: node,
@@ -116,7 +121,8 @@ pub(super) fn sent(effort: &Effort, parameters: &Parameters) -> String {
         ..
     } = parameters;
     let mut out = format!(
-        "What is sent, and only between the nodes above (and this machine), about {} packets in all:\n",
+        "What the tests send{}, and only between the nodes above (and this machine), about {} packets in all:\n",
+        if has_errands { ", beside that" } else { "" },
         effort.packets
     );
     if effort.tcp > 0 {

@@ -6,12 +6,12 @@ use std::{
 };
 
 use plumbline_model::{
-    errand::{Errand, Errands, Kind, MAX_DIALS_A_SECOND, MAX_LINK_PACKETS_A_SECOND},
+    errand::{Depth, DialTarget, Errand, Errands, Kind, MAX_DIALS_A_SECOND, MAX_LINK_PACKETS_A_SECOND, Via},
     evidence::Parameters,
     id::NodeId,
 };
 
-use crate::render::count;
+use crate::render::{count, printable};
 
 /// One line for each kind of errand that somebody has; nothing if nobody has any.
 pub(super) fn beside(errands: &Errands, parameters: &Parameters) -> String {
@@ -28,13 +28,15 @@ pub(super) fn beside(errands: &Errands, parameters: &Parameters) -> String {
     for (kind, nodes) in kinds {
         let who = count(u64::try_from(nodes.len()).unwrap_or(u64::MAX), "node");
         let _ = writeln!(out, "  {} ({who}): {}", name(kind), sends(kind));
-        if kind == Kind::Hold {
-            holders(errands, &mut out);
+        match kind {
+            Kind::Hold => holders(errands, &mut out),
+            Kind::Dial => outside(errands, &mut out),
+            _ => {}
         }
     }
     if !parameters.active {
         out.push_str(
-            "  Not without --active: taking VIPs, BGP sessions, tunnels. The checks that need them are listed as not measured.\n",
+            "  Not without --active: taking VIPs, an OPEN to BGP routers, tunnels. The checks that need them are listed as not measured.\n",
         );
     }
     out.push('\n');
@@ -63,6 +65,67 @@ fn holders(errands: &Errands, out: &mut String) {
             "      {vip}: taken by {}; asked for by {callers}, ten times a second each.",
             takers.join(", ")
         );
+    }
+}
+
+/// One line for each host outside the swarm that is contacted: what is sent to it, and by how many.
+fn outside(errands: &Errands, out: &mut String) {
+    let mut contacted: BTreeMap<(u8, String), BTreeSet<NodeId>> = BTreeMap::new();
+    for (node, of_node) in errands {
+        for errand in of_node {
+            let Errand::Dial(dial) = errand else { continue };
+            let via = dial
+                .proxy
+                .as_ref()
+                .map(|proxy| format!("{}:{}", proxy.host, proxy.port));
+            for target in &dial.targets {
+                let said = contact(target, via.as_deref());
+                contacted.entry(said).or_default().insert(*node);
+            }
+        }
+    }
+    out.push_str("      Outside the nodes above these are contacted, and nobody else:\n");
+    for ((_, what), nodes) in contacted {
+        let who = count(u64::try_from(nodes.len()).unwrap_or(u64::MAX), "node");
+        let _ = writeln!(out, "        {} ({who})", printable(&what));
+    }
+}
+
+/// A target in words, by kinds in the order in which they are told.
+fn contact(target: &DialTarget, via: Option<&str>) -> (u8, String) {
+    match target {
+        DialTarget::Site(site) => {
+            let way = match (site.via, via) {
+                (Via::Proxy, Some(proxy)) => format!(", through the proxy {proxy}"),
+                _ => String::new(),
+            };
+            (0, format!("{}:{}, a TLS handshake{way}", site.host, site.port))
+        }
+        DialTarget::Question(question) => match question.server {
+            Some(server) => (1, format!("{server}:53, a question over UDP and TCP")),
+            None => (
+                1,
+                "the node's own name servers (/etc/resolv.conf), a question over UDP and TCP".to_owned(),
+            ),
+        },
+        DialTarget::Peer(peer) => {
+            let how = match peer.depth {
+                Depth::Connect => "a connection without a word".to_owned(),
+                Depth::Open => {
+                    format!(
+                        "a connection, an OPEN of AS {} and a NOTIFICATION; no session comes to be",
+                        peer.local_as
+                    )
+                }
+            };
+            (
+                2,
+                format!(
+                    "{}:179 (BGP), {how}, unless the node is live or speaks BGP",
+                    peer.address
+                ),
+            )
+        }
     }
 }
 
@@ -100,5 +163,71 @@ fn sends(kind: Kind) -> String {
         Kind::Tunnel => "10 MB over TCP through a tunnel device of its own, in a network namespace of its own, one pair of\n      \
                          bare nodes at a time. CAP_NET_ADMIN, CAP_SYS_ADMIN. A policy file with `active: false` forbids it."
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plumbline_model::errand::{Anchors, DialErrand, PeerTarget, ProxyServer, Question, RecordType, Site};
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_contacted_outside_the_swarm_is_listed_with_what_is_sent() {
+        let site = |host: &str, via| {
+            DialTarget::Site(Site {
+                host: host.to_owned(),
+                port: 443,
+                via,
+                anchors: Anchors::Public,
+            })
+        };
+        let question = |server: Option<&str>| {
+            DialTarget::Question(Question {
+                server: server.map(|server| server.parse().unwrap()),
+                name: "1.0.0.10.in-addr.arpa".to_owned(),
+                record: RecordType::Ptr,
+            })
+        };
+        let peer = |address: &str, depth| {
+            DialTarget::Peer(PeerTarget {
+                address: address.parse().unwrap(),
+                local_as: 65_001,
+                peer_as: 65_000,
+                depth,
+            })
+        };
+        let dial = DialErrand {
+            targets: vec![
+                site("mirror.example", Via::Direct),
+                site("gcr.io", Via::Proxy),
+                question(None),
+                question(Some("10.9.0.53")),
+                peer("10.0.0.254", Depth::Connect),
+                peer("10.0.0.253", Depth::Open),
+            ],
+            proxy: Some(ProxyServer {
+                host: "proxy.example".to_owned(),
+                port: 3128,
+                login: None,
+            }),
+            roots: Vec::new(),
+        };
+        let errands = Errands::from([
+            ("10.0.0.1".parse().unwrap(), vec![Errand::Dial(dial.clone())]),
+            ("10.0.0.2".parse().unwrap(), vec![Errand::Dial(dial)]),
+        ]);
+        let mut told = String::new();
+        outside(&errands, &mut told);
+        for line in [
+            "mirror.example:443, a TLS handshake (2 nodes)",
+            "gcr.io:443, a TLS handshake, through the proxy proxy.example:3128 (2 nodes)",
+            "the node's own name servers (/etc/resolv.conf), a question over UDP and TCP (2 nodes)",
+            "10.9.0.53:53, a question over UDP and TCP (2 nodes)",
+            "10.0.0.254:179 (BGP), a connection without a word",
+            "10.0.0.253:179 (BGP), a connection, an OPEN of AS 65001",
+        ] {
+            assert!(told.contains(line), "{line}\n{told}");
+        }
     }
 }
