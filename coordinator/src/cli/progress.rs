@@ -31,7 +31,7 @@ pub(super) fn sink(manner: Manner) -> Box<dyn Sink> {
         Manner::Quiet => Box::new(Quiet),
         Manner::Json => Box::new(Json),
         Manner::Human if io::stderr().is_terminal() => Box::new(Bar::new()),
-        Manner::Human => Box::new(Lines { last_tests: None }),
+        Manner::Human => Box::new(Lines::default()),
     }
 }
 
@@ -56,9 +56,20 @@ impl Sink for Json {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lines {
     last_tests: Option<Instant>,
+    last_phase: Option<Phase>,
+}
+
+impl Lines {
+    /// Whether a phase begins that is not under way already: each turn of `--active` begins the phase of turns again.
+    fn is_news(&mut self, event: &Event) -> bool {
+        match event {
+            Event::Phase { phase } => self.last_phase.replace(*phase) != Some(*phase),
+            _ => true,
+        }
+    }
 }
 
 impl Sink for Lines {
@@ -67,6 +78,7 @@ impl Sink for Lines {
             // The first one says how much there is to do, which the phase's own line does not.
             Event::Tests(_) if self.last_tests.is_some_and(|last| last.elapsed() < LINE_INTERVAL) => {}
             Event::Joined { joined, expected, .. } if joined < expected => {}
+            event if !self.is_news(event) => {}
             event => {
                 if matches!(event, Event::Tests(_)) {
                     self.last_tests = Some(Instant::now());
@@ -282,15 +294,15 @@ fn who(node: NodeId) -> String {
 fn phase_words(phase: Phase) -> Option<&'static str> {
     Some(match phase {
         Phase::Joining => "waiting for probes",
-        Phase::Arming => "binding the ports of the tables",
+        Phase::Arming => "preparing the nodes",
         Phase::Asking => "testing",
         Phase::Narrowing => "narrowing down which ports fail",
         Phase::Looking => "something failed: starting captures at both ends",
         Phase::AskingAgain => "testing again what failed, while both ends look",
         Phase::ReleasingLook => "collecting what the captures saw",
-        Phase::ReleasingArm => "closing the ports",
+        Phase::ReleasingArm => "closing what was opened",
         Phase::Examining => "looking at layers 2 and 3, paths and the outside",
-        Phase::InTurn => "taking VIPs and making tunnels, one node at a time",
+        Phase::InTurn => "doing what --active allows, VIPs and tunnels, one after the other",
         Phase::Surveying => "reading the packet filters of nodes with failures",
         Phase::WindingUp => "winding up",
         Phase::Finishing => "sending the probes home",
@@ -331,6 +343,16 @@ mod tests {
             "testing: 0 of 16995 tests"
         );
         assert_eq!(span(3_660), "1 h 1 min");
+    }
+
+    #[test]
+    fn a_phase_that_begins_again_for_each_turn_is_told_once() {
+        let mut lines = Lines::default();
+        let mut news = |phase| lines.is_news(&Event::Phase { phase });
+        assert!(news(Phase::Arming));
+        assert!(news(Phase::InTurn));
+        assert!(!news(Phase::InTurn) && !news(Phase::InTurn));
+        assert!(news(Phase::Surveying));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub(crate) fn redact(args: &RedactArgs) -> Result<Exit, Failure> {
     let staging = Staging::claim(&args.out).map_err(|error| Failure::usage(&error))?;
     let key = RedactionKey::fresh().map_err(|error| Failure::usage(&error))?;
     let made = make(&original, &key)?;
-    write_key(&key_file, &key)?;
+    write_key(&key_file, |file| file.write_all(key.to_text().as_bytes()))?;
     let published = staging.publish(&made.sealed(&signing));
     if let Err(error) = published {
         // A key without its report is of no use; the next try draws another.
@@ -115,15 +115,20 @@ fn beside(out: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn write_key(path: &Path, key: &RedactionKey) -> Result<(), Failure> {
-    let write = || -> io::Result<()> {
+/// Makes the file of a key, which nobody else may read; what cannot be written whole leaves no file.
+fn write_key(path: &Path, put: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), Failure> {
+    let write = move || -> io::Result<()> {
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path)?;
-        file.write_all(key.to_text().as_bytes())?;
-        file.sync_all()
+        let written = put(&mut file).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Half a key opens nothing, and would be in the way of the next try.
+            let _ = fs::remove_file(path);
+        }
+        written
     };
     write().map_err(|error| {
         let remedy = if error.kind() == io::ErrorKind::AlreadyExists {
@@ -184,5 +189,25 @@ impl Made {
             (bundle::SIGNER_PEM.to_owned(), sealed.signer_pem),
             (bundle::ALLOWED_SIGNERS.to_owned(), sealed.allowed_signers),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_cannot_be_written_whole_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("report.redaction-key");
+        let full = |file: &mut fs::File| {
+            file.write_all(b"half a k")?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        assert!(write_key(&path, full).is_err());
+        assert!(!path.exists());
+        assert!(write_key(&path, |file| file.write_all(b"a key")).is_ok());
+        assert!(write_key(&path, |_| Ok(())).is_err(), "it is somebody's only key");
+        assert_eq!(fs::read(&path).unwrap(), b"a key");
     }
 }

@@ -54,6 +54,7 @@ enum Format {
     /// JUnit XML: a suite for each check, a case for each subject.
     Junit,
     /// For a ticket.
+    #[value(alias = "md")]
     Markdown,
     /// Not built yet.
     #[value(hide = true)]
