@@ -49,6 +49,14 @@ impl Crowd {
         }
     }
 
+    /// What they cannot: `neither node can`, `none of the 3 nodes can`, `10.0.0.1 cannot`.
+    pub(super) fn cannot(&self) -> String {
+        match self.none() {
+            Some(none) => format!("{none} can"),
+            None => format!("{} cannot", self.some),
+        }
+    }
+
     fn none(&self) -> Option<String> {
         let noun = self.noun;
         self.all.map(|count| match count {

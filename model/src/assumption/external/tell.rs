@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    assumption::{Complaint, Explains, Lack, Ruling, Scene},
+    assumption::{Complaint, Explains, Lack, Ruling, Scene, crowd::Crowd},
     cause::{Cause, CauseKind, Fix},
     errand::{Site, Via},
-    id::NodeId,
     observation::{NoConnection, SiteOutcome, TlsFailure, Unresolved, Untrusted},
 };
 
@@ -64,9 +63,9 @@ pub(super) fn lacks(found: &Found<'_>, id: &str) -> Vec<Ruling> {
 
 /// One trouble.
 pub(super) fn ruling(scene: &Scene<'_>, found: &Found<'_>, trouble: &Trouble<'_>) -> Ruling {
-    let who = who(scene, found, &trouble.nodes);
+    let crowd = Crowd::of(scene, &trouble.nodes, found.askers.len(), "machine");
     let what = sites(trouble);
-    let (kind, detail, fix) = words(scene, trouble, &who, &what);
+    let (kind, detail, fix) = words(scene, trouble, &crowd, &what);
     let complaint = Complaint {
         cause: Cause {
             kind,
@@ -92,7 +91,8 @@ pub(super) fn ruling(scene: &Scene<'_>, found: &Found<'_>, trouble: &Trouble<'_>
     }
 }
 
-fn words(scene: &Scene<'_>, trouble: &Trouble<'_>, who: &str, what: &str) -> (CauseKind, String, String) {
+fn words(scene: &Scene<'_>, trouble: &Trouble<'_>, crowd: &Crowd, what: &str) -> (CauseKind, String, String) {
+    let (who, cannot) = (crowd.who(), crowd.cannot());
     let proxy = scene.inventory.outward.proxy.as_ref();
     let proxy = proxy.map_or_else(
         || "the proxy".to_owned(),
@@ -106,7 +106,7 @@ fn words(scene: &Scene<'_>, trouble: &Trouble<'_>, who: &str, what: &str) -> (Ca
     match &trouble.what {
         What::NameServers => (
             CauseKind::NameServer,
-            format!("{who} cannot look up {what}: {how}"),
+            format!("{cannot} look up {what}: {how}"),
             "Mend the name servers of these nodes (/etc/resolv.conf), or let UDP and TCP port 53 through to them.".to_owned(),
         ),
         What::Name => (
@@ -116,20 +116,27 @@ fn words(scene: &Scene<'_>, trouble: &Trouble<'_>, who: &str, what: &str) -> (Ca
         ),
         What::Connection => (
             CauseKind::ExternalUnreachable,
-            format!("{who} cannot connect to {what}: {how}"),
+            format!("{cannot} connect to {what}: {how}"),
             "Let these nodes out to these names on the way to the internet (TCP 443), or name the proxy in the cluster file."
                 .to_owned(),
         ),
         What::Proxy => (
             CauseKind::ProxyRefuses,
-            format!("{who} cannot use {proxy}: {how}"),
-            "Start the proxy, let the nodes reach it, or correct `spec.proxy.url`.".to_owned(),
+            format!("{cannot} use {proxy}: {how}"),
+            format!("Start the proxy, let the nodes reach it, or correct {}.", proxy_place(scene)),
         ),
         What::Denied(status) => (
             CauseKind::ProxyRefuses,
-            format!("{proxy} does not let {who} through to {what}: it answers {status}{}", meaning(*status)),
+            format!(
+                "{proxy} {} through to {what}: it answers {status}{}",
+                crowd.denied("lets", "does not let"),
+                meaning(*status)
+            ),
             match status {
-                407 => "Write user and password into `spec.proxy.url`, or let the nodes' addresses through without.".to_owned(),
+                407 => format!(
+                    "Write user and password into {}, or let the nodes' addresses through without.",
+                    proxy_place(scene)
+                ),
                 _ => "Allow these names at the proxy, port 443, without inspection.".to_owned(),
             },
         ),
@@ -152,7 +159,7 @@ fn words(scene: &Scene<'_>, trouble: &Trouble<'_>, who: &str, what: &str) -> (Ca
         ),
         What::Certificate(why) => (
             CauseKind::TlsIntercepted,
-            format!("{who} cannot believe the certificate of {what}{way}: {how}"),
+            format!("{cannot} believe the certificate of {what}{way}: {how}"),
             match why {
                 Untrusted::Expired | Untrusted::NotYetValid => {
                     "Compare the clocks of these nodes with the certificate's days; if they are right, renew it.".to_owned()
@@ -225,18 +232,13 @@ fn meaning(status: u16) -> &'static str {
     }
 }
 
-fn who(scene: &Scene<'_>, found: &Found<'_>, nodes: &BTreeSet<NodeId>) -> String {
-    let names: Vec<String> = nodes
-        .iter()
-        .take(MAX_NAMED)
-        .map(|node| scene.name(*node))
-        .collect();
-    if nodes.len() == found.askers.len() && nodes.len() > 1 {
-        return format!("every one of {} machines", nodes.len());
-    }
-    match nodes.len().saturating_sub(MAX_NAMED) {
-        0 => names.join(", "),
-        more => format!("{} and {more} more", names.join(", ")),
+/// Where the proxy is named: a cluster file of bmctl has a place for it, and where it names none a site file may.
+fn proxy_place(scene: &Scene<'_>) -> &'static str {
+    match scene.inventory.cluster_type {
+        Some(_) => {
+            "the URL where it is named (`spec.proxy.url` of the cluster file, or `external: proxy` of the site file)"
+        }
+        None => "the URL under `external: proxy`",
     }
 }
 

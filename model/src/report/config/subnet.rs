@@ -36,6 +36,8 @@ struct Subnets {
     nodes: BTreeMap<IpNet, Vec<IpAddr>>,
     /// Whether probes told them.
     measured: bool,
+    /// Whether probes told of the load balancer nodes at all: then there are none to wait for.
+    joined: bool,
 }
 
 pub(super) fn same(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger<'_>) {
@@ -95,10 +97,10 @@ impl Subnets {
     }
 
     fn doubt(&self) -> &'static str {
-        if self.measured {
-            ""
-        } else {
-            " (assumed to be a /24; probes will tell)"
+        match (self.measured, self.joined) {
+            (true, _) => "",
+            (false, false) => " (assumed to be a /24; probes will tell)",
+            (false, true) => " (assumed to be a /24, since no probe told a prefix of its own there)",
         }
     }
 }
@@ -162,6 +164,11 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
         .filter_map(|node| node.id.address())
         .filter(IpAddr::is_ipv4)
         .collect();
+    let has_told = |address: &IpAddr| {
+        let log = ledger.node(NodeId::from(*address));
+        log.is_some_and(|log| log.facts.is_some())
+    };
+    let joined = balancers.iter().any(has_told);
     let mut told: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
     for address in &balancers {
         if let Some(subnet) =
@@ -174,6 +181,7 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
         return Subnets {
             nodes: told,
             measured: true,
+            joined,
         };
     }
     let mut assumed: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
@@ -185,6 +193,7 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
     Subnets {
         nodes: assumed,
         measured: false,
+        joined,
     }
 }
 
@@ -250,3 +259,23 @@ const ASSUMED_PREFIX: u8 = 24;
 
 /// Longer prefixes are host routes or links of two.
 const LONGEST_SUBNET: u8 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_that_have_joined_will_tell_nothing_more() {
+        let doubt = |measured, joined| {
+            Subnets {
+                nodes: BTreeMap::new(),
+                measured,
+                joined,
+            }
+            .doubt()
+        };
+        assert!(doubt(false, false).contains("probes will tell"));
+        assert!(doubt(false, true).contains("no probe told") && !doubt(false, true).contains("will tell"));
+        assert_eq!(doubt(true, true), "");
+    }
+}
