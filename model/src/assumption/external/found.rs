@@ -143,18 +143,24 @@ impl<'a> Found<'a> {
                 matches!(
                     other.outcome,
                     SiteOutcome::NoConnection { .. }
+                        | SiteOutcome::NoProxy { .. }
                         | SiteOutcome::Unresolved {
                             why: Unresolved::Silent
                         }
                 )
             })
         };
+        // A proxy that takes all the time there is leaves none for what is behind it.
+        let is_unasked = |seen: &SiteSeen| match &seen.outcome {
+            SiteOutcome::Unasked {
+                why: Unasked::Hopeless,
+            } => true,
+            SiteOutcome::Unasked { why: Unasked::Time } => seen.via == Via::Proxy,
+            _ => false,
+        };
         for (site, needed) in needed {
             let sight = seen.get(&site).copied();
-            let hopeless = SiteOutcome::Unasked {
-                why: Unasked::Hopeless,
-            };
-            let is_told = sight.is_some_and(|(seen, _)| seen.outcome == hopeless) && is_in_vain(&site);
+            let is_told = sight.is_some_and(|(seen, _)| is_unasked(seen)) && is_in_vain(&site);
             match self.judge(scene, (&site, needed), sight.map(|(seen, _)| seen)) {
                 Ok(None) => {}
                 Ok(Some(what)) => {

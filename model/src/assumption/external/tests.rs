@@ -200,3 +200,48 @@ fn a_run_about_an_outside_that_nobody_names_is_incomplete_and_says_so() {
     let named = of(&[Group::External], &SITES);
     assert!(!format!("{:?}", named.findings).contains("nobody outside was asked"));
 }
+
+#[test]
+fn a_proxy_that_leaves_no_time_for_the_rest_is_the_proxys_failure_and_nothing_is_left_unmeasured() {
+    use crate::{errand::ProxyServer, observation::TlsFailure};
+    let mut stage = Stage::of(&NODES).with_inventory(|inventory| {
+        inventory.outward.proxy = Some(ProxyServer {
+            host: "proxy.example".to_owned(),
+            port: 3128,
+            login: None,
+        });
+        let server = |host: &&str| Server {
+            host: (*host).to_owned(),
+            port: 443,
+        };
+        inventory.outward.sites = SITES.iter().map(server).collect();
+    });
+    stage.parameters.groups = vec![Group::External];
+    for on in NODES {
+        let dripping = SiteOutcome::NoProxy {
+            how: TlsFailure::Silent,
+        };
+        let late = SiteOutcome::Unasked { why: Unasked::Time };
+        for (host, outcome) in SITES.iter().zip([dripping, late]) {
+            let seen = SiteSeen {
+                host: (*host).to_owned(),
+                port: 443,
+                via: Via::Proxy,
+                anchors: Anchors::Given,
+                addresses: Vec::new(),
+                outcome,
+            };
+            stage = stage.tells(on, Record::Dialled(Dialled::Site(seen)));
+        }
+    }
+    let report = stage.report();
+    let finding = only(report.findings);
+    assert_eq!(
+        (finding.check.as_str(), finding.cause.kind),
+        ("EXT-003", CauseKind::ProxyRefuses)
+    );
+    assert_eq!(report.verdict, Verdict::Failed);
+    let said = (finding.cause.detail.as_str(), finding.fix.text.as_str());
+    assert!(said.0.contains("none of the 3 machines can use"), "{said:?}");
+    assert!(said.1.contains("external: proxy"), "{said:?}");
+}

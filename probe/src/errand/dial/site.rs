@@ -63,7 +63,10 @@ impl Desk<'_> {
             SiteOutcome::NoConnection {
                 why: NoConnection::Policy,
             } => {}
-            SiteOutcome::NoConnection { .. } => self.in_vain(site.via).update(|count| count + 1),
+            // A proxy that does not answer as one does costs each server behind it the whole time.
+            SiteOutcome::NoConnection { .. } | SiteOutcome::NoProxy { .. } => {
+                self.in_vain(site.via).update(|count| count + 1);
+            }
             _ => self.in_vain(site.via).set(0),
         }
         seen
