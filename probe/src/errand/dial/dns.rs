@@ -1,6 +1,6 @@
 //! Questions for name servers: each over UDP and over TCP, since answers that are too long for a datagram need TCP.
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use plumbline_measure::dns::{Answer, Question as Message, Record, Told};
 use plumbline_model::{
@@ -10,14 +10,14 @@ use plumbline_model::{
 
 use super::{
     Desk,
-    resolver::{NoWord, identity, over_tcp, over_udp},
+    resolver::{NoWord, Server, identity, over_tcp, over_udp},
 };
 
 impl Desk<'_> {
     /// Asks each name server that is meant.
     pub(super) async fn question(&self, question: &Question) -> Vec<Dialled> {
         let servers = match question.server {
-            Some(server) => vec![server],
+            Some(server) => vec![Server::from(server)],
             None => self.resolver.servers().to_vec(),
         };
         let mut servers = servers.into_iter();
@@ -30,14 +30,14 @@ impl Desk<'_> {
         [seen.0, seen.1, seen.2].into_iter().flatten().collect()
     }
 
-    async fn server(&self, server: Option<IpAddr>, question: &Question) -> Option<Dialled> {
+    async fn server(&self, server: Option<Server>, question: &Question) -> Option<Dialled> {
         let server = server?;
         let (udp, tcp) = tokio::join!(
             self.ask(server, question, Over::Udp),
             self.ask(server, question, Over::Tcp)
         );
         Some(Dialled::Name(NameSeen {
-            server,
+            server: server.address,
             name: question.name.clone(),
             record: question.record,
             udp,
@@ -45,7 +45,7 @@ impl Desk<'_> {
         }))
     }
 
-    async fn ask(&self, server: IpAddr, question: &Question, over: Over) -> Asking {
+    async fn ask(&self, server: Server, question: &Question, over: Over) -> Asking {
         let record = match question.record {
             RecordType::A => Record::A,
             RecordType::Aaaa => Record::Aaaa,

@@ -1,13 +1,14 @@
 //! Names to addresses as this host does it, without its libraries: `/etc/hosts`, then each name server in turn.
 //!
-//! Other sources that a host may have (sssd, mDNS) are not asked. A name is asked for as it stands: what search domains make of
+//! A name is asked for its addresses of both families, as hosts do that have both. Other sources that a host may have (sssd,
+//! mDNS) are not asked. A name is asked for as it stands: what search domains make of
 //! it is no business of a name with dots in it.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     io::Read as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
     time::Duration,
 };
 
@@ -24,14 +25,88 @@ use super::DialPace;
 /// How this host resolves names.
 #[derive(Debug, Default)]
 pub(super) struct Resolver {
-    servers: Vec<IpAddr>,
+    servers: Vec<Server>,
     search: Vec<String>,
     ndots: u8,
     is_unread: bool,
     hosts: BTreeMap<String, Vec<IpAddr>>,
-    /// Names that no server had any word for, in a row.
-    silent: Cell<u32>,
+    /// Whether the host has an IPv6 address beyond its links.
+    has_ipv6: bool,
+    silence: Silence,
+    /// Whether a name that has IPv4 addresses was asked for the others, and nobody had a word: some middleboxes drop such
+    /// questions, and each would cost the whole wait.
+    drops_ipv6: Cell<bool>,
     known: RefCell<BTreeMap<String, Result<Vec<IpAddr>, Unresolved>>>,
+}
+
+/// What name servers leave unanswered. They may have no word for one name, whose own servers are dead, and for all others.
+#[derive(Debug, Default)]
+pub(super) struct Silence {
+    /// Names that no server had any word for.
+    names: Cell<u32>,
+    /// Whether a server ever had a word.
+    was_broken: Cell<bool>,
+}
+
+impl Silence {
+    pub(super) fn unheard(&self) {
+        self.names.update(|names| names + 1);
+    }
+
+    pub(super) fn heard(&self) {
+        self.was_broken.set(true);
+    }
+
+    /// Whether no further name would fare better.
+    pub(super) fn is_hopeless(&self) -> bool {
+        !self.was_broken.get() && self.names.get() >= ENOUGH_SILENCE
+    }
+}
+
+/// A name server of this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Server {
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// The interface's index by which a link-local address is reached; 0 for others.
+    scope: u32,
+}
+
+impl Server {
+    /// As resolv.conf(5) has it: an address, of IPv6 with a zone maybe (`fe80::1%eth0`, RFC 4007 section 11), as routers announce
+    /// themselves (RFC 8106).
+    fn read(word: &str, index_of: &impl Fn(&str) -> Option<u32>) -> Option<Self> {
+        let (address, zone) = word
+            .split_once('%')
+            .map_or((word, None), |(address, zone)| (address, Some(zone)));
+        let scope = zone.and_then(|zone| zone.parse().ok().or_else(|| index_of(zone)));
+        Some(Self {
+            address: address.parse().ok()?,
+            scope: scope.unwrap_or(0),
+        })
+    }
+
+    pub(super) fn socket(self) -> SocketAddr {
+        match self.address {
+            IpAddr::V4(address) => SocketAddr::new(address.into(), DNS_PORT),
+            IpAddr::V6(address) => SocketAddrV6::new(address, DNS_PORT, 0, self.scope).into(),
+        }
+    }
+}
+
+impl From<IpAddr> for Server {
+    fn from(address: IpAddr) -> Self {
+        Self { address, scope: 0 }
+    }
+}
+
+/// Why there are no addresses to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoAddresses {
+    /// The name was looked up.
+    Unresolved(Unresolved),
+    /// It was not: no server ever had a word for any name before it.
+    Hopeless,
 }
 
 /// Why one server's word was not had.
@@ -47,16 +122,19 @@ impl Resolver {
     /// As the files of this host say.
     pub(super) fn of_host() -> Self {
         let resolv = read_file("/etc/resolv.conf");
+        let own_addresses = Ipv6Table::of_host();
+        let index_of = |name: &str| own_addresses.index_of(name);
         let mut resolver = Self {
             is_unread: resolv.is_none(),
-            ..Self::read(&resolv.unwrap_or_default())
+            has_ipv6: own_addresses.is_global,
+            ..Self::read(&resolv.unwrap_or_default(), &index_of)
         };
         resolver.hosts = hosts(&read_file("/etc/hosts").unwrap_or_default());
         resolver
     }
 
-    /// As `/etc/resolv.conf` says (resolv.conf(5)).
-    pub(super) fn read(text: &str) -> Self {
+    /// As `/etc/resolv.conf` says (resolv.conf(5)), on a host whose interfaces have these indices.
+    pub(super) fn read(text: &str, index_of: &impl Fn(&str) -> Option<u32>) -> Self {
         let mut resolver = Self {
             ndots: 1,
             ..Self::default()
@@ -65,8 +143,7 @@ impl Resolver {
             let mut words = line.split_whitespace();
             match words.next() {
                 Some("nameserver") => {
-                    // A zone (`fe80::1%eth0`) belongs to this host alone: its address without it is not asked.
-                    let server: Option<IpAddr> = words.next().and_then(|word| word.parse().ok());
+                    let server = words.next().and_then(|word| Server::read(word, index_of));
                     resolver.servers.extend(server);
                 }
                 Some("search" | "domain") => resolver.search = words.map(cut).collect(),
@@ -89,7 +166,7 @@ impl Resolver {
     /// What is told of it.
     pub(super) fn told(&self) -> observation::Resolver {
         observation::Resolver {
-            servers: self.servers.clone(),
+            servers: self.servers.iter().map(|server| server.address).collect(),
             search: self.search.clone(),
             ndots: self.ndots,
             unread: self.is_unread,
@@ -97,12 +174,12 @@ impl Resolver {
     }
 
     /// Its name servers.
-    pub(super) fn servers(&self) -> &[IpAddr] {
+    pub(super) fn servers(&self) -> &[Server] {
         &self.servers
     }
 
     /// The addresses of a name, IPv4 first; of an address its own.
-    pub(super) async fn addresses(&self, name: &str, pace: &DialPace) -> Result<Vec<IpAddr>, Unresolved> {
+    pub(super) async fn addresses(&self, name: &str, pace: &DialPace) -> Result<Vec<IpAddr>, NoAddresses> {
         if let Ok(address) = name.parse() {
             return Ok(vec![address]);
         }
@@ -111,24 +188,33 @@ impl Resolver {
             return Ok(addresses.clone());
         }
         if let Some(known) = self.known.borrow().get(&name) {
-            return known.clone();
+            return known.clone().map_err(NoAddresses::Unresolved);
+        }
+        if self.silence.is_hopeless() {
+            return Err(NoAddresses::Hopeless);
         }
         let found = self.look_up(&name, pace).await;
         self.known.borrow_mut().insert(name, found.clone());
-        found
+        found.map_err(NoAddresses::Unresolved)
     }
 
     async fn look_up(&self, name: &str, pace: &DialPace) -> Result<Vec<IpAddr>, Unresolved> {
         if self.servers.is_empty() {
             return Err(Unresolved::NoServer);
         }
-        if self.silent.get() >= ENOUGH_SILENCE {
-            return Err(Unresolved::Silent);
+        let mut found = match self.look_up_of(name, Record::A, pace).await {
+            Err(Unresolved::NoAddress) => return self.look_up_of(name, Record::Aaaa, pace).await,
+            found => found?,
+        };
+        if self.has_ipv6 && !self.drops_ipv6.get() {
+            match self.look_up_of(name, Record::Aaaa, pace).await {
+                Ok(others) => found.extend(others),
+                Err(Unresolved::Silent) => self.drops_ipv6.set(true),
+                // What it has is enough.
+                Err(_) => {}
+            }
         }
-        match self.look_up_of(name, Record::A, pace).await {
-            Err(Unresolved::NoAddress) => self.look_up_of(name, Record::Aaaa, pace).await,
-            found => found,
-        }
+        Ok(found)
     }
 
     /// Asks each server in turn, twice: the first word that tells something stands, as resolvers do it.
@@ -158,7 +244,7 @@ impl Resolver {
                         continue;
                     }
                 };
-                self.silent.set(0);
+                self.silence.heard();
                 match answer.rcode {
                     0 => {
                         let addresses = answer.told.into_iter().filter_map(|told| match told {
@@ -181,22 +267,22 @@ impl Resolver {
             }
         }
         if worst == Unresolved::Silent {
-            self.silent.set(self.silent.get() + 1);
+            self.silence.unheard();
         }
         Err(worst)
     }
 }
 
 /// One question in a datagram.
-pub(super) async fn over_udp(server: IpAddr, question: &Question) -> Result<Answer, NoWord> {
-    let any: IpAddr = match server {
+pub(super) async fn over_udp(server: Server, question: &Question) -> Result<Answer, NoWord> {
+    let any: IpAddr = match server.address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let ask = async {
         let socket = UdpSocket::bind((any, 0)).await.map_err(|error| no_word(&error))?;
         socket
-            .connect(SocketAddr::new(server, DNS_PORT))
+            .connect(server.socket())
             .await
             .map_err(|error| no_word(&error))?;
         socket
@@ -219,9 +305,9 @@ pub(super) async fn over_udp(server: IpAddr, question: &Question) -> Result<Answ
 }
 
 /// One question on a stream.
-pub(super) async fn over_tcp(server: IpAddr, question: &Question) -> Result<Answer, NoWord> {
+pub(super) async fn over_tcp(server: Server, question: &Question) -> Result<Answer, NoWord> {
     let ask = async {
-        let mut stream = TcpStream::connect(SocketAddr::new(server, DNS_PORT))
+        let mut stream = TcpStream::connect(server.socket())
             .await
             .map_err(|error| no_word(&error))?;
         let closed = |error: std::io::Error| match no_word(&error) {
@@ -252,6 +338,63 @@ pub(super) fn identity() -> u16 {
     // Without randomness an answer is easier to forge, which is no reason to ask nothing.
     let _ = getrandom::fill(&mut octets);
     u16::from_be_bytes(octets)
+}
+
+/// The host's own IPv6 addresses.
+#[derive(Debug, Default)]
+pub(super) struct Ipv6Table {
+    /// The index of every interface that has one, by its name.
+    indices: BTreeMap<String, u32>,
+    /// Whether there is one of more than a link or a host.
+    pub(super) is_global: bool,
+}
+
+impl Ipv6Table {
+    fn of_host() -> Self {
+        Self::read(&read_file("/proc/thread-self/net/if_inet6").unwrap_or_default())
+    }
+
+    /// As if_inet6 has it (proc_pid_net(5)): `fe80...01 02 40 20 80     eth0`: address, index, length of the prefix, scope,
+    /// flags, name; the first in hexadecimal.
+    pub(super) fn read(text: &str) -> Self {
+        let mut table = Self::default();
+        for line in text.lines() {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            if let [_, index, _, scope, _, name] = words[..]
+                && let Ok(index) = u32::from_str_radix(index, 16)
+            {
+                table.indices.insert(name.to_owned(), index);
+                table.is_global |= scope == GLOBAL_SCOPE;
+            }
+        }
+        table
+    }
+
+    pub(super) fn index_of(&self, name: &str) -> Option<u32> {
+        self.indices.get(name).copied()
+    }
+}
+
+/// Of several addresses of a name those to try: one of each family, in the order of the families that this host has a way to;
+/// two of a family that is alone.
+pub(super) fn to_try(addresses: &[IpAddr], has_route: impl Fn(IpAddr) -> bool) -> Vec<IpAddr> {
+    let first_of = |is_ipv4: bool| {
+        let of_family = || {
+            addresses
+                .iter()
+                .copied()
+                .filter(move |own| own.is_ipv4() == is_ipv4)
+        };
+        of_family()
+            .find(|own| has_route(*own))
+            .or_else(|| of_family().next())
+    };
+    let (ipv4, ipv6) = (first_of(true), first_of(false));
+    match (ipv4, ipv6) {
+        (Some(ipv4), Some(ipv6)) if has_route(ipv6) && !has_route(ipv4) => vec![ipv6, ipv4],
+        (Some(ipv4), Some(ipv6)) => vec![ipv4, ipv6],
+        _ => addresses.iter().copied().take(MAX_TRIED).collect(),
+    }
 }
 
 /// `/etc/hosts` (hosts(5)): every name with its addresses.
@@ -299,8 +442,14 @@ const WAIT: Duration = Duration::from_millis(1_500);
 /// How often all servers are asked before their silence is believed.
 const ROUNDS: u32 = 2;
 
-/// Names in a row that no server had a word for: the next ones would not fare better.
+/// Names that no server had a word for, and none for any other: the next ones would not fare better.
 const ENOUGH_SILENCE: u32 = 2;
+
+/// Addresses of one name that are tried.
+const MAX_TRIED: usize = 2;
+
+/// `IPV6_ADDR_ANY` (net/ipv6.h), which is what if_inet6 calls the scope of global and unique local addresses.
+const GLOBAL_SCOPE: &str = "00";
 
 /// Name servers that a host's resolver asks (resolv.conf(5), MAXNS).
 const MAX_SERVERS: usize = 3;

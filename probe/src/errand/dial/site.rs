@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::PoisonError,
     time::Duration,
 };
@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{Desk, no_connection};
+use super::{
+    Desk, no_connection,
+    resolver::{NoAddresses, to_try},
+};
 
 impl Desk<'_> {
     /// Connects to a site.
@@ -51,8 +54,14 @@ impl Desk<'_> {
         };
         let addresses = match self.resolver.addresses(host, self.pace).await {
             Ok(addresses) => addresses,
-            Err(why) => {
+            Err(NoAddresses::Unresolved(why)) => {
                 seen.outcome = SiteOutcome::Unresolved { why };
+                return seen;
+            }
+            Err(NoAddresses::Hopeless) => {
+                seen.outcome = SiteOutcome::Unasked {
+                    why: Unasked::Hopeless,
+                };
                 return seen;
             }
         };
@@ -90,8 +99,10 @@ impl Desk<'_> {
     ) -> SiteOutcome {
         let started = Instant::now();
         let mut why = None;
-        for address in addresses.iter().take(MAX_TRIED) {
-            match self.connect(SocketAddr::new(*address, port)).await {
+        let mut had_way = false;
+        for address in to_try(addresses, has_route) {
+            let has_way = has_route(address);
+            match self.connect(SocketAddr::new(address, port)).await {
                 Ok(mut stream) => {
                     if let Some(proxy) = proxy
                         && let Err(outcome) = tunnel(&mut stream, site, proxy).await
@@ -102,8 +113,11 @@ impl Desk<'_> {
                 }
                 // What was tried tells more than what was forbidden.
                 Err(NoConnection::Policy) if why.is_some() => {}
+                // That there is no way to the other family says nothing of a server that did not answer in this one.
+                Err(_) if had_way && !has_way => {}
                 Err(failed) => why = Some(failed),
             }
+            had_way |= has_way;
         }
         SiteOutcome::NoConnection {
             why: why.unwrap_or(NoConnection::Silent),
@@ -224,6 +238,19 @@ fn failure(error: &io::Error) -> TlsFailure {
     }
 }
 
+/// Whether the kernel has a route to an address. Nothing is sent: it is what connect(2) of a datagram socket asks.
+fn has_route(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0));
+    socket.is_ok_and(|socket| socket.connect((address, TLS_PORT)).is_ok())
+}
+
+/// Any would do.
+const TLS_PORT: u16 = 443;
+
 /// How long a connection is waited for: the second SYN leaves after a second, the third after three (RFC 6298).
 const CONNECT_TIME: Duration = Duration::from_secs(4);
 
@@ -235,9 +262,6 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// How long the end of a session may take to be written.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
-
-/// Addresses of one name that are tried.
-const MAX_TRIED: usize = 2;
 
 /// Connections in a row one way that did not come to be, after which the rest is not tried.
 const ENOUGH_IN_VAIN: u32 = 6;
