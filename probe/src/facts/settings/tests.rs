@@ -355,3 +355,15 @@ fn this_very_host_is_read_and_its_settings_fit_into_a_batch() {
     assert!(told.sysctls.contains_key("net.ipv4.ip_forward"));
     assert!(plumbline_model::canonical::encode(&told).len() < 256 << 10);
 }
+
+#[test]
+fn a_host_without_ipv6_still_tells_where_most_connections_go() {
+    let table = "  sl  local_address rem_address   st tx_queue\n\
+                 \x20  0: 0200000A:C350 0100000A:01BB 01 00000000:00000000\n";
+    let host = Host::new().file("proc/thread-self/net/tcp", table);
+    let busiest = host
+        .settings()
+        .busiest
+        .map(|busiest| (busiest.port, busiest.connections));
+    assert_eq!(busiest, Some((443, 1)));
+}

@@ -110,8 +110,12 @@ pub(super) fn neighbors(network: &mut Network) -> Option<NeighborEntries> {
 /// Where most TCP connections go.
 pub(super) fn busiest(root: &Root) -> Option<Busiest> {
     let mut counts: BTreeMap<(IpAddr, u16), u32> = BTreeMap::new();
-    for file in ["tcp", "tcp6"] {
-        let text = root.text_of(&format!("proc/thread-self/net/{file}"), MAX_SOCKETS_BYTES)?;
+    for file in ["tcp", "tcp6"].map(|file| format!("proc/thread-self/net/{file}")) {
+        // A kernel without IPv6 (ipv6.disable=1) has no second table. One that is there and too long says nothing of the most.
+        if !root.has(&file) {
+            continue;
+        }
+        let text = root.text_of(&file, MAX_SOCKETS_BYTES)?;
         for remote in text.lines().skip(1).filter_map(remote) {
             *counts.entry(remote).or_default() += 1;
         }
