@@ -29,13 +29,27 @@ pub fn state() -> io::Result<State> {
     }
     Ok(State {
         synchronised: timex.status & libc::STA_UNSYNC == 0,
-        max_error_us: u64::try_from(timex.maxerror).unwrap_or(0),
-        estimated_error_us: u64::try_from(timex.esterror).unwrap_or(0),
+        max_error_us: error_us(timex.maxerror),
+        estimated_error_us: error_us(timex.esterror),
     })
 }
 
+/// A kernel that says less than nothing does not say that its clock is right.
+fn error_us(said: impl TryInto<u64>) -> u64 {
+    said.try_into().unwrap_or(PHASE_LIMIT_US)
+}
+
+/// The kernel's `NTP_PHASE_LIMIT`: the error at which it calls a clock unsynchronised.
+const PHASE_LIMIT_US: u64 = 16_000_000;
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_error_below_zero_is_no_perfect_clock() {
+        assert_eq!(super::error_us(-1_i64), super::PHASE_LIMIT_US);
+        assert_eq!(super::error_us(250_i64), 250);
+    }
+
     #[test]
     fn this_very_clock_tells_how_it_stands() {
         let state = super::state().unwrap();
