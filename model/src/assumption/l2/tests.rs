@@ -29,6 +29,7 @@ const C: &str = "10.0.0.3";
 const D: &str = "10.0.1.1";
 /// On the subnet of the first three, where a test says so.
 const E: &str = "10.0.0.4";
+const F: &str = "10.0.0.5";
 const NODES: [&str; 4] = [A, B, C, D];
 const GATEWAY: &str = "10.0.0.254";
 const OF_GATEWAY: &str = "02:00:00:00:00:fe";

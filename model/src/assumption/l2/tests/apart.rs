@@ -36,17 +36,21 @@ fn a_host_on_another_vlan_is_told_apart_from_the_rest() {
 
 #[test]
 fn who_hears_nobody_on_a_fabric_that_answers_for_hosts_is_apart_from_none_that_it_did_not_ask() {
-    let mut world = World::new().answers(A, C, &[]).answers(C, A, &[]);
-    world.more = vec![E];
-    let link = [A, B, C, E];
+    let mut world = World::new();
+    world.more = vec![E, F];
+    let link = [A, B, C, E, F];
     world.deaf = link.into_iter().flat_map(|by| link.map(|of| (by, of))).collect();
-    for (one, other) in [(A, E), (B, C), (C, E)] {
-        world.unasked.extend([(one, other), (other, one)]);
+    for one in [A, B] {
+        world = world.answers(one, C, &[]).answers(C, one, &[]);
+        for other in [E, F] {
+            world.unasked.extend([(one, other), (other, one)]);
+        }
     }
-    // A does not hear B either, who answers it: only C, whom nobody answers, is away from the others.
+    world.unasked.extend([(C, E), (E, C), (C, F), (F, C)]);
+    // A hears nothing of B either, who answers it: only C, whom nobody answers, is away from the others.
     assert_eq!(
         sides(only(&world.report())),
-        Some([nodes(&[C]), nodes(&[A, B, E])])
+        Some([nodes(&[C]), nodes(&[A, B, E, F])])
     );
 }
 
