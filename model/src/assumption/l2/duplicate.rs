@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use super::survey::{Answer, Survey, cut_short, lacking, off_link};
+use super::survey::{Answer, Survey, lacking, off_link, own_cut_short};
 use crate::{
     assumption::{Complaint, Explains, Pairs, Ruling, Scene},
     cause::{Cause, CauseKind, Fix},
@@ -86,7 +86,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
             } else if doubled.is_whole {
                 Ruling::pass(subject, "nobody else answers for its addresses")
             } else {
-                Ruling::not_measured(subject, cut_short())
+                Ruling::not_measured(subject, own_cut_short(scene, node))
             }
         })
         .collect();

@@ -322,3 +322,21 @@ pub(in crate::assumption) fn off_link() -> Lack {
 pub(in crate::assumption) fn cut_short() -> Lack {
     Lack::ToldElsewhere("its questions on the link were cut short".to_owned())
 }
+
+/// The same of a node whose own questions were. Nobody else tells of it, unless the run was stopped or tests of the node fail: it is
+/// one finding of the run.
+pub(super) fn own_cut_short(scene: &Scene<'_>, node: NodeId) -> Lack {
+    let mut own = scene
+        .pairs
+        .iter()
+        .filter(|pair| pair.src == node || pair.dst == node);
+    let is_told = scene.ledger.interrupted.is_some()
+        || own.any(|pair| pair.cells.iter().any(|cell| !cell.outcome.is_open()));
+    match is_told {
+        true => cut_short(),
+        false => Lack::Other(
+            None,
+            "questions of nodes on their links were cut short: an interface went away, or there was no time left".to_owned(),
+        ),
+    }
+}

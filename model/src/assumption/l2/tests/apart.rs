@@ -78,11 +78,20 @@ fn a_neighbour_that_answered_nobody_because_its_probe_was_lost_is_no_second_find
 }
 
 #[test]
-fn silence_of_a_probe_that_was_cut_short_says_nothing() {
+fn silence_of_probes_that_were_cut_short_says_nothing_but_that() {
     let mut world = World::new().answers(A, B, &[]);
-    world.unfinished.insert(A);
+    world.unfinished.extend([A, C]);
     let report = world.report();
-    assert_eq!(report.findings, []);
+    let told = only(&report);
+    assert_eq!(
+        (told.check.as_str(), told.cause.kind),
+        ("L2-005", CauseKind::Unmeasured)
+    );
+    assert_eq!(report.verdict, Verdict::Incomplete);
+    let failing = world.stage().silent(A, B, "4240", None, None).report();
+    let kinds = failing.findings.iter().map(|finding| finding.cause.kind);
+    let unmeasured = kinds.filter(|kind| *kind == CauseKind::Unmeasured).count();
+    assert_eq!(unmeasured, 1, "C's, whose tests all passed");
     // B asked A, who answered.
     assert!(statuses(&report, "L2-002").contains(&Status::Pass));
 }
