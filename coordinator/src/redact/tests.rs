@@ -46,6 +46,7 @@ fn telling(v4: &str, v6: &str, mac: &str, name: &str) -> Report {
         "findings": [{
             "id": "F1", "check": "PORT-001", "status": "fail", "severity": "fail",
             "cause": {"kind": "host_firewall", "node": v4, "detail": text, "between": [[v4], [v6]]},
+            "nodes": [v4, v6],
             "places": [{"file": format!("/srv/{name}/x.yaml"), "line": 3, "column": 1}],
             "affects": [{"src": v4, "dst": v6, "family": "ipv4", "protocol": "tcp", "port": 22}],
             "affects_total": 1, "attempts": 3, "evidence": [1], "fix": {"text": text, "commands": [text]},
