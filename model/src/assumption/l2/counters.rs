@@ -14,7 +14,8 @@ pub(crate) const CHECK: Check = Check {
           is sent for it",
     needs: "nothing",
     rule: "warns if errors, wrong checksums, packets missed or losses of the carrier were counted meanwhile; fails if wrong checksums, \
-           losses of the carrier and send errors, of which a cable may be the cause, are more than one packet of a thousand; what hosts drop that they have no use for is not counted, nor what virtual devices count",
+           losses of the carrier and send errors, of which a cable may be the cause, are more than one packet of a thousand; what \
+           hosts drop that they have no use for is not counted, nor what virtual devices count",
     remedy: "look at the cable, the transceiver and the port of the switch: ethtool -S; where packets were missed, at the size of the \
              card's ring: ethtool -g",
     source: "Linux: Documentation/networking/statistics.rst; IEEE 802.3 clause 30",
