@@ -13,7 +13,6 @@ use crate::{
     },
     cause::{Cause, CauseKind, Fix},
     errand::{self, vips},
-    evidence::SwarmKind,
     id::{NodeId, Role},
     inventory::Node,
     observation::{Life, Subject},
@@ -80,7 +79,7 @@ pub(crate) fn judge(scene: &Scene<'_>) -> Vec<Ruling> {
 }
 
 /// Whether nobody has the VIP of a control plane that serves: its nodes are live, and every load balancer node asked for it to the
-/// end, on its own link. A lab that nobody gave a VIP has none.
+/// end, on its own link. Parts of one machine (a lab, containers) act a cluster that nobody gave a VIP.
 fn is_lost(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> bool {
     let nodes = &scene.inventory.nodes;
     let with = |role: Role| nodes.iter().filter(move |node| node.roles.contains(&role));
@@ -94,12 +93,15 @@ fn is_lost(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> bool {
             is_it && asked.sent > 0 && asked.macs.is_empty() && !told.what.unfinished
         })
     };
-    scene.ledger.run.parameters.swarm != SwarmKind::Lab
-        && scene.inventory.control_plane_vip == Some(vip)
+    let is_machine = |node: &Node| {
+        let host = scene.host(node.id);
+        host.is_ok_and(|host| scene.is_machine(node.id, host.what))
+    };
+    scene.inventory.control_plane_vip == Some(vip)
         && with(Role::ControlPlane).next().is_some()
         && with(Role::ControlPlane).all(serves)
         && with(Role::LoadBalancer).next().is_some()
-        && with(Role::LoadBalancer).all(asked)
+        && with(Role::LoadBalancer).all(|node| asked(node) && is_machine(node))
 }
 
 fn lost(scene: &Scene<'_>, survey: &Survey<'_>, vip: IpAddr) -> Complaint {

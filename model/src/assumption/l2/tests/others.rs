@@ -184,6 +184,9 @@ fn a_vip_that_nobody_has_though_the_whole_control_plane_is_live_fails() {
             });
         });
         stage.parameters.swarm = SwarmKind::Joined;
+        for balancer in [A, B] {
+            stage = stage.tells(balancer, Record::Host(Box::default()));
+        }
         stage
     };
     let lost = run(World::new(), C).report();
@@ -192,12 +195,16 @@ fn a_vip_that_nobody_has_though_the_whole_control_plane_is_live_fails() {
     let finding = finding.unwrap();
     assert_eq!(finding.cause.kind, CauseKind::VipUnreachable);
     assert_eq!(finding.fix.commands.len(), 2, "one a load balancer node");
-    // A worker that is live may be of a cluster that is being built, and a lab has no VIP unless it was given one.
+    // A worker that is live may be of a cluster that is being built, and parts of one machine have no VIP unless they were given one.
     let by_worker = run(World::new(), D).report();
     assert_eq!(statuses(&by_worker, "VIP-004"), [Status::NotMeasured]);
     let mut rehearsed = run(World::new(), C);
     rehearsed.parameters.swarm = SwarmKind::Lab;
     assert_eq!(statuses(&rehearsed.report(), "VIP-004"), [Status::NotMeasured]);
+    let mut part = HostSettings::default();
+    part.machine.is_part = Some(true);
+    let acted = run(World::new(), C).tells(B, Record::Host(Box::new(part)));
+    assert_eq!(statuses(&acted.report(), "VIP-004"), [Status::NotMeasured]);
     let mut cut_short = World::new();
     cut_short.unfinished.insert(B);
     assert_eq!(
