@@ -104,7 +104,10 @@ fn a_report_directory_that_cannot_be_made_is_refused_before_the_run() {
     fs::create_dir(place.path("occupied")).unwrap();
     place.write("occupied/notes.txt", b"mine");
     place.write("file", b"mine");
+    fs::create_dir(place.path("signed")).unwrap();
+    place.write("signed/attestation.json", b"{}");
     for (out, words) in [
+        ("signed/within/deeper", "would no longer verify"),
         (
             "occupied",
             "occupied for the report: it is not an empty directory",
@@ -410,6 +413,11 @@ fn a_plan_is_readable_by_machines() {
         rows += 1;
     }
     assert!(rows > 10, "{}", csv.stdout);
+    // A firewall has to let whole ranges through, whoever tries which of their ports.
+    let ranges = csv.stdout.lines().filter(|line| line.contains("30000"));
+    let mut pieces = ranges.filter(|line| !line.contains("30000-32767"));
+    assert_eq!(pieces.next(), None);
+    assert!(csv.stdout.contains("30000-32767"), "{}", csv.stdout);
     let again = place.run(&["plan", &sample(), "-o", "json"]);
     assert_eq!(json.stdout, again.stdout, "the same file gives the same plan");
 }
@@ -598,7 +606,7 @@ impl Place {
         let entries = fs::read_dir(self.dir.path()).unwrap_or_else(|error| panic!("{error}"));
         for entry in entries.filter_map(Result::ok) {
             let laid = self.laid.borrow().contains(&entry.path());
-            let by_hand = ["large.yaml", "folder.yaml", "dangling.yaml", "occupied"]
+            let by_hand = ["large.yaml", "folder.yaml", "dangling.yaml", "occupied", "signed"]
                 .iter()
                 .any(|name| entry.file_name() == *name);
             assert!(laid || by_hand, "{} was left behind", entry.path().display());

@@ -7,7 +7,7 @@ use plumbline_model::report::{Finding, Report};
 
 use super::{
     count, on_one_line, printable, retest_line, scope, status_word,
-    text::{ELSEWHERE, Extent, gaps_by_source},
+    text::{ELSEWHERE, Extent, gaps_by_source, typed_on},
     verdict_word, waived,
 };
 
@@ -82,7 +82,8 @@ fn push_finding(out: &mut String, finding: &Finding, extent: Extent) {
     }
     out.push('\n');
     if !finding.fix.text.is_empty() {
-        let _ = writeln!(out, "* Fix: {}", escaped(&extent.line(&finding.fix.text)));
+        let place = typed_on(finding).map_or_else(String::new, |node| format!(" (on {node})"));
+        let _ = writeln!(out, "* Fix{place}: {}", escaped(&extent.line(&finding.fix.text)));
     }
     let commands = &finding.fix.commands;
     if !commands.is_empty() {

@@ -33,7 +33,7 @@ pub(super) fn scope(report: &Report) -> Vec<String> {
 
 /// Every node was a namespace of one machine.
 const REHEARSAL: &str = "REHEARSAL in network namespaces of this machine (--swarm lab): no real node took part, and \
-                         nothing is said of the real network";
+                         nothing is said of the real network, its BGP routers or anything outside";
 
 /// Nobody is to look for an address of the report in his network.
 const REDACTED: &str = "REDACTED: addresses and names are pseudonyms";

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use plumbline_model::{
+    id::NodeId,
     plan::NoVantage,
     report::{Finding, FindingSeverity, Report, Standing, Status, Verdict},
 };
@@ -201,12 +202,20 @@ fn push_finding(out: &mut String, cause: &Alike<'_>, style: Style, extent: Exten
         let _ = writeln!(out, "    {line}");
     }
     if !finding.fix.text.is_empty() {
-        let _ = writeln!(out, "    fix: {}", extent.line(&finding.fix.text));
+        let place = typed_on(finding).map_or_else(String::new, |node| format!(" (on {node})"));
+        let _ = writeln!(out, "    fix{place}: {}", extent.line(&finding.fix.text));
     }
     push_commands(out, &finding.fix.commands, style, extent);
     if let Some(line) = cause.elsewhere() {
         let _ = writeln!(out, "    {line}");
     }
+}
+
+/// Where the commands of a fix are typed, if they do not go there themselves and it is one node.
+pub(super) fn typed_on(finding: &Finding) -> Option<NodeId> {
+    let commands = &finding.fix.commands;
+    let is_typed = commands.iter().any(|command| !command.starts_with("ssh "));
+    finding.cause.node.filter(|_| is_typed)
 }
 
 /// The commands of a fix. Half a command must not be typed: one that is too long is left out whole.

@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use plumbline_identity::bundle::ATTESTATION_JSON;
+
 /// A directory that was claimed for a report and is being filled beside its final name.
 ///
 /// Dropped without [`Staging::publish`], it removes what it wrote.
@@ -23,6 +25,14 @@ pub(crate) enum StoreError {
     /// `--out` names something that is in use.
     #[error("take {} for the report: it is not an empty directory; name another with --out", .0.display())]
     Occupied(PathBuf),
+    /// `--out` names a place in a report, which would not verify with it.
+    #[error("take {} for the report: it would lie in that in {}, which would no longer verify; name another with --out", .target.display(), .report.display())]
+    Within {
+        /// What `--out` names.
+        target: PathBuf,
+        /// The report around it.
+        report: PathBuf,
+    },
     /// The file system refused.
     #[error("{what} {}", path.display())]
     Io {
@@ -53,6 +63,14 @@ impl Staging {
     /// # Errors
     /// If it is in use, or the file system refuses.
     pub(crate) fn claim(target: &Path) -> Result<Self, StoreError> {
+        let whole = std::path::absolute(target).map_err(|error| io_error("look into", target, error))?;
+        let mut around = whole.ancestors().skip(1);
+        if let Some(report) = around.find(|dir| dir.join(ATTESTATION_JSON).is_file()) {
+            return Err(StoreError::Within {
+                target: target.to_owned(),
+                report: report.to_owned(),
+            });
+        }
         match fs::read_dir(target) {
             Ok(mut entries) => {
                 if entries.next().is_some() {

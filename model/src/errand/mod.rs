@@ -29,7 +29,10 @@ pub use self::{
     },
     hold::{HOLD_LEASE_S, HoldErrand, HoldPart, MAX_CALLERS, MAX_HOLDERS, MAX_STAY_MS},
     link::{GATEWAYS, LinkErrand, MAX_LINK_ADDRESSES, MAX_LINK_PEERS},
-    path::{ALL_PAIRS_UP_TO, MAX_PATH_PORTS, MAX_PATHS, PathErrand, PathTarget, SAMPLE},
+    path::{
+        ALL_PAIRS_UP_TO, MAX_PATH_DATAGRAMS, MAX_PATH_PACKETS_A_SECOND, MAX_PATH_PORTS, MAX_PATHS,
+        PathErrand, PathTarget, SAMPLE,
+    },
     tunnel::{Encapsulation, MAX_TRANSFER_MS, TRANSFER_OCTETS, TunnelErrand},
 };
 pub(crate) use self::{

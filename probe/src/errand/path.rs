@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Questions are authenticated STAMP packets (RFC 8762) to members' own responders, which answer with a small one, or echo
-//! requests. All workers share one rate, with those of all other such errands of the probe. Each path and the whole errand have a time after which they end; a worker that is told
-//! to stop does so within a tenth of a second. What was not reached in time is missing in the report.
+//! requests. All workers share one rate, with those of all other such errands of the probe. Each path and the whole errand have a
+//! time after which they end; a worker that is told to stop does so within a tenth of a second. What was not reached in time is
+//! missing in the report.
 
 mod line;
 mod pace;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use plumbline_model::{
-    errand::{Depth, DialTarget, Errand, Errands, Kind, MAX_DIALS_A_SECOND, MAX_LINK_PACKETS_A_SECOND, Via},
+    errand::{
+        Depth, DialTarget, Errand, Errands, Kind, MAX_DIALS_A_SECOND, MAX_LINK_PACKETS_A_SECOND,
+        MAX_PATH_DATAGRAMS, MAX_PATH_PACKETS_A_SECOND, Via,
+    },
     evidence::Parameters,
     id::NodeId,
 };
@@ -154,7 +157,11 @@ fn sends(kind: Kind) -> String {
              the files and the profile name them; at most {MAX_DIALS_A_SECOND} a second a node, and nothing is asked of a server.\n      \
              A policy file with `dial: false` forbids it."
         ),
-        Kind::Path => "packets of up to the MTU to the other nodes, a few a pair.".to_owned(),
+        Kind::Path => format!(
+            "UDP packets of up to the MTU to the other nodes' responders, at an overlay's port if there is one, else echo\n      \
+             requests: up to {MAX_PATH_DATAGRAMS} of the largest a pair, and some larger ones in fragments; at most\n      \
+             {MAX_PATH_PACKETS_A_SECOND} a second a node, and no longer than a minute."
+        ),
         Kind::Hold => "takes a VIP for seconds, one bare node at a time, unless somebody has it, and announces it by five\n      \
                        gratuitous ARP packets or neighbour advertisements, at most five a second. The address carries a\n      \
                        lifetime of 30 s: the kernel removes it even if everything of ours is killed. CAP_NET_ADMIN,\n      \

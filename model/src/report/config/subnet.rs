@@ -34,10 +34,20 @@ struct Announced {
 /// The subnets of the load balancer nodes, with a node of each and how many more.
 struct Subnets {
     nodes: BTreeMap<IpNet, Vec<IpAddr>>,
-    /// Whether probes told them.
-    measured: bool,
-    /// Whether probes told of the load balancer nodes at all: then there are none to wait for.
-    joined: bool,
+    known: Known,
+}
+
+/// From where the subnets are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Probes told them.
+    Told,
+    /// Nobody told anything yet: a /24 is assumed.
+    Awaited,
+    /// Probes joined, and none told a prefix of its address: a /24 is assumed.
+    Untold,
+    /// The hosts are a lab's, which has prefixes of its own: a /24 is assumed.
+    Rehearsed,
 }
 
 pub(super) fn same(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger<'_>) {
@@ -80,7 +90,7 @@ pub(super) fn same(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger
         known.join(" and "),
         subnets.doubt()
     );
-    if subnets.measured {
+    if subnets.known == Known::Told {
         asked.made(check::CFG_SAME_SUBNET, detail);
     } else {
         asked.assumed(check::CFG_SAME_SUBNET, detail);
@@ -89,18 +99,18 @@ pub(super) fn same(asked: &mut Asked<'_>, inventory: &Inventory, ledger: &Ledger
 
 impl Subnets {
     fn gravity(&self) -> Gravity {
-        if self.measured {
-            Gravity::Fail
-        } else {
-            Gravity::Warn
+        match self.known {
+            Known::Told => Gravity::Fail,
+            Known::Awaited | Known::Untold | Known::Rehearsed => Gravity::Warn,
         }
     }
 
     fn doubt(&self) -> &'static str {
-        match (self.measured, self.joined) {
-            (true, _) => "",
-            (false, false) => " (assumed to be a /24; probes will tell)",
-            (false, true) => " (assumed to be a /24, since no probe told a prefix of its own there)",
+        match self.known {
+            Known::Told => "",
+            Known::Awaited => " (assumed to be a /24; probes will tell)",
+            Known::Untold => " (assumed to be a /24, since no probe told a prefix of its own there)",
+            Known::Rehearsed => " (assumed to be a /24: the prefixes of a rehearsal's hosts are its own)",
         }
     }
 }
@@ -168,7 +178,11 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
         let log = ledger.node(NodeId::from(*address));
         log.is_some_and(|log| log.facts.is_some())
     };
-    let joined = balancers.iter().any(has_told);
+    let known = match (ledger.run.parameters.swarm, balancers.iter().any(has_told)) {
+        (_, false) => Known::Awaited,
+        (SwarmKind::Lab, true) => Known::Rehearsed,
+        (SwarmKind::Joined | SwarmKind::None, true) => Known::Untold,
+    };
     let mut told: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
     for address in &balancers {
         if let Some(subnet) =
@@ -180,8 +194,7 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
     if !told.is_empty() {
         return Subnets {
             nodes: told,
-            measured: true,
-            joined,
+            known: Known::Told,
         };
     }
     let mut assumed: BTreeMap<IpNet, Vec<IpAddr>> = BTreeMap::new();
@@ -192,8 +205,7 @@ fn subnets(inventory: &Inventory, ledger: &Ledger<'_>) -> Subnets {
     }
     Subnets {
         nodes: assumed,
-        measured: false,
-        joined,
+        known,
     }
 }
 
@@ -266,16 +278,14 @@ mod tests {
 
     #[test]
     fn probes_that_have_joined_will_tell_nothing_more() {
-        let doubt = |measured, joined| {
-            Subnets {
-                nodes: BTreeMap::new(),
-                measured,
-                joined,
-            }
-            .doubt()
+        let doubt = |known| {
+            let nodes = BTreeMap::new();
+            Subnets { nodes, known }.doubt()
         };
-        assert!(doubt(false, false).contains("probes will tell"));
-        assert!(doubt(false, true).contains("no probe told") && !doubt(false, true).contains("will tell"));
-        assert_eq!(doubt(true, true), "");
+        assert!(doubt(Known::Awaited).contains("probes will tell"));
+        for known in [Known::Untold, Known::Rehearsed] {
+            assert!(doubt(known).contains("/24") && !doubt(known).contains("will tell"));
+        }
+        assert_eq!(doubt(Known::Told), "");
     }
 }

@@ -11,6 +11,8 @@ use plumbline_measure::{
     time::Timestamp,
 };
 
+use plumbline_model::errand::{MAX_PATH_DATAGRAMS, MAX_PATH_PACKETS_A_SECOND};
+
 use crate::errand::Stop;
 
 /// What all path errands of a probe sent so far: one account, however many a coordinator gives. Clones share it.
@@ -61,12 +63,12 @@ pub(super) struct Pace<'a> {
 }
 
 impl<'a> Pace<'a> {
-    /// Of an errand over so many paths; a rate of 0 is that of the probe alone ([`MAX_RATE`]).
+    /// Of an errand over so many paths; a rate of 0 is that of the probe alone ([`MAX_PATH_PACKETS_A_SECOND`]).
     pub(super) fn new(max_rate: u32, paths: usize, shared: &'a PathPace, stop: &'a Stop) -> Self {
         let paths = u32::try_from(paths.max(1)).unwrap_or(u32::MAX);
         let rate = match max_rate {
-            0 => MAX_RATE,
-            rate => rate.min(MAX_RATE),
+            0 => MAX_PATH_PACKETS_A_SECOND,
+            rate => rate.min(MAX_PATH_PACKETS_A_SECOND),
         };
         let affordable = rate.saturating_mul(DATAGRAM_SECONDS) / paths;
         Self {
@@ -74,7 +76,7 @@ impl<'a> Pace<'a> {
             rate: Rate::new(rate, (rate / BURST_SHARE).max(1)),
             started: Instant::now(),
             stop,
-            datagrams: affordable.clamp(FEWEST_DATAGRAMS, DATAGRAMS),
+            datagrams: affordable.clamp(FEWEST_DATAGRAMS, MAX_PATH_DATAGRAMS),
         }
     }
 
@@ -97,15 +99,10 @@ impl<'a> Pace<'a> {
     }
 }
 
-/// Packets a second of all path errands, whatever a coordinator asks for: 2,000 of 9,216 octets are 150 Mbit/s.
-const MAX_RATE: u32 = 2_000;
-
 /// The whole errand takes no longer, whatever the peers do: what the coordinator waits for (`budget::errand`) is a minute.
 const ERRAND_TIME: Duration = Duration::from_secs(50);
 
-/// Datagrams of the largest size on one path: enough to meet each member of a bundle of eight some twenty times.
-const DATAGRAMS: u32 = 200;
-/// Fewer, where all paths' would take the rate longer than this; but so many that every source port has two.
+/// Fewer than [`MAX_PATH_DATAGRAMS`], where all paths' would take the rate longer than this; but so many that every source port has two.
 const DATAGRAM_SECONDS: u32 = 10;
 const FEWEST_DATAGRAMS: u32 = 32;
 
