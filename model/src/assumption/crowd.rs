@@ -68,3 +68,27 @@ impl Crowd {
 
 /// Names that a sentence lists.
 const MAX_NAMED: usize = 4;
+
+/// Nodes in a sentence: all of a few by name, and how many more.
+pub(super) fn listed(scene: &Scene<'_>, nodes: &[NodeId]) -> String {
+    match nodes.len().saturating_sub(SHOWN) {
+        0 => enumerated(&named(scene, nodes)),
+        more => format!("{} and {more} more", named(scene, &nodes[..SHOWN]).join(", ")),
+    }
+}
+
+fn named(scene: &Scene<'_>, nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(|node| scene.name(*node)).collect()
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn enumerated(words: &[String]) -> String {
+    match words {
+        [] => "nobody".to_owned(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
+/// So many names are read in a sentence that is about them.
+const SHOWN: usize = 6;

@@ -91,8 +91,7 @@ mod tests {
         let mut stage = Stage::new().without(W1);
         stage.parameters.groups = vec![Group::L2, Group::Reach];
         for who in [CP, W1] {
-            let errands = stage.plan.errands.entry(node(who)).or_default();
-            errands.push(Errand::Inspect);
+            stage = stage.sends(who, Errand::Inspect);
         }
         let report = stage.report();
         let untold: Vec<_> = report

@@ -88,25 +88,25 @@ impl Settled {
             .into_iter()
             .partition(is_consequence);
         let known = kept.iter().position(|finding| finding.cause == cause);
-        let mut told = match known {
+        let mut finding = match known {
             Some(at) => kept.remove(at),
-            None => complained(check, status, cause, fix),
+            None => told(check, status, cause, fix),
         };
         // Who finds it wrong tells of it, not who merely doubts it.
-        if status == Status::Fail && told.status == Status::Warn {
-            told.status = status;
-            check.clone_into(&mut told.check);
+        if status == Status::Fail && finding.status == Status::Warn {
+            finding.status = status;
+            check.clone_into(&mut finding.check);
         }
-        told.evidence.extend(evidence);
+        finding.evidence.extend(evidence);
         for consequence in consequences {
-            told.status = told.status.max(consequence.status);
-            told.affects_total += consequence.affects_total;
-            told.attempts += consequence.attempts;
-            told.affects.extend(consequence.affects);
-            told.evidence.extend(consequence.evidence);
+            finding.status = finding.status.max(consequence.status);
+            finding.affects_total += consequence.affects_total;
+            finding.attempts += consequence.attempts;
+            finding.affects.extend(consequence.affects);
+            finding.evidence.extend(consequence.evidence);
         }
-        bound(&mut told);
-        kept.insert(known.unwrap_or(kept.len()), told);
+        bound(&mut finding);
+        kept.insert(known.unwrap_or(kept.len()), finding);
         self.findings = kept;
     }
 
@@ -158,8 +158,8 @@ impl Settled {
     }
 }
 
-/// A finding that is a complaint, and explains nothing yet.
-fn complained(check: &str, status: Status, cause: Cause, fix: Fix) -> Finding {
+/// A finding that explains nothing yet.
+fn told(check: &str, status: Status, cause: Cause, fix: Fix) -> Finding {
     Finding {
         id: String::new(),
         check: check.to_owned(),
@@ -227,26 +227,13 @@ fn setcap(set: &[&str]) -> Option<String> {
 }
 
 fn not_measured(check: &str, node: Option<NodeId>, detail: String, fix: Fix) -> Finding {
-    Finding {
-        id: String::new(),
-        check: check.to_owned(),
-        status: Status::NotMeasured,
-        severity: FindingSeverity::Warn,
-        cause: Cause {
-            kind: CauseKind::Unmeasured,
-            node,
-            between: None,
-            detail,
-        },
-        nodes: Vec::new(),
-        places: Vec::new(),
-        affects: Vec::new(),
-        affects_total: 0,
-        attempts: 0,
-        evidence: Vec::new(),
-        fix,
-        waived: None,
-    }
+    let cause = Cause {
+        kind: CauseKind::Unmeasured,
+        node,
+        between: None,
+        detail,
+    };
+    told(check, Status::NotMeasured, cause, fix)
 }
 
 fn row(check: &str, ruling: &Ruling) -> CheckRow {
@@ -278,7 +265,7 @@ mod tests {
             between: None,
             detail: "of the matrix".to_owned(),
         };
-        let mut finding = complained("REACH-001", Status::Fail, cause, nothing());
+        let mut finding = told("REACH-001", Status::Fail, cause, nothing());
         finding.affects = vec![Affect {
             src: node(CP),
             dst: node(W1),

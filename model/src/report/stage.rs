@@ -10,6 +10,8 @@ use std::{
 };
 
 use crate::{
+    assumption::Scene,
+    errand::Errand,
     evidence::{Entry, Parameters, SwarmEvent},
     firewall::Ruleset,
     id::{NodeId, Role},
@@ -456,6 +458,12 @@ impl Stage {
         self
     }
 
+    /// A probe is given an errand.
+    pub(crate) fn sends(mut self, on: &str, errand: Errand) -> Self {
+        self.plan.errands.entry(node(on)).or_default().push(errand);
+        self
+    }
+
     /// What else a probe tells.
     pub(crate) fn tells(mut self, on: &str, record: Record) -> Self {
         self.told.entry(node(on)).or_default().push(record);
@@ -474,6 +482,19 @@ impl Stage {
 
     pub(crate) fn report(&self) -> Report {
         self.judge(&self.entries()).unwrap()
+    }
+
+    /// What somebody makes of it who looks at no test, without profiles.
+    pub(crate) fn looked_at<T>(&self, look: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let entries = self.entries();
+        look(&Scene {
+            inventory: &self.inventory,
+            profiles: &[],
+            plan: &self.plan,
+            ledger: &Ledger::replay(&entries).unwrap(),
+            pairs: &[],
+            configured: &[],
+        })
     }
 
     pub(crate) fn judge(&self, entries: &[Entry]) -> Result<Report, ReportError> {

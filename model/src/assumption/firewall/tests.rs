@@ -7,7 +7,6 @@ use crate::{
     errand::Errand,
     evidence::Group,
     firewall::Ruleset,
-    ledger::Ledger,
     observation::{FirewallSettings, Firewalld, Record, Target, Zone},
     report::stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, node, ports},
 };
@@ -19,12 +18,7 @@ fn stage() -> Stage {
     let mut stage = Stage::new();
     stage.parameters.groups = vec![Group::Reach, Group::Host];
     for who in [CP, LB, W1, W2] {
-        stage
-            .plan
-            .errands
-            .entry(node(who))
-            .or_default()
-            .push(Errand::Inspect);
+        stage = stage.sends(who, Errand::Inspect);
     }
     let plain = |stage: Stage, who| stage.tells(who, Record::Firewalls(Box::default()));
     [CP, LB, W2].into_iter().fold(stage, plain)
@@ -64,16 +58,7 @@ fn with_firewalld(stage: Stage, ruleset: Ruleset, firewalld: Firewalld) -> Stage
 
 /// What a rule says of a run of which no test is known.
 fn judged(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Ruling> {
-    let entries = stage.entries();
-    let ledger = Ledger::replay(&entries).unwrap();
-    judge(&Scene {
-        inventory: &stage.inventory,
-        profiles: &[],
-        plan: &stage.plan,
-        ledger: &ledger,
-        pairs: &[],
-        configured: &[],
-    })
+    stage.looked_at(judge)
 }
 
 /// Its opinion in one letter, for each subject; and the complaints.

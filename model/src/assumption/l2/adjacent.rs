@@ -1,11 +1,11 @@
 //! L2-002: load balancers and the control plane answer each other on one link, with their own link addresses.
 
 use super::{
-    apart::{Contacts, listed},
+    apart::Contacts,
     survey::{Survey, cut_short, lacking},
 };
 use crate::{
-    assumption::{Complaint, Explains, Ruling, Scene},
+    assumption::{Complaint, Explains, Ruling, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     errand::{self, announces_on_link, must_be_adjacent},
     id::NodeId,

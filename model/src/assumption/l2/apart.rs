@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::proxied::Proxied;
 use super::survey::{Answer, Survey, data_interface, twins};
 use crate::{
-    assumption::{Complaint, Explains, Pairs, Scene},
+    assumption::{Complaint, Explains, Pairs, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     errand::must_be_adjacent,
     id::NodeId,
@@ -415,20 +415,6 @@ fn by_hand(scene: &Scene<'_>, one: &[NodeId], other: &[NodeId]) -> Vec<String> {
     };
     from.zip(to).and_then(asks).into_iter().collect()
 }
-
-/// Names in a sentence: all of a few, and how many more.
-pub(super) fn listed(scene: &Scene<'_>, nodes: &[NodeId]) -> String {
-    let shown: Vec<String> = nodes.iter().take(SHOWN).map(|node| scene.name(*node)).collect();
-    match (&shown[..], nodes.len().saturating_sub(SHOWN)) {
-        ([], _) => "nobody".to_owned(),
-        ([one], 0) => one.clone(),
-        ([most @ .., last], 0) => format!("{} and {last}", most.join(", ")),
-        (shown, more) => format!("{} and {more} more", shown.join(", ")),
-    }
-}
-
-/// So many names are read in a sentence.
-const SHOWN: usize = 6;
 
 /// What tests between two come to that do not find each other; what was known before is used for a while, and lost.
 const LOST: &[CauseKind] = &[

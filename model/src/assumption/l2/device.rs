@@ -211,24 +211,12 @@ mod tests {
 
     #[test]
     fn a_device_that_is_down_fails_where_nothing_else_tells() {
-        use crate::{
-            ledger::Ledger,
-            report::{
-                Status,
-                stage::{CP, Stage, node},
-            },
+        use crate::report::{
+            Status,
+            stage::{CP, Stage, node},
         };
-        let stage = Stage::new();
-        let entries = stage.entries();
-        let scene = Scene {
-            inventory: &stage.inventory,
-            profiles: &[],
-            plan: &stage.plan,
-            ledger: &Ledger::replay(&entries).unwrap(),
-            pairs: &[],
-            configured: &[],
-        };
-        let ruling = absent(&scene, node(CP), 1, &Absence::Down("eth0"));
+        let down = Absence::Down("eth0");
+        let ruling = Stage::new().looked_at(|scene| absent(scene, node(CP), 1, &down));
         assert_eq!(ruling.status(), Status::Fail);
     }
 

@@ -8,11 +8,11 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    apart::{Contacts, Shape, listed},
+    apart::{Contacts, Shape},
     survey::{Survey, TRIES, cut_short, data_interface, lacking, off_link},
 };
 use crate::{
-    assumption::{Complaint, Explains, Pairs, Ruling, Scene},
+    assumption::{Complaint, Explains, Pairs, Ruling, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     errand,
     id::NodeId,

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::apart::listed;
 use crate::{
-    assumption::{Complaint, Explains, Ruling, Scene},
+    assumption::{Complaint, Explains, Ruling, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     id::NodeId,
     ledger::Told,

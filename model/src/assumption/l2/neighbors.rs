@@ -108,24 +108,8 @@ mod tests {
 
     #[test]
     fn nodes_behind_routers_are_no_neighbours() {
-        use crate::{
-            ledger::Ledger,
-            report::stage::{CP, Stage, node},
-        };
-        let stage = Stage::new();
-        let entries = stage.entries();
-        let scene = Scene {
-            inventory: &stage.inventory,
-            profiles: &[],
-            plan: &stage.plan,
-            ledger: &Ledger::replay(&entries).unwrap(),
-            pairs: &[],
-            configured: &[],
-        };
-        assert_eq!(
-            nodes_beside(&scene, node(CP)),
-            [2, 0],
-            "of four, two are in its subnet"
-        );
+        use crate::report::stage::{CP, Stage, node};
+        let beside = Stage::new().looked_at(|scene| nodes_beside(scene, node(CP)));
+        assert_eq!(beside, [2, 0], "of four, two are in its subnet");
     }
 }

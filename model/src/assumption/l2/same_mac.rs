@@ -8,12 +8,11 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    apart::listed,
     identity,
     survey::{Survey, data_interface},
 };
 use crate::{
-    assumption::{Complaint, Explains, Pairs, Ruling, Scene},
+    assumption::{Complaint, Explains, Pairs, Ruling, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     id::NodeId,
     port::Family,

@@ -7,7 +7,6 @@ use crate::{
     cause::CauseKind,
     evidence::Group,
     inventory::LoadBalancerType,
-    ledger::Ledger,
     observation::{EchoSeen, Hops, PathMethod, PathSeen, RouteEntry, RouteHop},
     port::Family,
     report::{
@@ -56,16 +55,7 @@ pub(super) fn on_device(to: &str, device: &str) -> RouteEntry {
 const STATIC: u8 = 4;
 
 fn complaints(stage: &Stage, judge: fn(&Scene<'_>) -> Vec<Ruling>) -> Vec<Complaint> {
-    let entries = stage.entries();
-    let ledger = Ledger::replay(&entries).unwrap();
-    let rulings = judge(&Scene {
-        inventory: &stage.inventory,
-        profiles: &[],
-        plan: &stage.plan,
-        ledger: &ledger,
-        pairs: &[],
-        configured: &[],
-    });
+    let rulings = stage.looked_at(judge);
     let complaint = |ruling: Ruling| match ruling.opinion {
         Opinion::Warn(complaint) | Opinion::Fail(complaint) => Some(complaint),
         Opinion::Pass | Opinion::NotMeasured(_) => None,

@@ -7,7 +7,10 @@ use std::{
 
 use super::turn::{Contact, Outcome, Turn, is_on_link, turns};
 use crate::{
-    assumption::{Complaint, Explains, Lack, Ruling, Scene},
+    assumption::{
+        Complaint, Explains, Lack, Ruling, Scene,
+        crowd::{enumerated, listed},
+    },
     cause::{Cause, CauseKind, Fix},
     errand,
     evidence::Group,
@@ -347,17 +350,30 @@ impl Fault {
     }
 
     fn ruling(&self, scene: &Scene<'_>, concern: &Concern) -> Ruling {
-        let names = |nodes: &[NodeId]| {
-            let names: Vec<String> = nodes.iter().map(|node| scene.name(*node)).collect();
-            listed(&names)
-        };
         let vips: Vec<String> = concern.vips.iter().map(ToString::to_string).collect();
         let subject = vips.join(", ");
-        let vips = listed(&vips);
+        let vips = enumerated(&vips);
         let command = |vip: &IpAddr, look: &str| {
             let caller = self.who_looks(concern, |caller| is_on_link(scene, caller, *vip))?;
             Some(scene.ssh(caller, &look.replace("VIP", &vip.to_string())))
         };
+        let (cause, (text, look)) = self.cause(scene, &vips);
+        let commands = concern.vips.first().and_then(|vip| command(vip, look));
+        let complaint = Complaint {
+            cause,
+            fix: Fix {
+                text: text.to_owned(),
+                commands: commands.into_iter().collect(),
+            },
+            evidence: concern.lines.iter().copied().collect(),
+            explains: Explains::default(),
+        };
+        Ruling::fail(subject, complaint)
+    }
+
+    /// Its cause, with what mends it and what shows it on a caller.
+    fn cause(&self, scene: &Scene<'_>, vips: &str) -> (Cause, (&'static str, &'static str)) {
+        let names = |nodes: &[NodeId]| listed(scene, nodes);
         let (kind, node, between, detail, fix) = match self {
             Self::Nowhere { holders, callers } => (
                 CauseKind::VipUnreachable,
@@ -426,31 +442,13 @@ impl Fault {
                 FIND_OTHER,
             ),
         };
-        let commands = concern.vips.first().and_then(|vip| command(vip, fix.1));
-        let complaint = Complaint {
-            cause: Cause {
-                kind,
-                node,
-                between,
-                detail,
-            },
-            fix: Fix {
-                text: fix.0.to_owned(),
-                commands: commands.into_iter().collect(),
-            },
-            evidence: concern.lines.iter().copied().collect(),
-            explains: Explains::default(),
+        let cause = Cause {
+            kind,
+            node,
+            between,
+            detail,
         };
-        Ruling::fail(subject, complaint)
-    }
-}
-
-/// `a`, `a and b`, `a, b and c`.
-fn listed(names: &[String]) -> String {
-    match names {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+        (cause, fix)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     report::{
         Finding, Report,
-        stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, nft_that_drops, node},
+        stage::{CP, LB, Stage, W1, W2, firewalld_that_accepts, nft_that_drops},
     },
 };
 
@@ -217,8 +217,7 @@ fn inspected(name: &str, is_live: bool) -> Report {
     stage.parameters.groups = vec![Group::Reach, Group::L2, Group::L3, Group::Host];
     stage.inventory.pods = vec!["192.168.0.0/16".parse().unwrap()];
     for who in [CP, LB, W1, W2] {
-        let own = stage.plan.errands.entry(node(who)).or_default();
-        own.push(Errand::Inspect);
+        stage = stage.sends(who, Errand::Inspect);
     }
     let stage = [CP, LB, W2].into_iter().fold(stage, |stage, who| {
         stage
@@ -281,12 +280,7 @@ fn what_is_told_of_several_nodes_holds_none_of_their_names() {
         stage.parameters.groups = vec![Group::L3];
         stage.inventory.pods = vec!["192.168.0.0/16".parse().unwrap()];
         for who in [CP, W1] {
-            stage
-                .plan
-                .errands
-                .entry(node(who))
-                .or_default()
-                .push(Errand::Inspect);
+            stage = stage.sends(who, Errand::Inspect);
             let (mut host, _) = faulty(if who == spoil { "x;reboot" } else { "eth0" });
             host.routes.as_mut().unwrap().remove(1);
             stage = stage.tells(who, Record::Host(Box::new(host)));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{super::survey::Survey, Pair, listed};
+use super::{super::survey::Survey, Pair};
 use crate::{
-    assumption::{Complaint, Explains, Pairs, Scene},
+    assumption::{Complaint, Explains, Pairs, Scene, crowd::listed},
     cause::{Cause, CauseKind, Fix},
     id::NodeId,
     port::Family,

@@ -373,9 +373,9 @@ fn a_clone_of_an_image_is_one_finding_whatever_it_kept() {
         let mut host = HostSettings::default();
         host.machine.machine_id = Some(id.to_owned());
         host.machine.product_uuid = Some(id.to_owned());
-        let errands = stage.plan.errands.entry(node(of)).or_default();
-        errands.push(errand::Errand::Inspect);
-        stage = stage.tells(of, Record::Host(Box::new(host)));
+        stage = stage
+            .sends(of, errand::Errand::Inspect)
+            .tells(of, Record::Host(Box::new(host)));
     }
     let report = stage.report();
     let finding = only(&report);

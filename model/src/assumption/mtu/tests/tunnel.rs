@@ -29,9 +29,9 @@ fn broken(mut stage: Stage, from: &str, to: &str) -> Stage {
             peer: node(peer),
             takes,
         };
-        let own = stage.plan.errands.entry(node(on)).or_default();
-        own.push(Errand::Tunnel(errand));
-        stage = stage.tells(on, Record::Tunnel(seen(peer, takes)));
+        stage = stage
+            .sends(on, Errand::Tunnel(errand))
+            .tells(on, Record::Tunnel(seen(peer, takes)));
     }
     stage
 }

@@ -23,8 +23,7 @@ fn told(outcome: &Transfer, groups: &[Group], settings: &HostSettings) -> Report
             peer: node(peer),
             takes,
         };
-        let own = stage.plan.errands.entry(node(on)).or_default();
-        own.extend([Errand::Inspect, Errand::Tunnel(errand)]);
+        stage = stage.sends(on, Errand::Inspect).sends(on, Errand::Tunnel(errand));
         stage = stage.tells(on, Record::Host(Box::new(settings.clone()))).tells(
             on,
             Record::Tunnel(TunnelSeen {

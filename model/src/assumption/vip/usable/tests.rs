@@ -3,7 +3,6 @@
 use super::*;
 use crate::{
     assumption::{Opinion, vip::turn::Stay},
-    ledger::Ledger,
     observation::{Comparison, Reached, Stretch},
     report::stage::{self, CP, LB, Stage, W1},
 };
@@ -219,22 +218,13 @@ fn a_stranger_at_the_vip_is_found_by_those_who_met_it() {
 #[test]
 fn a_fault_is_looked_at_on_a_caller_and_on_the_vips_link_if_there_is_one() {
     let stage = Stage::new().with_ssh_elsewhere();
-    let entries = stage.entries();
-    let scene = Scene {
-        inventory: &stage.inventory,
-        profiles: &[],
-        plan: &stage.plan,
-        ledger: &Ledger::replay(&entries).unwrap(),
-        pairs: &[],
-        configured: &[],
-    };
     let [holder, near, far] = [CP, LB, W1].map(stage::node);
     let concern = Concern {
         vips: BTreeSet::from([[10, 0, 0, 100].into()]),
         callers: BTreeSet::from([holder, near, far]),
         lines: BTreeSet::new(),
     };
-    let command = |fault: Fault| match fault.ruling(&scene, &concern).opinion {
+    let command = |fault: Fault| match stage.looked_at(|scene| fault.ruling(scene, &concern)).opinion {
         Opinion::Fail(complaint) => complaint.fix.commands.concat(),
         other => panic!("{other:?}"),
     };
